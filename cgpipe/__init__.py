@@ -1,0 +1,16 @@
+"""A reference laboratory for the Coherent Gradients hypothesis.
+
+The wings, in the order of the data: `cgpipe.data` (datasets and label noise), `cgpipe.learning`
+(networks, training, winsorized updates), `cgpipe.gradients` (per-example gradients and what they
+contribute), `cgpipe.inference` (null worlds) and `cgpipe.figures`. They take and return arrays,
+tensors and Datasets, so each function can be called from a notebook. `cgpipe.runtime` and
+`cgpipe.stages` are the shell that the workflow calls: files, settings, logs.
+
+Names are loaded when they are first used: importing `cgpipe` imports neither torch nor xarray.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+from . import data, figures, gradients, inference, learning
+
+__all__ = ["data", "figures", "gradients", "inference", "learning"]
+
+__version__: str

@@ -1,0 +1,125 @@
+"""`python -m cgpipe STAGE`: paths in and paths out, settings as one JSON text.
+
+The workflow calls these commands; a person may, to run a stage by itself. Each ends with exit status
+0, or with one message on the standard error and another status.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cgpipe.runtime import config, fingerprint
+from cgpipe.runtime.progress import log, start_log
+
+READ = click.Path(path_type=Path, dir_okay=False)
+WRITE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--traceback", is_flag=True, help="Show where in the code an error came from.")
+@click.version_option(package_name="cgpipe")
+@click.pass_context
+def main(context: click.Context, *, traceback: bool) -> None:
+    """Stages of the Coherent Gradients workflow; usually called by snakemake."""
+    context.obj = {"traceback": traceback}
+    start_log()
+
+
+def stage(command: Callable[..., None]) -> click.Command:
+    """A subcommand that runs a stage: the settings it reads, and the fingerprint of its code."""
+    options = [
+        click.option("--spec", required=True, help="Settings of the stage, as JSON."),
+        click.option("--code", default="", help="Fingerprint of the code [default: computed]."),
+    ]
+    for option in options:
+        command = option(command)
+    return main.command(name=command.__name__, help=command.__doc__)(command)
+
+
+def call(name: str, spec: str, code: str, **paths: Path | None) -> None:
+    """Run a stage, and turn what can go wrong with files and settings into one message."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+
+    try:
+        module = importlib.import_module(f"cgpipe.stages.{name}")
+        from cgpipe.runtime.artifacts import Provenance  # noqa: PLC0415
+
+        settings = TypeAdapter[Any](module.Spec).validate_json(spec)
+        provenance = Provenance(name, spec, code or fingerprint.code_hash(name))
+        module.run(settings, provenance, **paths)
+    except (ValidationError, ValueError, OSError, RuntimeError, ArithmeticError) as error:
+        if click.get_current_context().obj["traceback"]:
+            raise
+        log.error("cgpipe %s: error: %s", name, error)
+        raise SystemExit(1) from None
+
+
+@stage
+@click.option(
+    "--data-root", type=FOLDER, envvar="CGPIPE_DATA_ROOT", help="Raw data, in torchvision's layout."
+)
+@click.option("--downloads", type=FOLDER, required=True, help="Where to download to without --data-root.")
+@click.option("--dataset", type=WRITE, required=True, help="NetCDF to write.")
+def data(spec: str, code: str, **paths: Path) -> None:
+    """Raw images to one NetCDF with a checksum."""
+    call("data", spec, code, **paths)
+
+
+@stage
+@click.option("--dataset", type=READ, required=True, help="From stage data.")
+@click.option("--corrupted", type=WRITE, required=True, help="NetCDF to write.")
+def corrupt(spec: str, code: str, **paths: Path) -> None:
+    """Permute the labels of a share of the training examples."""
+    call("corrupt", spec, code, **paths)
+
+
+@stage
+@click.option("--dataset", type=READ, required=True, help="From stage data.")
+@click.option("--corrupted", type=READ, required=True, help="From stage corrupt.")
+@click.option("--history", type=WRITE, required=True, help="NetCDF to write.")
+@click.option("--snapshots", type=WRITE, help="Safetensors to write, if the settings want snapshots.")
+def train(spec: str, code: str, **paths: Path) -> None:
+    """Train one network, plain or winsorized; goes on from its checkpoint."""
+    call("train", spec, code, **paths)
+
+
+@stage
+@click.option("--dataset", type=READ, required=True, help="From stage data.")
+@click.option("--corrupted", type=READ, required=True, help="From stage corrupt.")
+@click.option("--snapshots", type=READ, required=True, help="From stage train.")
+@click.option("--gradients", type=WRITE, required=True, help="NetCDF to write.")
+def gradients(spec: str, code: str, **paths: Path) -> None:
+    """Per-example gradients of a sample of examples and weights."""
+    call("gradients", spec, code, **paths)
+
+
+@stage
+@click.option("--gradients", type=READ, required=True, help="From stage gradients.")
+@click.option("--nullworlds", type=WRITE, required=True, help="NetCDF to write.")
+def nullworlds(spec: str, code: str, **paths: Path) -> None:
+    """f and i in the data and in null worlds, with bands and p-values."""
+    call("nullworlds", spec, code, **paths)
+
+
+@stage
+@click.option("--inputs", type=READ, required=True, help="Text file that names the artifacts, one a line.")
+@click.option(
+    "--out", type=WRITE, required=True, help="Path without ending; .csv, .pdf, .svg and .png are written."
+)
+def figures(spec: str, code: str, **paths: Path) -> None:
+    """One figure of the paper, with the numbers it shows."""
+    call("figures", spec, code, **paths)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["schema", "reference"]))
+def describe(what: str) -> None:
+    """Print the JSON schema of the config, or the table of its keys."""
+    import json  # noqa: PLC0415
+
+    text = json.dumps(config.schema(), indent=2) if what == "schema" else config.reference().rstrip("\n")
+    click.echo(text)

@@ -1,0 +1,19 @@
+from .contributions import (
+    contributions,
+    fraction,
+    group_sum,
+    leading_steps,
+    mean_cumulative,
+)
+from .per_example import WeightSample, draw_weights, sampled_gradients
+
+__all__ = [
+    "WeightSample",
+    "contributions",
+    "draw_weights",
+    "fraction",
+    "group_sum",
+    "leading_steps",
+    "mean_cumulative",
+    "sampled_gradients",
+]

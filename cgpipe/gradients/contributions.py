@@ -1,0 +1,108 @@
+"""How much each example, and each group of examples, contributes to a step (Chatterjee 2020, §2.4).
+
+To first order a step of rate α changes the loss by -α⟨g, g⟩ (equation 1), with g = Σ_e g_e the
+gradient of the summed loss. u_e = ⟨g, g_e⟩ is example e's part of it: Σ_e u_e = ⟨g, g⟩, so what a
+group contributes is the sum of its u_e, and any other way of grouping the examples is another sum.
+
+Index letters: t step, e example, w weight.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+def contributions(gradients: npt.NDArray[np.floating]) -> Floats:
+    """u_te = ⟨g_t, g_te⟩ with g_t = Σ_e g_te.
+
+    Parameters
+    ----------
+    gradients : array of float, shape (step, example, weight)
+        Per-example gradients, each of its own example's loss (sum scale).
+
+    Returns
+    -------
+    array of float64, shape (step, example)
+        Their sum over the examples is ‖g_t‖².
+    """
+    exact = np.asarray(gradients, np.float64)
+    return np.einsum("tew,tw->te", exact, exact.sum(1))
+
+
+def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
+    """Σ of u_te over the members of a group: ⟨g_t, g_t of the group⟩.
+
+    Parameters
+    ----------
+    u : array of float, shape (step, example)
+        Contributions.
+    members : array of bool, shape (example,)
+        The group.
+
+    Returns
+    -------
+    array of float64, shape (step,)
+        Zero for an empty group.
+    """
+    if members.shape != u.shape[1:]:
+        raise ValueError(f"{members.shape[0]} members for {u.shape[1]} examples: give one for each")
+    return u[:, members].sum(1)
+
+
+def fraction(of_group: Floats, of_all: Floats) -> Floats:
+    """f_t = ⟨g_t, g_t of the group⟩ / ⟨g_t, g_t⟩ (Chatterjee 2020, section 2.4).
+
+    f of a group and of its complement add up to 1; either may leave [0, 1].
+
+    Parameters
+    ----------
+    of_group : array of float, shape (..., step)
+        `group_sum` of the group, in the data or in null worlds.
+    of_all : array of float, shape (step,)
+        `group_sum` of all examples.
+
+    Returns
+    -------
+    array of float64, shape (..., step)
+        NaN where the whole gradient is zero and the fraction undefined.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(of_all > 0, of_group / of_all, np.nan)
+
+
+def mean_cumulative(of_group: Floats, members: int) -> Floats:
+    """i_t = (1/|group|) Σ_{t'≤t} ⟨g_t', g_t' of the group⟩ (Chatterjee 2020, section 2.4).
+
+    Parameters
+    ----------
+    of_group : array of float, shape (..., step)
+        `group_sum` of the group at *consecutive* steps from 0 on.
+    members : int
+        Examples in the group.
+
+    Returns
+    -------
+    array of float64, shape (..., step)
+        Mean over the group, sum scale of g; NaN for an empty group.
+    """
+    if members == 0:
+        return np.full_like(of_group, np.nan)
+    return np.cumsum(of_group, axis=-1) / members
+
+
+def leading_steps(steps: npt.ArrayLike) -> int:
+    """How many of the logged steps come before the first gap: 0, 1, 2, ... without one left out.
+
+    Parameters
+    ----------
+    steps : array of int, shape (step,)
+        Logged steps, increasing.
+
+    Returns
+    -------
+    int
+        Only over these is `mean_cumulative` a sum over every update.
+    """
+    logged = np.asarray(steps)
+    return int((logged == np.arange(len(logged))).cumprod().sum())

@@ -1,0 +1,153 @@
+"""Permutation tests over null worlds (Chatterjee 2020, section 2.4), with scipy's conventions.
+
+In a null world the designation of the examples, pristine or corrupt, is permuted over them and the
+sizes of both groups are kept. Every statistic here is a function of the sum of a quantity over the
+group, so a world is one masked sum and many worlds are one matrix product.
+
+`scipy.stats.permutation_test` is the oracle: from the same generator state it draws the same worlds,
+and a test holds the two together.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Alternative = Literal["two-sided", "greater", "less"]
+
+# 400 examples x 1,000 worlds of float64 are 3 MB; 60,000 examples 480 MB.
+MASKS_AT_ONCE = 60_000_000
+
+
+def null_group_sums(
+    u: Floats, members: npt.NDArray[np.bool_], worlds: int, *, rng: np.random.Generator
+) -> Floats:
+    """Sums of u over a group of the same size drawn at random, in each of many null worlds.
+
+    The same permutation serves all steps of a world, so that a world is a curve.
+
+    Parameters
+    ----------
+    u : array of float, shape (step, example)
+        Contributions.
+    members : array of bool, shape (example,)
+        The group as it is in the data.
+    worlds : int
+        How many null worlds to draw, at least 1.
+    rng : numpy.random.Generator
+        Where the permutations come from.
+
+    Returns
+    -------
+    array of float64, shape (world, step)
+        Sums, not means.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, no world is asked for, or a value is not finite.
+    """
+    if members.shape != u.shape[1:]:
+        raise ValueError(f"{members.shape[0]} members for {u.shape[1]} examples: give one for each")
+    if worlds < 1:
+        raise ValueError(f"{worlds} null worlds: give at least 1")
+    if not np.isfinite(u).all():
+        raise ValueError("a contribution is not finite: the run diverged or its file is damaged")
+    examples, size = len(members), int(members.sum())
+    # The group first, as scipy concatenates the samples that it permutes.
+    ordered = np.concatenate([u[:, members], u[:, ~members]], axis=1)  # (t, e)
+    sums = np.empty((worlds, len(u)))
+    at_once = max(1, MASKS_AT_ONCE // max(1, examples))
+    for start in range(0, worlds, at_once):
+        masks = np.zeros((min(at_once, worlds - start), examples))  # (world, e)
+        for mask in masks:
+            mask[rng.permutation(examples)[:size]] = 1
+        sums[start : start + len(masks)] = masks @ ordered.T
+    return sums
+
+
+def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-sided") -> Floats:
+    """Permutation p-value at each step, (count + 1) / (worlds + 1).
+
+    As in `scipy.stats.permutation_test`: worlds within 100·eps·\\|observed\\| of the observed value
+    count as ties, and the two-sided p-value is twice the smaller one-sided, at most 1.
+
+    Parameters
+    ----------
+    observed : array of float, shape (step,)
+        The statistic in the data.
+    null : array of float, shape (world, step)
+        The statistic in the null worlds.
+    alternative : {"two-sided", "greater", "less"}
+        What would be surprising.
+
+    Returns
+    -------
+    array of float64, shape (step,)
+        NaN where the observed statistic is NaN.
+    """
+    tie = np.abs(100 * np.finfo(np.float64).eps * observed)
+    greater = (np.count_nonzero(null >= observed - tie, axis=0) + 1) / (len(null) + 1)
+    less = (np.count_nonzero(null <= observed + tie, axis=0) + 1) / (len(null) + 1)
+    if alternative == "two-sided":
+        p = np.minimum(2 * np.minimum(greater, less), 1)
+    elif alternative in ("greater", "less"):
+        p = greater if alternative == "greater" else less
+    else:
+        raise ValueError(f"alternative {alternative!r}: give 'two-sided', 'greater' or 'less'")
+    return np.where(np.isnan(observed), np.nan, p)
+
+
+def curve_p_value(observed: Floats, null: Floats) -> float:
+    """One two-sided p-value for a whole curve: that looking at many steps is paid for.
+
+    The statistic is the largest distance over the steps from the mean of the null worlds, in
+    standard deviations of the null worlds at that step (max-type; Westfall and Young 1993). The
+    data are one world among the null worlds when mean and deviation are taken, so that all worlds
+    are treated alike and the test holds its level exactly.
+
+    Parameters
+    ----------
+    observed : array of float, shape (step,)
+        The statistic in the data.
+    null : array of float, shape (world, step)
+        The statistic in the null worlds.
+
+    Returns
+    -------
+    float
+        (count + 1) / (worlds + 1); NaN if the statistic is undefined or constant at every step.
+    """
+    worlds = np.concatenate([observed[None], null])  # (world, t)
+    deviation = worlds.std(axis=0)
+    # Steps at which no world differs from another by more than rounding say nothing.
+    rounding = 100 * np.finfo(np.float64).eps * np.abs(worlds).max(axis=0)
+    telling = np.isfinite(observed) & (deviation > rounding)
+    if not telling.any():
+        return float("nan")
+    worlds, deviation = worlds[:, telling], deviation[telling]
+    extreme = (np.abs(worlds - worlds.mean(axis=0)) / deviation).max(axis=1)  # (world,)
+    tie = 100 * np.finfo(np.float64).eps * extreme[0]
+    return float((np.count_nonzero(extreme[1:] >= extreme[0] - tie) + 1) / len(worlds))
+
+
+def null_band(null: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Central interval of the null worlds at each step.
+
+    Parameters
+    ----------
+    null : array of float, shape (world, step)
+        The statistic in the null worlds.
+    level : float
+        Share of the worlds inside, between 0 and 1.
+
+    Returns
+    -------
+    low, high : array of float64, shape (step,)
+        Quantiles (1-level)/2 and (1+level)/2.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level {level}: give a share between 0 and 1")
+    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high

@@ -1,0 +1,1 @@
+"""How the per-example gradients of a minibatch become one update."""

@@ -1,0 +1,60 @@
+"""The winsorized gradient as it is defined, in float64: slow, obvious, and what the rest must equal.
+
+Used by tests alone.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def winsorized_mean(values: npt.ArrayLike, c: int) -> npt.NDArray[np.float64]:
+    """Chatterjee 2020, section 3, for each scalar parameter on its own.
+
+    Parameters
+    ----------
+    values : array of float, shape (batch, ...)
+        Per-example values.
+    c : int
+        How many values to clip on each side.
+
+    Returns
+    -------
+    array of float64, shape (...)
+        Mean of min(max(v, l), u) over the examples.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    batch = v.shape[0]
+    mean = np.empty(v.shape[1:])
+    for position in np.ndindex(*v.shape[1:]):
+        of_examples = [float(v[(b, *position)]) for b in range(batch)]
+        lowest_first = sorted(of_examples)
+        low, high = lowest_first[c], lowest_first[batch - 1 - c]
+        mean[position] = sum(min(max(x, low), high) for x in of_examples) / batch
+    return mean
+
+
+def winsorized_linear_gradient(
+    inputs: npt.ArrayLike, output_gradients: npt.ArrayLike, c: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The same for a linear layer, with every per-example gradient formed.
+
+    Parameters
+    ----------
+    inputs : array of float, shape (batch, in)
+        What entered the layer.
+    output_gradients : array of float, shape (batch, out)
+        Gradient of the summed loss at the layer's output.
+    c : int
+        How many values to clip on each side.
+
+    Returns
+    -------
+    weight_gradient : array of float64, shape (out, in)
+        Winsorized mean.
+    bias_gradient : array of float64, shape (out,)
+        Winsorized mean.
+    """
+    a = np.asarray(inputs, dtype=np.float64)
+    δ = np.asarray(output_gradients, dtype=np.float64)
+    per_example = δ[:, :, None] * a[:, None, :]  # (b, o, i)
+    return winsorized_mean(per_example, c), winsorized_mean(δ, c)

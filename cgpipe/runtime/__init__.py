@@ -1,0 +1,1 @@
+"""What only the shell uses: settings, fingerprints, artifacts, checkpoints, random streams."""

@@ -1,0 +1,217 @@
+"""The one reader and the one writer of the workflow's files. Nothing is ever unpickled.
+
+A file is written under another name in the same folder, closed, opened again and checked, flushed to
+the disk and then renamed: a name that exists is a file that is whole.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+import xarray as xr
+
+REFERENCES = (
+    "Chatterjee, S. (2020). Coherent Gradients: An Approach to Understanding Generalization in Gradient "
+    "Descent-based Optimization. ICLR 2020. arXiv:2002.10657"
+)
+SOFTWARE = ("cgpipe", "netCDF4", "numpy", "scikit-learn", "scipy", "torch", "torchvision", "xarray")
+
+
+class ArtifactError(RuntimeError):
+    """A file of the workflow is missing, damaged or of another kind."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an artifact says of its making."""
+
+    stage: str
+    spec: str  # JSON: the settings that the stage read
+    code: str  # fingerprint of the code that it ran
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)  # the same of what it read, by stage
+
+    def of(self, *read: xr.Dataset) -> "Provenance":
+        """With the provenance of the Datasets that were read, and of what those were made from."""
+        inputs = dict(self.inputs)
+        for dataset in read:
+            attrs = dataset.attrs
+            inputs |= json.loads(attrs["inputs"])
+            inputs[attrs["stage"]] = {"spec": attrs["spec"], "code": attrs["code"]}
+        return Provenance(self.stage, self.spec, self.code, inputs)
+
+    def attributes(self) -> dict[str, str]:
+        """As attributes of a file: text, without clock, host or path."""
+        return {
+            "stage": self.stage,
+            "spec": self.spec,
+            "code": self.code,
+            "inputs": json.dumps(self.inputs, sort_keys=True),
+            "software": json.dumps(_software(), sort_keys=True),
+        }
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path, *, title: str, provenance: Provenance) -> None:
+    """Write a Dataset as NetCDF4, compressed, with checksums, and whole or not at all.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Every variable has a `long_name`.
+    path : Path
+        Where to.
+    title : str
+        What it is, for the attribute.
+    provenance : Provenance
+        How it came about, for the attributes.
+    """
+    unnamed = [str(name) for name, of in dataset.variables.items() if "long_name" not in of.attrs]
+    if unnamed:
+        raise ValueError(f"variables without long_name: {', '.join(unnamed)}")
+    complete = dataset.assign_attrs(
+        {
+            "title": title,
+            "source": dataset.attrs.get("source", "cgpipe"),
+            "references": REFERENCES,
+            **provenance.attributes(),
+        }
+    )
+    encoding = {name: _encoding(of) for name, of in complete.variables.items()}
+    with whole(path) as temporary:
+        complete.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        written = _load(temporary)
+        if not written.identical(complete):
+            raise ArtifactError(f"{path}: what was written does not read back as it was; is the disk full?")
+
+
+def read_netcdf(path: Path, stage: str) -> xr.Dataset:
+    """Read an artifact into memory, and check that it is whole and of the stage it should be of.
+
+    Parameters
+    ----------
+    path : Path
+        Where from.
+    stage : str
+        The stage that wrote it.
+
+    Returns
+    -------
+    Dataset
+        In memory, the file closed.
+
+    Raises
+    ------
+    ArtifactError
+        If it is missing, cut short, altered, or written by another stage.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path} not found: let snakemake make it, from stage {stage}")
+    try:
+        dataset = _load(path)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise ArtifactError(
+            f"{path} cannot be read ({error}): it is cut short or damaged. Remove it, and snakemake makes "
+            "it again"
+        ) from error
+    if dataset.attrs.get("stage") != stage:
+        raise ArtifactError(
+            f"{path} is of stage {dataset.attrs.get('stage', 'unknown')}, but one of {stage} was expected"
+        )
+    return dataset
+
+
+def write_tensors(
+    tensors: Mapping[str, npt.NDArray[Any]], path: Path, description: Mapping[str, Any]
+) -> None:
+    """Write arrays as safetensors, whole or not at all, with a description in one JSON key."""
+    # One key: the order of several would differ from run to run.
+    metadata = {"cgpipe": json.dumps(description, sort_keys=True)}
+    with whole(path) as temporary:
+        contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        temporary.touch()  # with the permissions of any new file: safetensors would give its own
+        permissions = temporary.stat().st_mode
+        safetensors.numpy.save_file(contiguous, temporary, metadata)
+        temporary.chmod(permissions)
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Open safetensors for reading: yields the description, and the open file.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is missing, cut short, or not safetensors.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path} not found: let snakemake make it")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            description = json.loads(file.metadata()["cgpipe"])
+            yield description, file
+    except (safetensors.SafetensorError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path} cannot be read ({error}): it is cut short or damaged. Remove it, and snakemake makes "
+            "it again"
+        ) from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write to in the place of `path`, which comes into being when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """The settings that the stage which wrote an artifact read."""
+    settings: dict[str, Any] = json.loads(dataset.attrs["spec"])
+    return settings
+
+
+def _load(path: Path) -> xr.Dataset:
+    with xr.open_dataset(path, engine="netcdf4") as dataset:
+        return dataset.load()
+
+
+def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    if variable.dtype.kind not in "iufb" or variable.ndim == 0:
+        return {}
+    encoding: dict[str, Any] = {"zlib": True, "complevel": 4, "fletcher32": True}
+    if variable.dtype.kind == "f":
+        encoding["_FillValue"] = None
+    if "step" in variable.dims and variable.ndim > 1 and variable.size:
+        encoding["chunksizes"] = [1 if d == "step" else n for d, n in variable.sizes.items()]
+    return encoding
+
+
+def _software() -> dict[str, str]:
+    found = {}
+    for name in SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,448 @@
+"""The settings of a workflow: typed, with every mistake told at once.
+
+The schema in `workflow/schemas/` and the table in `config/README.md` are generated from here
+(`make docs`), and tests hold them together. Imports neither torch nor xarray: parsing the Snakefile
+comes through here.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Noise = Annotated[float, Field(ge=0, le=1)]
+FigureFormat = Literal["pdf", "svg", "png"]
+
+
+class Shape(NamedTuple):
+    """Size of a dataset, known before it is there, so that settings are checked before it is used."""
+
+    examples: int  # of the training set
+    features: int
+    classes: int = 10
+
+
+DATASETS = {
+    "digits": Shape(1_000, 64),
+    "mnist": Shape(60_000, 784),
+    "fashion_mnist": Shape(60_000, 784),
+    "cifar10": Shape(50_000, 3_072),
+}
+
+
+class ConfigError(ValueError):
+    """The settings have mistakes; the message lists all of them."""
+
+
+class Section(BaseModel):
+    """Part of the settings: no key that is not known, no text where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Corruption(Section):
+    selection: Literal["exact", "bernoulli"] = Field(
+        "exact",
+        description="How examples are chosen for label noise: `exact`, round(noise x examples) of them "
+        "(the paper), or `bernoulli`, each with probability noise (its released code)",
+    )
+
+
+class Experiment(Section):
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(
+        description="Units of each hidden layer; `[2048]` is one layer, `[]` a linear classifier"
+    )
+    init: Literal["xavier", "official"] = Field(
+        "xavier",
+        description="Initial weights: `xavier`, normal with variance 2/(fan_in+fan_out) (the paper), or "
+        "`official`, with variance 4/(fan_in+fan_out) (its released code). Biases start at 0",
+    )
+    learning_rate: float = Field(
+        0.1, gt=0, description="Step size of SGD, for the mean gradient of a minibatch"
+    )
+    batch_size: int = Field(100, ge=1, description="Examples in a minibatch")
+    steps: int = Field(ge=1, description="Updates of a run")
+    noise: list[Noise] = Field(
+        [0.0, 0.25, 0.5, 0.75, 1.0],
+        min_length=1,
+        description="Levels of label noise, each the share of the training examples whose labels are "
+        "permuted",
+    )
+    winsor: list[Annotated[int, Field(ge=0)]] = Field(
+        [0],
+        min_length=1,
+        description="Levels c of winsorization: per-example gradients clipped on each side of a "
+        "minibatch, for each parameter. 0 is plain SGD. With batch_size 100, c is the paper's "
+        "percentile; 2c must stay below batch_size",
+    )
+    replicates: int = Field(
+        3,
+        ge=1,
+        description="Repetitions, each with its own corruption, initial weights and order of batches",
+    )
+    snapshots: bool = Field(
+        True,
+        description="Whether runs keep their parameters at the logged steps; figures 2 and 3 need them",
+    )
+
+    @field_validator("noise", "winsor")
+    @classmethod
+    def _each_once(cls, values: list[float]) -> list[float]:
+        twice = sorted({v for v in values if values.count(v) > 1})
+        if twice:
+            raise ValueError(f"each level once; {', '.join(map(str, twice))} is given more than once")
+        return values
+
+    @field_validator("winsor")
+    @classmethod
+    def _something_between(cls, values: list[int], info: ValidationInfo) -> list[int]:
+        batch = info.data.get("batch_size")
+        beyond = [c for c in values if batch is not None and 2 * c >= batch]
+        if beyond:
+            raise ValueError(
+                f"levels c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}; "
+                f"{', '.join(map(str, beyond))} would clip every gradient of the minibatch"
+            )
+        return values
+
+
+class Gradients(Section):
+    examples: int = Field(
+        400, ge=1, description="Training examples whose gradients are sampled, drawn once a run"
+    )
+    weights: int = Field(300, ge=1, description="Weights sampled of each layer (no biases), drawn once a run")
+
+
+class NullWorlds(Section):
+    drawn: int = Field(3, ge=0, description="Null worlds drawn as rows of figures 2 and 3")
+    worlds: int = Field(10_000, ge=1, description="Null worlds behind the bands and the permutation p-values")
+    level: float = Field(0.95, gt=0, lt=1, description="Share of the null worlds inside the null band")
+
+    @field_validator("worlds")
+    @classmethod
+    def _enough_to_draw(cls, worlds: int, info: ValidationInfo) -> int:
+        drawn = info.data.get("drawn", 0)
+        if worlds < drawn:
+            raise ValueError(f"at least as many worlds as are drawn, {drawn}")
+        return worlds
+
+
+class Figure(Section):
+    experiment: Slug = Field(description="Experiment that the figure draws, by its name")
+
+
+class Figure1(Figure):
+    learned: Literal["at_step", "first", "last"] = Field(
+        "at_step",
+        description="What counts as learned at step t in panel d: right `at_step` t; right at some step "
+        "up to t (`first`); right from some step up to t until the end of the run (`last`)",
+    )
+
+
+class Style(Section):
+    width: float = Field(7.0, gt=0, le=100, description="Width of the figures, in inches")
+    font_size: float = Field(8.0, gt=0, le=100, description="Font size, in points")
+    dpi: int = Field(200, ge=10, le=2400, description="Resolution of the PNG files")
+    palette: Literal["colorblind", "deep", "muted", "pastel", "bright", "dark"] = Field(
+        "colorblind", description="Seaborn palette that colours are taken from"
+    )
+
+
+class Figures(Section):
+    figure1: Figure1 | None = Field(
+        None, description="Learning curves and learned examples under label noise; omit for none"
+    )
+    figure2: Figure | None = Field(
+        None, description="Fractions f of the gradient, data and null worlds; omit for none"
+    )
+    figure3: Figure | None = Field(
+        None, description="Mean cumulative contributions i, data and null worlds; omit for none"
+    )
+    figure4: Figure | None = Field(
+        None, description="Accuracies and overfit under winsorized SGD; omit for none"
+    )
+    style: Style = Field(default_factory=Style, description="How all figures look")
+
+
+class Config(Section):
+    name: Slug = Field(description="Folder of the results: `results/{name}/`")
+    seed: int = Field(
+        0, ge=0, description="Seed of every random stream; replicates and purposes have their own"
+    )
+    dataset: Literal["digits", "mnist", "fashion_mnist", "cifar10"] = Field(
+        description="`digits` comes with scikit-learn; the others are torchvision's"
+    )
+    data_root: str | None = Field(
+        None,
+        description="Folder that holds the dataset in torchvision's layout. Unset: the environment "
+        "variable `CGPIPE_DATA_ROOT`; if that is unset too, the dataset is downloaded into "
+        "`results/downloads`",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where networks run; `auto` is the GPU if there is one"
+    )
+    corruption: Corruption = Field(default_factory=Corruption, description="Label noise")
+    experiments: dict[Slug, Experiment] = Field(
+        min_length=1, description="Training runs, by a name of your own"
+    )
+    gradients: Gradients = Field(default_factory=Gradients, description="The sample of per-example gradients")
+    nullworlds: NullWorlds = Field(default_factory=NullWorlds, description="Permutation tests")
+    figures: Figures = Field(default_factory=Figures, description="What to draw")
+
+    @field_validator("experiments")
+    @classmethod
+    def _batches_of_the_dataset(
+        cls, experiments: dict[str, Experiment], info: ValidationInfo
+    ) -> dict[str, Experiment]:
+        dataset = info.data.get("dataset")
+        for name, experiment in experiments.items():
+            if dataset and experiment.batch_size > DATASETS[dataset].examples:
+                raise ValueError(
+                    f"{name}.batch_size: at most the {DATASETS[dataset].examples} training examples of "
+                    f"{dataset}, not {experiment.batch_size}"
+                )
+        return experiments
+
+    @field_validator("gradients")
+    @classmethod
+    def _examples_of_the_dataset(cls, gradients: Gradients, info: ValidationInfo) -> Gradients:
+        dataset = info.data.get("dataset")
+        if dataset and gradients.examples > DATASETS[dataset].examples:
+            raise ValueError(
+                f"examples: at most the {DATASETS[dataset].examples} training examples of {dataset}, "
+                f"not {gradients.examples}"
+            )
+        return gradients
+
+    @field_validator("figures")
+    @classmethod
+    def _of_known_experiments(cls, figures: Figures, info: ValidationInfo) -> Figures:
+        experiments: Mapping[str, Experiment] | None = info.data.get("experiments")
+        dataset, gradients = info.data.get("dataset"), info.data.get("gradients")
+        mistakes = []
+        for name in ("figure1", "figure2", "figure3", "figure4"):
+            figure: Figure | None = getattr(figures, name)
+            if figure is None or experiments is None:
+                continue
+            experiment = experiments.get(figure.experiment)
+            if experiment is None:
+                hint = _suggestion(figure.experiment, list(experiments))
+                mistakes.append(
+                    f"{name}.experiment: one of {', '.join(experiments)}, not {figure.experiment!r}{hint}"
+                )
+                continue
+            if name in ("figure2", "figure3"):
+                if not any(0 < noise < 1 for noise in experiment.noise):
+                    mistakes.append(
+                        f"{name}: an experiment with a noise level between 0 and 1, where there are both "
+                        f"pristine and corrupt examples; {figure.experiment} has {experiment.noise}"
+                    )
+                if not experiment.snapshots:
+                    mistakes.append(f"{name}: an experiment with snapshots: true")
+                if dataset and gradients:
+                    fewest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
+                    if fewest < gradients.weights:
+                        mistakes.append(
+                            f"{name}: an experiment whose layers all have the {gradients.weights} weights "
+                            f"that gradients.weights samples; the smallest of {figure.experiment} "
+                            f"has {fewest}"
+                        )
+            if name != "figure4" and 0 not in experiment.winsor:
+                mistakes.append(f"{name}: an experiment with winsor level 0, plain SGD")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return figures
+
+
+def widths(dataset: str, experiment: Experiment) -> list[int]:
+    """Units of the input, of each hidden layer and of the output of an experiment's network."""
+    return [DATASETS[dataset].features, *experiment.hidden, DATASETS[dataset].classes]
+
+
+def load(settings: Mapping[str, Any]) -> Config:
+    """Check settings as YAML gave them.
+
+    Parameters
+    ----------
+    settings : mapping
+        The config file, parsed.
+
+    Returns
+    -------
+    Config
+        With the defaults filled in.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake: its path, what was given, what is allowed, and a suggestion for a
+        misspelt key.
+    """
+    try:
+        return Config.model_validate(dict(settings))
+    except ValidationError as error:
+        problems = [_explain(details) for details in error.errors()]
+        count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise ConfigError(f"{count} in the config:\n{lines}") from None
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a config file, for editors and for the tests."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+        "title": "cgpipe config",
+    }
+
+
+def leaves(model: type[Section] = Config, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of the schema that holds a value, as a dotted path with its pydantic field.
+
+    A name of your own, as of an experiment, is `*` in the path.
+    """
+    for name, field in model.model_fields.items():
+        kind = _section_of(field.annotation)
+        if kind is None:
+            yield f"{path}{name}", field
+        else:
+            inner = f"{path}{name}.*." if get_origin(field.annotation) is dict else f"{path}{name}."
+            yield from leaves(kind, inner)
+
+
+def reference() -> str:
+    """The table of all keys for `config/README.md`, in Markdown."""
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    definitions = schema()
+    for path, field in leaves():
+        default = (
+            "required"
+            if field.is_required()
+            else f"`{json.dumps(field.default if field.default is not PydanticUndefined else None)}`"
+        )
+        kind = _kind(_schema_at(definitions, path))
+        rows.append(f"| `{path}` | {kind} | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """The Section inside an annotation such as `Figure | None` or `dict[str, Experiment]`."""
+    if get_origin(annotation) in (Union, UnionType, dict):
+        found = [_section_of(argument) for argument in get_args(annotation)]
+        return next((section for section in found if section is not None), None)
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return None
+
+
+def _schema_at(definitions: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    at: Any = definitions
+    for key in path.split("."):
+        at = next(iter(at["patternProperties"].values())) if key == "*" else at["properties"][key]
+        for option in [at, *at.get("anyOf", [])]:
+            if "$ref" in option:
+                at = definitions["$defs"][option["$ref"].rsplit("/", 1)[-1]]
+    return at  # type: ignore[no-any-return]
+
+
+def _kind(of: Mapping[str, Any]) -> str:
+    if "anyOf" in of:
+        return " or ".join(_kind(option) for option in of["anyOf"])
+    if "enum" in of:
+        return ", ".join(f"`{value}`" for value in of["enum"])
+    if of["type"] == "array":
+        return f"list of {_kind(of['items'])}"
+    limits = {
+        "minimum": "≥ {}",
+        "exclusiveMinimum": "> {}",
+        "maximum": "≤ {}",
+        "exclusiveMaximum": "< {}",
+    }
+    bounds = " and ".join(text.format(of[key]) for key, text in limits.items() if key in of)
+    return f"{of['type']} {bounds}".strip()
+
+
+def _explain(details: ErrorDetails) -> str:
+    """One mistake in one line: path, what was given, what is allowed, what to do."""
+    path = ".".join(str(part) for part in details["loc"] if part != "[key]")
+    given, kind = details["input"], details["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(details["loc"][:-1])
+        hint = _suggestion(str(details["loc"][-1]), known)
+        return f"{path}: there is no such key{hint}; allowed here: {', '.join(known)}"
+    if kind == "missing":
+        return f"{path}: not given, and it has no default: {_description(details['loc'])}"
+    if kind == "value_error":
+        return f"{path}: given {_shown(given)}; allowed: {details['ctx']['error']}"
+    allowed = details["msg"].removeprefix("Input should be ")
+    if kind == "string_pattern_mismatch":
+        allowed = "lower-case letters, digits and _, as it becomes the name of a folder"
+    hint = ""
+    if isinstance(given, str):
+        if kind == "literal_error":
+            expected = [part.strip("' ") for part in allowed.replace(" or ", ",").split(",")]
+            hint = _suggestion(given, expected)
+        elif kind in ("float_type", "int_type"):
+            hint = _number_hint(given, kind)
+    return f"{path}: given {_shown(given)}; allowed: {allowed}{hint}"
+
+
+def _number_hint(given: str, kind: str) -> str:
+    try:
+        number = float(given)
+    except ValueError:
+        return ""
+    if kind == "int_type":
+        return f". It was read as text: write {int(number)}" if number == int(number) else ""
+    mantissa, e, exponent = given.strip().lower().partition("e")
+    if e and "." not in mantissa:
+        mantissa += ".0"
+    written = f"{mantissa}e{exponent}" if e else repr(number)
+    return f". YAML reads {given} as text: write {written}"
+
+
+def _suggestion(given: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(given, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    model: type[Section] = Config
+    for part in location:
+        field = model.model_fields.get(str(part))
+        # A name of the user's own, below a dict, is no field: the model stays.
+        section = _section_of(field.annotation) if field else None
+        model = section or model
+    return list(model.model_fields)
+
+
+def _description(location: Sequence[str | int]) -> str:
+    model: type[Section] = Config
+    description = ""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            description = field.description or ""
+            model = _section_of(field.annotation) or model
+    return description
+
+
+def _shown(given: Any) -> str:
+    if isinstance(given, Section):
+        return "this section"
+    text = f"{given!r} (text)" if isinstance(given, str) else repr(given)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,96 @@
+"""What a stage's code is: one hash over the modules that it imports inside the package.
+
+Snakemake does not follow imports and compares scripts by time stamp. This hash follows imports,
+looks at content alone, and leaves out comments, docstrings and layout. Imports neither torch nor
+xarray, and writes nothing.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import grimp
+
+
+@cache
+def code_hash(stage: str) -> str:
+    """Hash of a stage's module and of every module it imports inside the package.
+
+    Parameters
+    ----------
+    stage : str
+        Name of a module in `cgpipe.stages`.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for module in modules(f"cgpipe.stages.{stage}"):
+        digest.update(f"{module}\n{_module_hash(module)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def modules(module: str) -> tuple[str, ...]:
+    """A module of the package, all that it imports inside it, and the packages these lie in."""
+    graph = _graph()
+    found = {module, *graph.find_upstream_modules(module)}
+    for name in list(found):
+        parts = name.split(".")
+        found.update(".".join(parts[:n]) for n in range(1, len(parts)))
+    return tuple(sorted(found))
+
+
+def canonical(source: str) -> str:
+    """Python source without comments, docstrings and layout, the same for every version of Python.
+
+    Parameters
+    ----------
+    source : str
+        A module.
+
+    Returns
+    -------
+    str
+        Its syntax tree as text.
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                if isinstance(first.value.value, str):
+                    node.body = node.body[1:]
+    return _written(tree)
+
+
+def _written(node: object) -> str:
+    """Like `ast.dump`, but without empty fields, whose number differs between versions of Python."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        inner = ",".join(f"{name}={_written(value)}" for name, value in fields)
+        # None is a value of a constant, not an empty field.
+        if isinstance(node, ast.Constant) and node.value is None:
+            inner = "None"
+        return f"{type(node).__name__}({inner})"
+    if isinstance(node, list):
+        return "[" + ",".join(map(_written, node)) + "]"
+    return repr(node)
+
+
+@cache
+def _graph() -> grimp.ImportGraph:
+    return grimp.build_graph("cgpipe", cache_dir=None)
+
+
+@cache
+def _module_hash(module: str) -> str:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{module} is imported by a stage, but its source is not found")
+    text = canonical(Path(spec.origin).read_text(encoding="utf-8"))
+    return hashlib.sha256(text.encode()).hexdigest()

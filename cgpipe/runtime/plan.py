@@ -1,0 +1,152 @@
+"""From the settings to the cells of the experiment, and to exactly the settings that a stage reads.
+
+A stage sees no more of the config than its `spec`, so what reruns when a setting changes is what
+reads it. Each function's keys are those of the `Spec` in the stage's module; a test holds the two
+together. Imports neither torch nor xarray.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from cgpipe.runtime.config import Config, Experiment
+
+
+class Cell(NamedTuple):
+    """One training run, by the parts of its path."""
+
+    experiment: str
+    noise: str
+    winsor: str
+    replicate: str
+
+
+def slug(noise: float) -> str:
+    """A noise level in per cent, for a path: 0.5 is 050, 0.125 is 012.5."""
+    whole, point, rest = f"{(Decimal(str(noise)) * 100).normalize():f}".partition(".")
+    return f"{whole:0>3}{point}{rest}"
+
+
+def cells(config: Config, experiment: str, *, mixed: bool = False, plain: bool = False) -> list[Cell]:
+    """The runs of an experiment, in ascending order of noise, winsorization and replicate.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    experiment : str
+        Its name.
+    mixed : bool
+        Only noise levels between 0 and 1, where both groups of examples are sizeable.
+    plain : bool
+        Only winsorization level 0, plain SGD.
+
+    Returns
+    -------
+    list of Cell
+        The order in which the settings list the levels does not matter.
+    """
+    of = config.experiments[experiment]
+    return [
+        Cell(experiment, slug(noise), str(c), str(replicate))
+        for noise in sorted(of.noise)
+        if not mixed or 0 < noise < 1
+        for c in sorted(of.winsor)
+        if not plain or c == 0
+        for replicate in range(of.replicates)
+    ]
+
+
+def all_cells(config: Config) -> Iterator[Cell]:
+    """The runs of all experiments."""
+    for experiment in sorted(config.experiments):
+        yield from cells(config, experiment)
+
+
+def figures(config: Config) -> dict[str, str]:
+    """The figures to draw, each with the experiment that it draws."""
+    numbers = ("figure1", "figure2", "figure3", "figure4")
+    wanted = {number: getattr(config.figures, number) for number in numbers}
+    return {number: figure.experiment for number, figure in wanted.items() if figure is not None}
+
+
+def data(config: Config) -> dict[str, Any]:
+    """Settings of stage `data`. Where the files lie is not one: their checksums say what they are."""
+    return {"dataset": config.dataset}
+
+
+def corrupt(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of stage `corrupt`; `at` gives the noise and replicate of a path."""
+    return {
+        "noise": _noise(config, at["noise"]),
+        "replicate": int(at["replicate"]),
+        "seed": config.seed,
+        "selection": config.corruption.selection,
+    }
+
+
+def train(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of stage `train`."""
+    experiment = _experiment(config, at)
+    return {
+        "batch_size": experiment.batch_size,
+        "device": config.device,
+        "hidden": experiment.hidden,
+        "init": experiment.init,
+        "learning_rate": experiment.learning_rate,
+        "noise": _noise(config, at["noise"]),
+        "replicate": int(at["replicate"]),
+        "seed": config.seed,
+        "snapshots": experiment.snapshots,
+        "steps": experiment.steps,
+        "winsor": int(at["winsor"]),
+    }
+
+
+def gradients(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of stage `gradients`."""
+    return {
+        "device": config.device,
+        "examples": config.gradients.examples,
+        "noise": _noise(config, at["noise"]),
+        "replicate": int(at["replicate"]),
+        "seed": config.seed,
+        "weights": config.gradients.weights,
+    }
+
+
+def nullworlds(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of stage `nullworlds`."""
+    return {
+        "drawn": config.nullworlds.drawn,
+        "level": config.nullworlds.level,
+        "noise": _noise(config, at["noise"]),
+        "replicate": int(at["replicate"]),
+        "seed": config.seed,
+        "worlds": config.nullworlds.worlds,
+    }
+
+
+def figure(config: Config, number: str) -> dict[str, Any]:
+    """Settings of stage `figures` for one figure, such as `figure1`."""
+    of_figure = getattr(config.figures, number).model_dump(exclude={"experiment"})
+    return {"figure": number, "style": config.figures.style.model_dump(), **of_figure}
+
+
+def spec(settings: Mapping[str, Any]) -> str:
+    """Settings of a stage as text: JSON with sorted keys, so that equal settings are equal text."""
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
+
+
+def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:
+    if at["experiment"] not in config.experiments:
+        raise KeyError(f"{at['experiment']} is not among the experiments: {sorted(config.experiments)}")
+    return config.experiments[at["experiment"]]
+
+
+def _noise(config: Config, wanted: str) -> float:
+    levels = {slug(noise): noise for e in config.experiments.values() for noise in e.noise}
+    if wanted not in levels:
+        raise KeyError(f"noise-{wanted} is not among the noise levels: {sorted(levels)}")
+    return levels[wanted]

@@ -1,0 +1,60 @@
+"""What a stage says while it runs: a bar on a terminal, lines in a log."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+log = logging.getLogger("cgpipe")
+
+
+def start_log() -> None:
+    """Log to the standard error, one line a message."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+class Progress:
+    """Steps of a training run.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of the whole run.
+    start : int
+        Step that the run starts or goes on from.
+    examples_per_step : int
+        Size of a minibatch, for the speed.
+    """
+
+    def __init__(self, steps: int, start: int, examples_per_step: int, bar: "tqdm[None]") -> None:
+        self._steps, self._start, self._examples = steps, start, examples_per_step
+        self._began = time.monotonic()
+        self._bar = bar
+
+    def step(self) -> None:
+        """One more step was made."""
+        self._bar.update()
+
+    def report(self, step: int, said: str) -> None:
+        """Say how far the run is, how fast it goes and how long it will take."""
+        elapsed = time.monotonic() - self._began
+        done = step - self._start
+        pace = ""
+        if done:
+            left = elapsed / done * (self._steps - step)
+            pace = f"  {done * self._examples / elapsed:,.0f} examples/s  {tqdm.format_interval(left)} left"
+        log.info("step %d of %d  %s%s", step, self._steps, said, pace)
+
+
+@contextmanager
+def progress(steps: int, start: int, examples_per_step: int) -> Iterator[Progress]:
+    """Show the steps of a run; the bar is drawn on a terminal alone."""
+    bar = tqdm(total=steps, initial=start, unit="step", disable=not sys.stderr.isatty())
+    with bar, logging_redirect_tqdm():
+        yield Progress(steps, start, examples_per_step, bar)

@@ -1,0 +1,34 @@
+"""Stage `data`: raw images to `dataset.nc`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgpipe.data import datasets
+from cgpipe.runtime.artifacts import Provenance, write_netcdf
+from cgpipe.runtime.progress import log
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The settings that this stage reads."""
+
+    dataset: str
+
+
+def run(
+    spec: Spec, provenance: Provenance, *, dataset: Path, data_root: Path | None, downloads: Path
+) -> None:
+    """Read raw files from `data_root`, or download them, and write them as one NetCDF."""
+    root = data_root or downloads
+    loaded = datasets.load(spec.dataset, root, download=data_root is None)
+    if spec.dataset != "digits":
+        log.info("read %s from %s", spec.dataset, root)
+    write_netcdf(loaded, dataset, title=f"Images and true labels of {spec.dataset}", provenance=provenance)
+    sizes = loaded.sizes
+    log.info(
+        "wrote %s: %d training and %d test examples, sha256 %s",
+        dataset,
+        sizes["train_example"],
+        sizes["test_example"],
+        loaded.attrs["checksum"],
+    )

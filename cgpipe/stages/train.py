@@ -1,0 +1,272 @@
+"""Stage `train`: one run of SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+
+from cgpipe.learning.aggregation.reference import mean_linear_gradient, winsorized_linear_gradient
+from cgpipe.learning.networks import Init, Layer, initial_layers
+from cgpipe.learning.training import (
+    Aggregate,
+    BatchOrder,
+    Evaluation,
+    NonFiniteError,
+    evaluate,
+    learned_steps,
+    logged_steps,
+    sgd_step,
+)
+from cgpipe.runtime.artifacts import Provenance, file_hash, write_netcdf, write_tensors
+from cgpipe.runtime.checkpoints import Checkpoint, Interrupted, StopRequest
+from cgpipe.runtime.progress import log, progress
+from cgpipe.runtime.streams import stream
+from cgpipe.stages.device import Device, choose
+from cgpipe.stages.inputs import flat_images, read_corrupted, read_dataset
+
+# At most this much work is lost when a run is killed between logged steps.
+SECONDS_BETWEEN_SAVES = 60.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The settings that this stage reads."""
+
+    batch_size: int
+    device: Device
+    hidden: tuple[int, ...]
+    init: Init
+    learning_rate: float
+    noise: float
+    replicate: int
+    seed: int
+    snapshots: bool
+    steps: int
+    winsor: int
+
+
+class Set:
+    """A training or test set on the device."""
+
+    def __init__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[Any], device: torch.device):
+        self.images = torch.from_numpy(images).to(device)  # (example, feature)
+        self.labels = torch.from_numpy(labels.astype(np.int64)).to(device)  # (example,)
+
+
+class Run:
+    """A run in the middle: parameters, batches, and what was seen at the logged steps so far."""
+
+    def __init__(self, spec: Spec, training: Set, widths: list[int], device: torch.device) -> None:
+        self.step = 0
+        rng = stream(spec.seed, "initialisation", spec.replicate)
+        self.layers = initial_layers(widths, spec.init, rng, device)
+        rng = stream(spec.seed, "batches", spec.replicate)
+        self.order = BatchOrder(len(training.labels), spec.batch_size, rng)
+        self.seen: list[tuple[Evaluation, Evaluation]] = []  # on the training and on the test set
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write all that the rest of the run depends on."""
+        order = self.order.state()
+        arrays = {
+            **parameters(self.layers),
+            "permutation": order.pop("permutation"),
+            "correct": np.array([train.correct for train, _ in self.seen]),
+        }
+        curves = [(train.loss, train.accuracy, test.loss, test.accuracy) for train, test in self.seen]
+        checkpoint.save(arrays, {"step": self.step, "order": order, "curves": curves})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint, if there is one."""
+        saved = checkpoint.load()
+        if saved is None:
+            return
+        arrays, description = saved
+        self.step = description["step"]
+        self.order.restore({**description["order"], "permutation": arrays["permutation"]})
+        for number, layer in enumerate(self.layers):
+            layer.weight.copy_(torch.from_numpy(arrays[f"weight.{number}"]))
+            layer.bias.copy_(torch.from_numpy(arrays[f"bias.{number}"]))
+        self.seen = [
+            (Evaluation(loss, accuracy, correct), Evaluation(test_loss, test_accuracy, correct[:0]))
+            for (loss, accuracy, test_loss, test_accuracy), correct in zip(
+                description["curves"], arrays["correct"], strict=True
+            )
+        ]
+        log.info("going on from a checkpoint at step %d", self.step)
+
+
+def run(
+    spec: Spec,
+    provenance: Provenance,
+    *,
+    dataset: Path,
+    corrupted: Path,
+    history: Path,
+    snapshots: Path | None,
+) -> None:
+    """Train one network; resumes its own checkpoint, and removes it when all is written."""
+    torch.set_grad_enabled(False)
+    stop = StopRequest()
+    device = choose(spec.device)
+    images = read_dataset(dataset)
+    labels = read_corrupted(corrupted, images)
+    training = Set(flat_images(images, "train"), labels["label_train"].values, device)
+    test = Set(flat_images(images, "test"), images["test_labels"].values, device)
+    classes = int(images["train_labels"].max()) + 1
+    widths = [training.images.shape[1], *spec.hidden, classes]
+
+    checkpoint = Checkpoint(
+        history.parent,
+        provenance.spec,
+        provenance.code,
+        str(device.type),
+        file_hash(dataset),
+        file_hash(corrupted),
+    )
+    current = Run(spec, training, widths, device)
+    current.restore(checkpoint)
+    logged = logged_steps(spec.steps)
+    aggregate: Aggregate = (
+        partial(winsorized_linear_gradient, c=spec.winsor) if spec.winsor else mean_linear_gradient
+    )
+    log.info(
+        "%s on %s, noise %g, winsorization c = %d, replicate %d",
+        "-".join(map(str, widths)),
+        device,
+        spec.noise,
+        spec.winsor,
+        spec.replicate,
+    )
+    saved_at = time.monotonic()
+    with progress(spec.steps, current.step, spec.batch_size) as shown:
+        while True:
+            if current.step in logged[len(current.seen) :]:
+                now = evaluate_both(current, training, test)
+                current.seen.append(now)
+                if spec.snapshots:
+                    checkpoint.keep(current.step, parameters(current.layers))
+                current.save(checkpoint)
+                saved_at = time.monotonic()
+                on_training, on_test = now
+                said = (
+                    f"loss {on_training.loss:.4f}  accuracy {on_training.accuracy:.4f} (training) "
+                    f"{on_test.accuracy:.4f} (test)"
+                )
+                shown.report(current.step, said)
+            if current.step == spec.steps:
+                break
+            if stop.signal or time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
+                current.save(checkpoint)
+                saved_at = time.monotonic()
+                if stop.signal:
+                    raise Interrupted(
+                        f"stopped by {stop.signal.name} at step {current.step} of {spec.steps}; the state is "
+                        "saved, and the same job goes on from it"
+                    )
+            batch = torch.from_numpy(current.order.next()).to(device)
+            try:
+                sgd_step(
+                    current.layers,
+                    training.images[batch],
+                    training.labels[batch],
+                    spec.learning_rate,
+                    aggregate,
+                )
+            except NonFiniteError as error:
+                raise diverged(current.step, spec, error) from error
+            current.step += 1
+            shown.step()
+
+    if snapshots is not None:
+        write_snapshots(checkpoint, logged, snapshots, provenance)
+    result = as_dataset(current, logged, labels["pristine"].values)
+    title = (
+        f"Training of {'-'.join(map(str, widths))} with {spec.noise:.0%} noise, winsorization "
+        f"c = {spec.winsor}, replicate {spec.replicate}"
+    )
+    write_netcdf(result, history, title=title, provenance=provenance.of(images, labels))
+    checkpoint.discard()
+    log.info("wrote %s", history)
+
+
+def evaluate_both(current: Run, training: Set, test: Set) -> tuple[Evaluation, Evaluation]:
+    """The network on the whole training and the whole test set."""
+    return (
+        evaluate(current.layers, training.images, training.labels),
+        evaluate(current.layers, test.images, test.labels),
+    )
+
+
+def diverged(step: int, spec: Spec, error: NonFiniteError) -> NonFiniteError:
+    """The same error with the step and what to do."""
+    return NonFiniteError(
+        f"the run diverged: after {step} updates {error}. Nothing was written. The learning rate, "
+        f"{spec.learning_rate:g}, is probably too large for this network"
+    )
+
+
+def parameters(layers: list[Layer]) -> dict[str, npt.NDArray[np.float32]]:
+    """Parameters by name, on the CPU: weight.0, bias.0, weight.1, ... from the input on."""
+    named = {}
+    for number, layer in enumerate(layers):
+        named[f"weight.{number}"] = layer.weight.cpu().numpy()
+        named[f"bias.{number}"] = layer.bias.cpu().numpy()
+    return named
+
+
+def write_snapshots(checkpoint: Checkpoint, logged: list[int], path: Path, provenance: Provenance) -> None:
+    """Collect the parameters at the logged steps into one file, each as (step, ...)."""
+    kept = [checkpoint.kept(step) for step in logged]
+    stacked = {name: np.stack([parameters[name] for parameters in kept]) for name in kept[0]}
+    write_tensors(stacked, path, {"steps": logged, **provenance.attributes()})
+
+
+def as_dataset(current: Run, logged: list[int], pristine: npt.NDArray[np.bool_]) -> xr.Dataset:
+    """What was seen at the logged steps."""
+    curves = {}
+    for part, index in (("training", 0), ("test", 1)):
+        seen = [pair[index] for pair in current.seen]
+        curves[f"loss_{part}"] = (
+            "step",
+            np.array([e.loss for e in seen]),
+            {"long_name": f"mean cross-entropy on the whole {part} set", "units": "nat"},
+        )
+        curves[f"accuracy_{part}"] = (
+            "step",
+            np.array([e.accuracy for e in seen]),
+            {"long_name": f"share of the {part} examples classified as their label", "units": "1"},
+        )
+    correct = np.array([train.correct for train, _ in current.seen])  # (step, example)
+    first, last = learned_steps(np.array(logged), correct)
+    return xr.Dataset(
+        {
+            **curves,
+            "correct": (
+                ("step", "example"),
+                correct,
+                {"long_name": "whether the training example is classified as the class to train on"},
+            ),
+            "learned_first": (
+                "example",
+                first,
+                {"long_name": "first logged step at which the example is right, -1 for never"},
+            ),
+            "learned_last": (
+                "example",
+                last,
+                {"long_name": "logged step since which the example has stayed right, -1 for never"},
+            ),
+            "pristine": (
+                "example",
+                pristine,
+                {"long_name": "whether the class to train on is the true one"},
+            ),
+        },
+        coords={"step": ("step", np.array(logged), {"long_name": "updates made", "units": "1"})},
+    )
