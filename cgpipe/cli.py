@@ -106,12 +106,12 @@ def nullworlds(spec: str, code: str, **paths: Path) -> None:
 
 
 @stage
-@click.option("--inputs", type=READ, required=True, help="Text file that names the artifacts, one a line.")
+@click.argument("inputs", type=READ, nargs=-1, required=True)
 @click.option(
     "--out", type=WRITE, required=True, help="Path without ending; .csv, .pdf, .svg and .png are written."
 )
 def figures(spec: str, code: str, **paths: Path) -> None:
-    """One figure of the paper, with the numbers it shows."""
+    """One figure of the paper, with the numbers it shows, from INPUTS: histories or null worlds."""
     call("figures", spec, code, **paths)
 
 

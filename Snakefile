@@ -1,0 +1,31 @@
+# Coherent Gradients, from raw data to the figures. An index: the stages are in workflow/rules/,
+# what they compute in cgpipe/, the settings in config/ (see config/README.md).
+from snakemake.utils import min_version
+
+min_version("9.11")
+
+
+include: "workflow/rules/common.smk"
+
+
+localrules:
+    all,
+    data,
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+
+
+rule all:
+    default_target: True
+    input:
+        [path for figure in FIGURES for path in figure_files(figure)],
+        [history(cell) for cell in plan.all_cells(CONFIG)],
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/gradients.smk"
+include: "workflow/rules/nullworlds.smk"
+include: "workflow/rules/figures.smk"

@@ -1,0 +1,116 @@
+"""Figure 1: learning curves under label noise, and when pristine and corrupt examples are learned."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, per_cent, replicates_note
+from cgpipe.figures.summary import summarise
+
+Learned = Literal["at_step", "first", "last"]
+
+
+class Run(NamedTuple):
+    """One training run."""
+
+    noise: float
+    replicate: int
+    history: xr.Dataset  # of stage train
+
+
+PANELS = {
+    "a": "training accuracy",
+    "b": "test accuracy",
+    "c": "training loss (nats)",
+    "d": "share of examples learned",
+}
+
+
+def table(runs: Sequence[Run], learned: Learned = "at_step") -> pd.DataFrame:
+    """Numbers of the figure.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Plain SGD at each noise level and replicate.
+    learned : {"at_step", "first", "last"}
+        What counts as learned at a step: right at it, right at it or before, or right from then on.
+
+    Returns
+    -------
+    DataFrame
+        Columns `panel`, `noise`, `group` (all, pristine, corrupt), `step`, `mean`, `low`, `high`, `n`.
+    """
+    rows = []
+    for run in runs:
+        steps = run.history["step"].values
+        of_run = {"noise": run.noise, "replicate": run.replicate, "step": steps}
+        for panel, curve_name in (("a", "accuracy_training"), ("b", "accuracy_test"), ("c", "loss_training")):
+            values = run.history[curve_name].values
+            rows.append(pd.DataFrame({"panel": panel, "group": "all", **of_run, "value": values}))
+        pristine = run.history["pristine"].values.astype(bool)
+        right = learned_by(run.history, learned)
+        for group, members in (("pristine", pristine), ("corrupt", ~pristine)):
+            if members.any():
+                share = right[:, members].mean(1)
+                rows.append(pd.DataFrame({"panel": "d", "group": group, **of_run, "value": share}))
+    values = pd.concat(rows)[["panel", "noise", "group", "step", "replicate", "value"]]
+    return summarise(values)
+
+
+def learned_by(history: xr.Dataset, learned: Learned) -> npt.NDArray[np.bool_]:
+    """Which examples count as learned at each logged step, as (step, example)."""
+    if learned == "at_step":
+        return np.asarray(history["correct"].values, bool)
+    since = history[f"learned_{learned}"].values
+    return np.asarray((since >= 0) & (since <= history["step"].values[:, None]))
+
+
+def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
+    """Draw the table.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        As `table` returns it.
+    style : Style
+        Width of the figure.
+    colors : list
+        Palette; one colour for each noise level.
+
+    Returns
+    -------
+    Figure
+        Four panels.
+    """
+    figure = new_figure(style, 0.72)
+    panels = figure.subplots(2, 2).ravel()
+    levels = sorted(numbers["noise"].unique())
+    last = int(numbers["step"].max())
+    for axes, (panel, title) in zip(panels, PANELS.items(), strict=True):
+        of_panel = numbers[numbers["panel"] == panel]
+        for k, noise in enumerate(levels):
+            for group, linestyle in (("all", "-"), ("pristine", "-"), ("corrupt", (0, (3, 1.5)))):
+                rows = of_panel[(of_panel["noise"] == noise) & (of_panel["group"] == group)]
+                if len(rows):
+                    curve(axes, rows, colors[k % len(colors)], linestyle)
+        log_steps(axes, last)
+        axes.set_title(f"({panel}) {title}", loc="left")
+        axes.set_ylim(bottom=0)
+        if panel != "c":
+            axes.set_ylim(0, 1.02)
+    for axes in panels[2:]:
+        axes.set_xlabel("step")
+    handles = [Line2D([], [], color=colors[k % len(colors)]) for k in range(len(levels))]
+    labels = [f"{per_cent(noise)} noise" for noise in levels]
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(levels))
+    styles = [Line2D([], [], color="0.3"), Line2D([], [], color="0.3", linestyle=(0, (3, 1.5)))]
+    panels[3].legend(styles, ["pristine", "corrupt"], loc="upper left", handlelength=2.5)
+    note(figure, replicates_note(numbers))
+    return figure

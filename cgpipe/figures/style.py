@@ -1,0 +1,128 @@
+"""How all figures look: colour-blind palette, a line style beside each colour, text kept as text."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogFormatterMathtext, NullFormatter, NullLocator
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the settings say of it."""
+
+    width: float = 7.0  # inches
+    font_size: float = 8.0  # points
+    dpi: int = 200
+    palette: str = "colorblind"
+
+
+# Colours by what is drawn, as places in the palette, so that a group has one colour in all figures.
+PRISTINE, CORRUPT, TRAINING, TEST, OVERFIT = 0, 3, 0, 1, 2
+BAND = 0.25  # opacity
+NULL_BAND = "0.85"  # grey
+
+
+@contextmanager
+def styled(style: Style) -> Iterator[list[Any]]:
+    """Apply a style while figures are drawn and saved; yields the colours of its palette.
+
+    Parameters
+    ----------
+    style : Style
+        What the settings say.
+
+    Yields
+    ------
+    list
+        Colours.
+    """
+    settings = {
+        **sns.axes_style("ticks"),
+        "font.size": style.font_size,
+        "axes.titlesize": style.font_size,
+        "axes.labelsize": style.font_size,
+        "xtick.labelsize": style.font_size - 1,
+        "ytick.labelsize": style.font_size - 1,
+        "legend.fontsize": style.font_size - 1,
+        "legend.frameon": False,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.minor.width": 0.4,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "xtick.minor.size": 1.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "lines.linewidth": 1.1,
+        "lines.solid_capstyle": "round",
+        "savefig.dpi": style.dpi,
+        "pdf.fonttype": 42,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "cgpipe",
+    }
+    with mpl.rc_context(settings):
+        yield list(sns.color_palette(style.palette))
+
+
+def new_figure(style: Style, height: float) -> Figure:
+    """Make an empty figure of the style's width, `height` times as high as wide."""
+    return Figure(figsize=(style.width, style.width * height), layout="constrained")
+
+
+def curve(axes: Axes, rows: pd.DataFrame, color: Any, linestyle: str = "-", label: str = "") -> None:
+    """Draw `mean` over `step` as a line, and `low` to `high` as a band."""
+    rows = rows.sort_values("step")
+    axes.plot(rows["step"], rows["mean"], color=color, linestyle=linestyle, label=label)
+    axes.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=BAND, linewidth=0)
+
+
+def log_steps(axes: Axes, last: int) -> None:
+    """Make a logarithmic axis of steps that has a place for step 0."""
+    axes.set_xscale("symlog", linthresh=1, linscale=0.35)
+    axes.set_xlim(0, last)
+    decades = [0, *(10**k for k in range(len(str(last))))]
+    crowded = len(decades) > 5
+    axes.xaxis.set_major_locator(FixedLocator(decades))
+    formatter = LogFormatterMathtext()
+    shown = [d for k, d in enumerate(decades) if not crowded or d == 0 or k % 2 == 1]
+    axes.xaxis.set_major_formatter(
+        lambda value, _: "0" if value == 0 else (formatter(value) if value in shown else "")
+    )
+    axes.xaxis.set_minor_locator(
+        FixedLocator([d * k for d in decades[1:] for k in range(2, 10) if d * k <= last])
+    )
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def few_steps(axes: Axes, last: int) -> None:
+    """Make a linear axis of a few steps."""
+    axes.set_xlim(0, last)
+    axes.xaxis.set_major_locator(FixedLocator(range(0, last + 1, 1 if last < 4 else 3)))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def per_cent(share: float) -> str:
+    """Write a share in per cent."""
+    return f"{100 * share:g}%"
+
+
+def replicates_note(rows: pd.DataFrame) -> str:
+    """Say what lines and bands are, and of how many replicates."""
+    counts = sorted(set(rows["n"]))
+    if counts == [1]:
+        return "Lines: one replicate (n = 1)."
+    n = " to ".join(str(count) for count in counts[:: max(1, len(counts) - 1)])
+    return f"Lines: mean over n = {n} replicates; bands: smallest to largest."
+
+
+def note(figure: Figure, text: str) -> None:
+    """Write a line of text below the panels."""
+    figure.supxlabel(text, fontsize=mpl.rcParams["legend.fontsize"], color="0.35", x=0.01, ha="left")

@@ -1,0 +1,174 @@
+"""What figures 2 and 3 share: the data above null worlds, a column for each noise level."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from cgpipe.figures.style import (
+    CORRUPT,
+    NULL_BAND,
+    PRISTINE,
+    Style,
+    curve,
+    new_figure,
+    note,
+    per_cent,
+    replicates_note,
+)
+from cgpipe.figures.summary import summarise
+
+DASHED = (0, (3, 1.5))
+GROUPS = {"pristine": (PRISTINE, "-", "p"), "corrupt": (CORRUPT, DASHED, "c")}
+
+
+class Sample(NamedTuple):
+    """Null worlds of one run."""
+
+    noise: float
+    replicate: int
+    worlds: xr.Dataset  # of stage nullworlds
+
+
+def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
+    """Numbers of the figure.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Each noise level and replicate.
+    statistic : {"f", "i"}
+        What to show.
+    step : str
+        Its dimension of steps.
+
+    Returns
+    -------
+    DataFrame
+        Columns `row` (data, world 1, ..., and the ends of the null band: null low, null high), `noise`,
+        `group`, `step`, `mean`, `low`, `high`, `n`; and rows `p` (at each step) and `curve p` (once a
+        run, at its last step) that hold p-values, of group `pristine`.
+    """
+    rows = []
+    for sample in samples:
+        worlds = sample.worlds
+        steps = worlds[step].values
+        named = {
+            "data": worlds[statistic],
+            "null low": worlds[f"{statistic}_null_low"],
+            "null high": worlds[f"{statistic}_null_high"],
+            **{
+                f"world {int(world)}": worlds[f"{statistic}_null"].sel(world=world)
+                for world in worlds["world"].values
+            },
+        }
+        of_run = {"noise": sample.noise, "replicate": sample.replicate}
+        for row, values in named.items():
+            for group in GROUPS:
+                of_group = {"row": row, **of_run, "group": group, "step": steps}
+                rows.append(pd.DataFrame({**of_group, "value": values.sel(group=group).values}))
+        of_test = {**of_run, "group": "pristine"}
+        p = {"row": "p", **of_test, "step": steps, "value": worlds[f"{statistic}_p"].values}
+        curve_p = [float(worlds[f"{statistic}_curve_p"])]
+        rows += [
+            pd.DataFrame(p),
+            pd.DataFrame({"row": "curve p", **of_test, "step": steps[-1:], "value": curve_p}),
+        ]
+    return summarise(pd.concat(rows))
+
+
+def draw(
+    numbers: pd.DataFrame,
+    style: Style,
+    colors: list[Any],
+    *,
+    symbol: str,
+    label: str,
+    steps: Callable[[Axes, int], None],
+    explanation: str,
+) -> Figure:
+    """Draw the table.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        As `table` returns it.
+    style : Style
+        Width of the figure.
+    colors : list
+        Palette.
+    symbol : str
+        Of the statistic, for the legend.
+    label : str
+        Of the vertical axis.
+    steps : callable
+        Makes the axis of steps.
+    explanation : str
+        For the note below.
+
+    Returns
+    -------
+    Figure
+        A row for the data and one for each null world.
+    """
+    levels = sorted(numbers["noise"].unique())
+    worlds = sorted((row for row in numbers["row"].unique() if row.startswith("world")), key=_number)
+    rows = ["data", *worlds]
+    figure = new_figure(style, 0.12 + 0.21 * len(rows))
+    grid = figure.subplots(len(rows), len(levels), sharex=True, sharey="col", squeeze=False)
+    last = int(numbers["step"].max())
+    for column, noise in enumerate(levels):
+        of_level = numbers[numbers["noise"] == noise]
+        for line, row in enumerate(rows):
+            axes = grid[line, column]
+            if row == "data":
+                _null_bands(axes, of_level)
+                _p_value(axes, of_level)
+            for group, (place, linestyle, _) in GROUPS.items():
+                of_group = of_level[(of_level["row"] == row) & (of_level["group"] == group)]
+                curve(axes, of_group, colors[place], linestyle)
+            steps(axes, last)
+            if column == 0:
+                axes.set_ylabel(label if row == "data" else f"{label}\nnull {row}")
+        grid[0, column].set_title(f"{per_cent(noise)} noise")
+        grid[-1, column].set_xlabel("step")
+    handles: list[Any] = [
+        Line2D([], [], color=colors[place], linestyle=linestyle)
+        for place, linestyle, _ in GROUPS.values()
+    ]
+    names = [f"{group}, ${symbol}^{letter}$" for group, (_, _, letter) in GROUPS.items()]
+    handles.append(Patch(color=NULL_BAND))
+    figure.legend(handles, [*names, "null band"], loc="outside upper center", ncols=3)
+    note(figure, f"{replicates_note(numbers)} {explanation}")
+    return figure
+
+
+def _null_bands(axes: Axes, of_level: pd.DataFrame) -> None:
+    """Grey behind the data: where a group drawn at random would lie, mean over the replicates."""
+    for group in GROUPS:
+        of_group = of_level[of_level["group"] == group]
+        low, high = (
+            of_group[of_group["row"] == row].sort_values("step") for row in ("null low", "null high")
+        )
+        axes.fill_between(low["step"], low["mean"], high["mean"], color=NULL_BAND, linewidth=0, zorder=0)
+
+
+def _p_value(axes: Axes, of_level: pd.DataFrame) -> None:
+    """Whole-curve p-value; of several replicates the largest."""
+    p = of_level[of_level["row"] == "curve p"]
+    largest, n = float(p["high"].iloc[0]), int(p["n"].iloc[0])
+    if np.isnan(largest):
+        text = "p undefined"
+    else:
+        text = f"$p$ {'=' if n == 1 else '≤'} {largest:.2g}"
+    axes.text(0.97, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize="small")
+
+
+def _number(row: str) -> int:
+    return int(row.split()[-1])

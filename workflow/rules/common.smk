@@ -1,0 +1,76 @@
+# Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
+# the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from cgpipe.runtime import plan
+from cgpipe.runtime.config import ConfigError, load
+from cgpipe.runtime.fingerprint import code_hash
+
+# A config given on the command line stands for itself and is not mixed with the paper's.
+if not workflow.overwrite_configfiles:
+
+    configfile: str(Path(workflow.basedir, "config", "config.yaml"))
+
+
+try:
+    CONFIG = load(config)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+FIGURES = plan.figures(CONFIG)
+KEEPING = [name for name, of in CONFIG.experiments.items() if of.snapshots]
+
+RESULTS = f"results/{CONFIG.name}"
+DATASET = f"{RESULTS}/dataset.nc"
+CORRUPTED = f"{RESULTS}/corrupted/noise-{{noise}}/replicate-{{replicate}}.nc"
+RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+
+# The Python that runs snakemake runs the stages; not a param, so that a moved folder reruns nothing.
+CGPIPE = f"{shlex.quote(sys.executable)} -m cgpipe"
+# Where raw files are is not what they are: not a param either.
+DATA_ROOT = f"--data-root {shlex.quote(CONFIG.data_root)}" if CONFIG.data_root else ""
+
+
+wildcard_constraints:
+    noise=r"[0-9.]+",
+    winsor=r"[0-9]+",
+    replicate=r"[0-9]+",
+    experiment="|".join(CONFIG.experiments),
+
+
+def settings(stage):
+    """Of a job of this stage, as text; the order of the settings does not change it."""
+    of_stage = getattr(plan, stage)
+    return lambda wildcards: plan.spec(of_stage(CONFIG, dict(wildcards)))
+
+
+def history(cell):
+    return f"{RESULTS}/{RUN}/history.nc".format(**cell._asdict())
+
+
+def histories(figure, *, plain):
+    """Runs that a figure draws; only those of plain SGD, or all."""
+    cells = plan.cells(CONFIG, FIGURES[figure], plain=plain) if figure in FIGURES else []
+    return [history(cell) for cell in cells]
+
+
+def worlds(figure):
+    """Null worlds that a figure draws: plain SGD, where both groups of examples are sizeable."""
+    if figure not in FIGURES:
+        return []
+    cells = plan.cells(CONFIG, FIGURES[figure], plain=True, mixed=True)
+    return [f"{RESULTS}/{RUN}/nullworlds.nc".format(**cell._asdict()) for cell in cells]
+
+
+def figure_files(figure):
+    return [f"{RESULTS}/figures/{figure}.{ending}" for ending in ("csv", "pdf", "svg", "png")]
+
+
+def figure_settings(figure):
+    return plan.spec(plan.figure(CONFIG, figure)) if figure in FIGURES else ""

@@ -1,0 +1,18 @@
+rule gradients:
+    input:
+        dataset=DATASET,
+        corrupted=CORRUPTED,
+        snapshots=f"{RESULTS}/{RUN}/snapshots.safetensors",
+    output:
+        gradients=f"{RESULTS}/{RUN}/gradients.nc",
+    params:
+        spec=settings("gradients"),
+        code=code_hash("gradients"),
+    log:
+        f"{LOGS}/gradients/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/gradients/{RUN}.tsv"
+    shell:
+        "{CGPIPE} gradients --spec {params.spec:q} --code {params.code}"
+        " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
+        " --gradients {output.gradients:q} > {log:q} 2>&1"
