@@ -5,6 +5,7 @@ The workflow calls these commands; a person may, to run a stage by itself. Each 
 """
 
 import importlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def gradients(spec: str, code: str, **paths: Path) -> None:
 @click.option("--gradients", type=READ, required=True, help="From stage gradients.")
 @click.option("--nullworlds", type=WRITE, required=True, help="NetCDF to write.")
 def nullworlds(spec: str, code: str, **paths: Path) -> None:
-    """f and i in the data and in null worlds, with bands and p-values."""
+    """F and i in the data and in null worlds, with bands and p-values."""
     call("nullworlds", spec, code, **paths)
 
 
@@ -117,9 +118,15 @@ def figures(spec: str, code: str, **paths: Path) -> None:
 
 @main.command()
 @click.argument("what", type=click.Choice(["schema", "reference"]))
-def describe(what: str) -> None:
+@click.option("--into", type=WRITE, help="Markdown file to put the table into, between its markers.")
+def describe(what: str, into: Path | None) -> None:
     """Print the JSON schema of the config, or the table of its keys."""
-    import json  # noqa: PLC0415
-
     text = json.dumps(config.schema(), indent=2) if what == "schema" else config.reference().rstrip("\n")
-    click.echo(text)
+    if into is None:
+        click.echo(text)
+        return
+    before, begin, rest = into.read_text(encoding="utf-8").partition("<!-- begin keys -->\n")
+    _, end, after = rest.partition("<!-- end keys -->")
+    if not (begin and end):
+        raise click.ClickException(f"{into} has no lines <!-- begin keys --> and <!-- end keys -->")
+    into.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")

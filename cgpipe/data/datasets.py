@@ -177,7 +177,7 @@ def _check_idx(folder: Path, compressed_md5: Mapping[str, str], name: str) -> No
             continue
         _check_md5(folder, {compressed: md5})
         with gzip.open(folder / compressed) as archive:
-            published = hashlib.file_digest(archive, "md5").hexdigest()  # type: ignore[arg-type]
+            published = hashlib.file_digest(archive, "md5").hexdigest()
         _check_md5(folder, {raw.name: published})
 
 

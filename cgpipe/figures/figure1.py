@@ -10,7 +10,17 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, per_cent, replicates_note
+from cgpipe.figures.style import (
+    DASHED,
+    LineStyle,
+    Style,
+    curve,
+    log_steps,
+    new_figure,
+    note,
+    per_cent,
+    replicates_note,
+)
 from cgpipe.figures.summary import summarise
 
 Learned = Literal["at_step", "first", "last"]
@@ -24,6 +34,7 @@ class Run(NamedTuple):
     history: xr.Dataset  # of stage train
 
 
+GROUPS: dict[str, LineStyle] = {"all": "-", "pristine": "-", "corrupt": DASHED}
 PANELS = {
     "a": "training accuracy",
     "b": "test accuracy",
@@ -60,8 +71,8 @@ def table(runs: Sequence[Run], learned: Learned = "at_step") -> pd.DataFrame:
             if members.any():
                 share = right[:, members].mean(1)
                 rows.append(pd.DataFrame({"panel": "d", "group": group, **of_run, "value": share}))
-    values = pd.concat(rows)[["panel", "noise", "group", "step", "replicate", "value"]]
-    return summarise(values)
+    per_replicate = pd.concat(rows)[["panel", "noise", "group", "step", "replicate", "value"]]
+    return summarise(per_replicate)
 
 
 def learned_by(history: xr.Dataset, learned: Learned) -> npt.NDArray[np.bool_]:
@@ -96,7 +107,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     for axes, (panel, title) in zip(panels, PANELS.items(), strict=True):
         of_panel = numbers[numbers["panel"] == panel]
         for k, noise in enumerate(levels):
-            for group, linestyle in (("all", "-"), ("pristine", "-"), ("corrupt", (0, (3, 1.5)))):
+            for group, linestyle in GROUPS.items():
                 rows = of_panel[(of_panel["noise"] == noise) & (of_panel["group"] == group)]
                 if len(rows):
                     curve(axes, rows, colors[k % len(colors)], linestyle)
@@ -110,7 +121,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     handles = [Line2D([], [], color=colors[k % len(colors)]) for k in range(len(levels))]
     labels = [f"{per_cent(noise)} noise" for noise in levels]
     figure.legend(handles, labels, loc="outside upper center", ncols=len(levels))
-    styles = [Line2D([], [], color="0.3"), Line2D([], [], color="0.3", linestyle=(0, (3, 1.5)))]
+    styles = [Line2D([], [], color="0.3"), Line2D([], [], color="0.3", linestyle=DASHED)]
     panels[3].legend(styles, ["pristine", "corrupt"], loc="upper left", handlelength=2.5)
     note(figure, replicates_note(numbers))
     return figure

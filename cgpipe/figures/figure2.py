@@ -25,5 +25,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         symbol="f",
         label="fraction $f$",
         steps=log_steps,
+        share="all",
         explanation="$p$: permutation test over the whole curve, largest of the replicates.",
     )

@@ -25,5 +25,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         symbol="i",
         label="contribution $i$",
         steps=few_steps,
+        share="col",
         explanation="$p$: permutation test of $i^p-i^c$ over the whole curve, largest of the replicates.",
     )

@@ -9,9 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import (
+    DASHED,
+    DOTTED,
+    LONG_DASHED,
     OVERFIT,
     TEST,
     TRAINING,
+    LineStyle,
     Style,
     curve,
     log_steps,
@@ -22,10 +26,10 @@ from cgpipe.figures.style import (
 )
 from cgpipe.figures.summary import summarise
 
-CURVES = {
+CURVES: dict[str, tuple[int, LineStyle]] = {
     "training accuracy": (TRAINING, "-"),
-    "test accuracy": (TEST, (0, (4, 1.5))),
-    "overfit": (OVERFIT, (0, (1, 1))),
+    "test accuracy": (TEST, DASHED),
+    "overfit": (OVERFIT, DOTTED),
 }
 
 
@@ -65,8 +69,8 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         }
         for name, values in zip(CURVES, (ta, va, overfit), strict=True):
             rows.append(pd.DataFrame({**of_run, "curve": name, "value": values}))
-    values = pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]]
-    return summarise(values)
+    per_replicate = pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]]
+    return summarise(per_replicate)
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
@@ -98,10 +102,10 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             of_cell = numbers[(numbers["winsor"] == c) & (numbers["noise"] == noise)]
             axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
             proper = (1 - noise) + noise / 10
-            axes.axhline(proper, color="0.55", linewidth=0.6, linestyle=(0, (6, 3)), zorder=0)
+            axes.axhline(proper, color="0.55", linewidth=0.6, linestyle=LONG_DASHED, zorder=0)
             for name, (place, linestyle) in CURVES.items():
                 curve(axes, of_cell[of_cell["curve"] == name], colors[place], linestyle)
-            log_steps(axes, last)
+            log_steps(axes, last, narrow=True)
             axes.set_ylim(lowest, 1.02)
             if line == 0:
                 axes.set_title(f"{per_cent(noise)} noise")
@@ -112,7 +116,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     handles = [
         Line2D([], [], color=colors[place], linestyle=linestyle) for place, linestyle in CURVES.values()
     ]
-    handles.append(Line2D([], [], color="0.55", linewidth=0.6, linestyle=(0, (6, 3))))
-    figure.legend(handles, [*CURVES, "proper accuracy"], loc="outside upper center", ncols=4, handlelength=2.5)
+    handles.append(Line2D([], [], color="0.55", linewidth=0.6, linestyle=LONG_DASHED))
+    figure.legend(
+        handles, [*CURVES, "proper accuracy"], loc="outside upper center", ncols=4, handlelength=2.5
+    )
     note(figure, replicates_note(numbers))
     return figure

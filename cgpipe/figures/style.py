@@ -1,9 +1,9 @@
 """How all figures look: colour-blind palette, a line style beside each colour, text kept as text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import pandas as pd
@@ -22,6 +22,11 @@ class Style:
     dpi: int = 200
     palette: str = "colorblind"
 
+
+LineStyle = Literal["-"] | tuple[float, Sequence[float]]
+DASHED: LineStyle = (0, (3, 1.5))
+LONG_DASHED: LineStyle = (0, (6, 3))
+DOTTED: LineStyle = (0, (1, 1))
 
 # Colours by what is drawn, as places in the palette, so that a group has one colour in all figures.
 PRISTINE, CORRUPT, TRAINING, TEST, OVERFIT = 0, 3, 0, 1, 2
@@ -77,19 +82,19 @@ def new_figure(style: Style, height: float) -> Figure:
     return Figure(figsize=(style.width, style.width * height), layout="constrained")
 
 
-def curve(axes: Axes, rows: pd.DataFrame, color: Any, linestyle: str = "-", label: str = "") -> None:
+def curve(axes: Axes, rows: pd.DataFrame, color: Any, linestyle: LineStyle = "-") -> None:
     """Draw `mean` over `step` as a line, and `low` to `high` as a band."""
     rows = rows.sort_values("step")
-    axes.plot(rows["step"], rows["mean"], color=color, linestyle=linestyle, label=label)
+    axes.plot(rows["step"], rows["mean"], color=color, linestyle=linestyle)
     axes.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=BAND, linewidth=0)
 
 
-def log_steps(axes: Axes, last: int) -> None:
-    """Make a logarithmic axis of steps that has a place for step 0."""
+def log_steps(axes: Axes, last: int, *, narrow: bool = False) -> None:
+    """Make a logarithmic axis of steps that has a place for step 0; narrow panels get fewer labels."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.35)
     axes.set_xlim(0, last)
     decades = [0, *(10**k for k in range(len(str(last))))]
-    crowded = len(decades) > 5
+    crowded = narrow or len(decades) > 5
     axes.xaxis.set_major_locator(FixedLocator(decades))
     formatter = LogFormatterMathtext()
     shown = [d for k, d in enumerate(decades) if not crowded or d == 0 or k % 2 == 1]

@@ -1,7 +1,7 @@
 """What figures 2 and 3 share: the data above null worlds, a column for each noise level."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,10 @@ from matplotlib.patches import Patch
 
 from cgpipe.figures.style import (
     CORRUPT,
+    DASHED,
     NULL_BAND,
     PRISTINE,
+    LineStyle,
     Style,
     curve,
     new_figure,
@@ -24,8 +26,10 @@ from cgpipe.figures.style import (
 )
 from cgpipe.figures.summary import summarise
 
-DASHED = (0, (3, 1.5))
-GROUPS = {"pristine": (PRISTINE, "-", "p"), "corrupt": (CORRUPT, DASHED, "c")}
+GROUPS: dict[str, tuple[int, LineStyle, str]] = {
+    "pristine": (PRISTINE, "-", "p"),
+    "corrupt": (CORRUPT, DASHED, "c"),
+}
 
 
 class Sample(NamedTuple):
@@ -91,6 +95,7 @@ def draw(
     symbol: str,
     label: str,
     steps: Callable[[Axes, int], None],
+    share: Literal["all", "col"],
     explanation: str,
 ) -> Figure:
     """Draw the table.
@@ -109,6 +114,8 @@ def draw(
         Of the vertical axis.
     steps : callable
         Makes the axis of steps.
+    share : {"all", "col"}
+        Whether all panels have one vertical scale, or each column its own.
     explanation : str
         For the note below.
 
@@ -121,7 +128,7 @@ def draw(
     worlds = sorted((row for row in numbers["row"].unique() if row.startswith("world")), key=_number)
     rows = ["data", *worlds]
     figure = new_figure(style, 0.12 + 0.21 * len(rows))
-    grid = figure.subplots(len(rows), len(levels), sharex=True, sharey="col", squeeze=False)
+    grid = figure.subplots(len(rows), len(levels), sharex=True, sharey=share, squeeze=False)
     last = int(numbers["step"].max())
     for column, noise in enumerate(levels):
         of_level = numbers[numbers["noise"] == noise]
@@ -129,18 +136,17 @@ def draw(
             axes = grid[line, column]
             if row == "data":
                 _null_bands(axes, of_level)
-                _p_value(axes, of_level)
+                axes.set_title(_p_value(of_level), loc="right", fontsize="small", color="0.35")
             for group, (place, linestyle, _) in GROUPS.items():
                 of_group = of_level[(of_level["row"] == row) & (of_level["group"] == group)]
                 curve(axes, of_group, colors[place], linestyle)
             steps(axes, last)
             if column == 0:
                 axes.set_ylabel(label if row == "data" else f"{label}\nnull {row}")
-        grid[0, column].set_title(f"{per_cent(noise)} noise")
+        grid[0, column].set_title(f"{per_cent(noise)} noise", loc="left")
         grid[-1, column].set_xlabel("step")
     handles: list[Any] = [
-        Line2D([], [], color=colors[place], linestyle=linestyle)
-        for place, linestyle, _ in GROUPS.values()
+        Line2D([], [], color=colors[place], linestyle=linestyle) for place, linestyle, _ in GROUPS.values()
     ]
     names = [f"{group}, ${symbol}^{letter}$" for group, (_, _, letter) in GROUPS.items()]
     handles.append(Patch(color=NULL_BAND))
@@ -159,16 +165,12 @@ def _null_bands(axes: Axes, of_level: pd.DataFrame) -> None:
         axes.fill_between(low["step"], low["mean"], high["mean"], color=NULL_BAND, linewidth=0, zorder=0)
 
 
-def _p_value(axes: Axes, of_level: pd.DataFrame) -> None:
+def _p_value(of_level: pd.DataFrame) -> str:
     """Whole-curve p-value; of several replicates the largest."""
     p = of_level[of_level["row"] == "curve p"]
     largest, n = float(p["high"].iloc[0]), int(p["n"].iloc[0])
-    if np.isnan(largest):
-        text = "p undefined"
-    else:
-        text = f"$p$ {'=' if n == 1 else '≤'} {largest:.2g}"
-    axes.text(0.97, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize="small")
+    return "p undefined" if np.isnan(largest) else f"$p$ {'=' if n == 1 else '≤'} {largest:.2g}"
 
 
 def _number(row: str) -> int:
-    return int(row.split()[-1])
+    return int(row.rsplit(maxsplit=1)[-1])

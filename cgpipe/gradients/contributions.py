@@ -27,7 +27,8 @@ def contributions(gradients: npt.NDArray[np.floating]) -> Floats:
         Their sum over the examples is ‖g_t‖².
     """
     exact = np.asarray(gradients, np.float64)
-    return np.einsum("tew,tw->te", exact, exact.sum(1))
+    u: Floats = np.einsum("tew,tw->te", exact, exact.sum(1))
+    return u
 
 
 def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
@@ -47,7 +48,8 @@ def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
     """
     if members.shape != u.shape[1:]:
         raise ValueError(f"{members.shape[0]} members for {u.shape[1]} examples: give one for each")
-    return u[:, members].sum(1)
+    total: Floats = u[:, members].sum(1)
+    return total
 
 
 def fraction(of_group: Floats, of_all: Floats) -> Floats:

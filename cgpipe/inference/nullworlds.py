@@ -70,7 +70,7 @@ def null_group_sums(
 def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-sided") -> Floats:
     """Permutation p-value at each step, (count + 1) / (worlds + 1).
 
-    As in `scipy.stats.permutation_test`: worlds within 100·eps·\\|observed\\| of the observed value
+    As in `scipy.stats.permutation_test`: worlds within 100·eps of the absolute value of the observed value
     count as ties, and the two-sided p-value is twice the smaller one-sided, at most 1.
 
     Parameters

@@ -19,7 +19,7 @@ from cgpipe.runtime.artifacts import open_tensors, write_tensors
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class Interrupted(RuntimeError):
+class StoppedError(RuntimeError):
     """The run was asked to stop, and has saved where it is."""
 
 

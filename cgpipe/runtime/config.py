@@ -55,6 +55,8 @@ class Section(BaseModel):
 
 
 class Corruption(Section):
+    """How labels are corrupted."""
+
     selection: Literal["exact", "bernoulli"] = Field(
         "exact",
         description="How examples are chosen for label noise: `exact`, round(noise x examples) of them "
@@ -63,6 +65,8 @@ class Corruption(Section):
 
 
 class Experiment(Section):
+    """One network and schedule, over levels of noise and winsorization."""
+
     hidden: list[Annotated[int, Field(ge=1)]] = Field(
         description="Units of each hidden layer; `[2048]` is one layer, `[]` a linear classifier"
     )
@@ -110,8 +114,8 @@ class Experiment(Section):
     @field_validator("winsor")
     @classmethod
     def _something_between(cls, values: list[int], info: ValidationInfo) -> list[int]:
-        batch = info.data.get("batch_size")
-        beyond = [c for c in values if batch is not None and 2 * c >= batch]
+        batch: int = info.data.get("batch_size", 2 * max(values) + 1)
+        beyond = [c for c in values if 2 * c >= batch]
         if beyond:
             raise ValueError(
                 f"levels c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}; "
@@ -121,6 +125,8 @@ class Experiment(Section):
 
 
 class Gradients(Section):
+    """What is sampled of the per-example gradients."""
+
     examples: int = Field(
         400, ge=1, description="Training examples whose gradients are sampled, drawn once a run"
     )
@@ -128,6 +134,8 @@ class Gradients(Section):
 
 
 class NullWorlds(Section):
+    """How many null worlds, and how they are shown."""
+
     drawn: int = Field(3, ge=0, description="Null worlds drawn as rows of figures 2 and 3")
     worlds: int = Field(10_000, ge=1, description="Null worlds behind the bands and the permutation p-values")
     level: float = Field(0.95, gt=0, lt=1, description="Share of the null worlds inside the null band")
@@ -142,10 +150,14 @@ class NullWorlds(Section):
 
 
 class Figure(Section):
+    """One figure."""
+
     experiment: Slug = Field(description="Experiment that the figure draws, by its name")
 
 
 class Figure1(Figure):
+    """Figure 1."""
+
     learned: Literal["at_step", "first", "last"] = Field(
         "at_step",
         description="What counts as learned at step t in panel d: right `at_step` t; right at some step "
@@ -154,6 +166,8 @@ class Figure1(Figure):
 
 
 class Style(Section):
+    """How figures look."""
+
     width: float = Field(7.0, gt=0, le=100, description="Width of the figures, in inches")
     font_size: float = Field(8.0, gt=0, le=100, description="Font size, in points")
     dpi: int = Field(200, ge=10, le=2400, description="Resolution of the PNG files")
@@ -163,6 +177,8 @@ class Style(Section):
 
 
 class Figures(Section):
+    """Which figures, of what."""
+
     figure1: Figure1 | None = Field(
         None, description="Learning curves and learned examples under label noise; omit for none"
     )
@@ -179,6 +195,8 @@ class Figures(Section):
 
 
 class Config(Section):
+    """All settings."""
+
     name: Slug = Field(description="Folder of the results: `results/{name}/`")
     seed: int = Field(
         0, ge=0, description="Seed of every random stream; replicates and purposes have their own"

@@ -38,11 +38,9 @@ def code_hash(stage: str) -> str:
 def modules(module: str) -> tuple[str, ...]:
     """A module of the package, all that it imports inside it, and the packages these lie in."""
     graph = _graph()
-    found = {module, *graph.find_upstream_modules(module)}
-    for name in list(found):
-        parts = name.split(".")
-        found.update(".".join(parts[:n]) for n in range(1, len(parts)))
-    return tuple(sorted(found))
+    imported = {module, *graph.find_upstream_modules(module)}
+    packages = {name.rsplit(".", n)[0] for name in imported for n in range(1, name.count(".") + 1)}
+    return tuple(sorted(imported | packages))
 
 
 def canonical(source: str) -> str:
@@ -61,10 +59,8 @@ def canonical(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                if isinstance(first.value.value, str):
-                    node.body = node.body[1:]
+            documented = ast.get_docstring(node, clean=False) is not None
+            node.body = node.body[documented:]
     return _written(tree)
 
 

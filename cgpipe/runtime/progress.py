@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -32,7 +33,7 @@ class Progress:
         Size of a minibatch, for the speed.
     """
 
-    def __init__(self, steps: int, start: int, examples_per_step: int, bar: "tqdm[None]") -> None:
+    def __init__(self, steps: int, start: int, examples_per_step: int, bar: "tqdm[Any]") -> None:
         self._steps, self._start, self._examples = steps, start, examples_per_step
         self._began = time.monotonic()
         self._bar = bar
@@ -55,6 +56,6 @@ class Progress:
 @contextmanager
 def progress(steps: int, start: int, examples_per_step: int) -> Iterator[Progress]:
     """Show the steps of a run; the bar is drawn on a terminal alone."""
-    bar = tqdm(total=steps, initial=start, unit="step", disable=not sys.stderr.isatty())
+    bar: tqdm[Any] = tqdm(total=steps, initial=start, unit="step", disable=not sys.stderr.isatty())
     with bar, logging_redirect_tqdm():
         yield Progress(steps, start, examples_per_step, bar)

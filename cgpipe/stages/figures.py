@@ -44,7 +44,10 @@ def run(spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path
 
 def table(spec: Spec, inputs: Sequence[Path]) -> pd.DataFrame:
     """Read the artifacts, and make the numbers of the figure."""
-    read = [read_netcdf(path, "train" if spec.figure in ("figure1", "figure4") else "nullworlds") for path in inputs]
+    read = [
+        read_netcdf(path, "train" if spec.figure in ("figure1", "figure4") else "nullworlds")
+        for path in inputs
+    ]
     settings = [settings_of(dataset) for dataset in read]
     cells = list(zip(settings, read, strict=True))
     if spec.figure == "figure1":
@@ -55,7 +58,7 @@ def table(spec: Spec, inputs: Sequence[Path]) -> pd.DataFrame:
             [figure4.Run(of["noise"], of["winsor"], of["replicate"], history) for of, history in cells]
         )
     samples = [worlds.Sample(of["noise"], of["replicate"], null) for of, null in cells]
-    return (figure2 if spec.figure == "figure2" else figure3).table(samples)
+    return figure2.table(samples) if spec.figure == "figure2" else figure3.table(samples)
 
 
 def save(figure: Figure, path: Path, ending: str, provenance: Provenance) -> None:

@@ -24,7 +24,7 @@ from cgpipe.learning.training import (
     sgd_step,
 )
 from cgpipe.runtime.artifacts import Provenance, file_hash, write_netcdf, write_tensors
-from cgpipe.runtime.checkpoints import Checkpoint, Interrupted, StopRequest
+from cgpipe.runtime.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.runtime.progress import log, progress
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose
@@ -165,7 +165,7 @@ def run(
                 current.save(checkpoint)
                 saved_at = time.monotonic()
                 if stop.signal:
-                    raise Interrupted(
+                    raise StoppedError(
                         f"stopped by {stop.signal.name} at step {current.step} of {spec.steps}; the state is "
                         "saved, and the same job goes on from it"
                     )

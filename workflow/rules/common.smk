@@ -31,10 +31,16 @@ RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
-# The Python that runs snakemake runs the stages; not a param, so that a moved folder reruns nothing.
-CGPIPE = f"{shlex.quote(sys.executable)} -m cgpipe"
-# Where raw files are is not what they are: not a param either.
-DATA_ROOT = f"--data-root {shlex.quote(CONFIG.data_root)}" if CONFIG.data_root else ""
+# The Python that runs snakemake runs the stages. Neither it nor the place of the raw files is a param:
+# a folder that was moved reruns nothing.
+shell.prefix(
+    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+    + (
+        f"export CGPIPE_DATA_ROOT={shlex.quote(CONFIG.data_root)}; "
+        if CONFIG.data_root
+        else ""
+    )
+)
 
 
 wildcard_constraints:
@@ -56,7 +62,9 @@ def history(cell):
 
 def histories(figure, *, plain):
     """Runs that a figure draws; only those of plain SGD, or all."""
-    cells = plan.cells(CONFIG, FIGURES[figure], plain=plain) if figure in FIGURES else []
+    cells = (
+        plan.cells(CONFIG, FIGURES[figure], plain=plain) if figure in FIGURES else []
+    )
     return [history(cell) for cell in cells]
 
 
@@ -69,7 +77,10 @@ def worlds(figure):
 
 
 def figure_files(figure):
-    return [f"{RESULTS}/figures/{figure}.{ending}" for ending in ("csv", "pdf", "svg", "png")]
+    return [
+        f"{RESULTS}/figures/{figure}.{ending}"
+        for ending in ("csv", "pdf", "svg", "png")
+    ]
 
 
 def figure_settings(figure):

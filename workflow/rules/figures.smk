@@ -20,16 +20,16 @@ rule figure1:
             labels={"figure": "1", "shows": "Label noise: learning curves"},
         ),
         png=f"{RESULTS}/figures/figure1.png",
-    params:
-        spec=figure_settings("figure1"),
-        code=code_hash("figures"),
-        out=f"{RESULTS}/figures/figure1",
     log:
         f"{LOGS}/figures/figure1.log",
     benchmark:
         f"{BENCHMARKS}/figures/figure1.tsv"
+    params:
+        spec=figure_settings("figure1"),
+        code=code_hash("figures"),
+        out=lambda wildcards, output: output.table.removesuffix(".csv"),
     shell:
-        "{CGPIPE} figures --spec {params.spec:q} --code {params.code}"
+        "python -m cgpipe figures --spec {params.spec:q} --code {params.code}"
         " --out {params.out:q} {input:q} > {log:q} 2>&1"
 
 
@@ -41,24 +41,30 @@ use rule figure1 as figure2 with:
             f"{RESULTS}/figures/figure2.csv",
             caption="../report/figure2.rst",
             category="Numbers",
-            labels={"figure": "2", "shows": "Fractions of the gradient, and null worlds"},
+            labels={
+                "figure": "2",
+                "shows": "Fractions of the gradient, and null worlds",
+            },
         ),
         pdf=f"{RESULTS}/figures/figure2.pdf",
         svg=report(
             f"{RESULTS}/figures/figure2.svg",
             caption="../report/figure2.rst",
             category="Figures",
-            labels={"figure": "2", "shows": "Fractions of the gradient, and null worlds"},
+            labels={
+                "figure": "2",
+                "shows": "Fractions of the gradient, and null worlds",
+            },
         ),
         png=f"{RESULTS}/figures/figure2.png",
-    params:
-        spec=figure_settings("figure2"),
-        code=code_hash("figures"),
-        out=f"{RESULTS}/figures/figure2",
     log:
         f"{LOGS}/figures/figure2.log",
     benchmark:
         f"{BENCHMARKS}/figures/figure2.tsv"
+    params:
+        spec=figure_settings("figure2"),
+        code=code_hash("figures"),
+        out=lambda wildcards, output: output.table.removesuffix(".csv"),
 
 
 use rule figure1 as figure3 with:
@@ -69,24 +75,30 @@ use rule figure1 as figure3 with:
             f"{RESULTS}/figures/figure3.csv",
             caption="../report/figure3.rst",
             category="Numbers",
-            labels={"figure": "3", "shows": "Mean cumulative contributions, and null worlds"},
+            labels={
+                "figure": "3",
+                "shows": "Mean cumulative contributions, and null worlds",
+            },
         ),
         pdf=f"{RESULTS}/figures/figure3.pdf",
         svg=report(
             f"{RESULTS}/figures/figure3.svg",
             caption="../report/figure3.rst",
             category="Figures",
-            labels={"figure": "3", "shows": "Mean cumulative contributions, and null worlds"},
+            labels={
+                "figure": "3",
+                "shows": "Mean cumulative contributions, and null worlds",
+            },
         ),
         png=f"{RESULTS}/figures/figure3.png",
-    params:
-        spec=figure_settings("figure3"),
-        code=code_hash("figures"),
-        out=f"{RESULTS}/figures/figure3",
     log:
         f"{LOGS}/figures/figure3.log",
     benchmark:
         f"{BENCHMARKS}/figures/figure3.tsv"
+    params:
+        spec=figure_settings("figure3"),
+        code=code_hash("figures"),
+        out=lambda wildcards, output: output.table.removesuffix(".csv"),
 
 
 use rule figure1 as figure4 with:
@@ -107,11 +119,11 @@ use rule figure1 as figure4 with:
             labels={"figure": "4", "shows": "Winsorized SGD: accuracies and overfit"},
         ),
         png=f"{RESULTS}/figures/figure4.png",
-    params:
-        spec=figure_settings("figure4"),
-        code=code_hash("figures"),
-        out=f"{RESULTS}/figures/figure4",
     log:
         f"{LOGS}/figures/figure4.log",
     benchmark:
         f"{BENCHMARKS}/figures/figure4.tsv"
+    params:
+        spec=figure_settings("figure4"),
+        code=code_hash("figures"),
+        out=lambda wildcards, output: output.table.removesuffix(".csv"),

@@ -5,14 +5,14 @@ rule gradients:
         snapshots=f"{RESULTS}/{RUN}/snapshots.safetensors",
     output:
         gradients=f"{RESULTS}/{RUN}/gradients.nc",
-    params:
-        spec=settings("gradients"),
-        code=code_hash("gradients"),
     log:
         f"{LOGS}/gradients/{RUN}.log",
     benchmark:
         f"{BENCHMARKS}/gradients/{RUN}.tsv"
+    params:
+        spec=settings("gradients"),
+        code=code_hash("gradients"),
     shell:
-        "{CGPIPE} gradients --spec {params.spec:q} --code {params.code}"
+        "python -m cgpipe gradients --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
         " --gradients {output.gradients:q} > {log:q} 2>&1"

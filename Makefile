@@ -1,0 +1,64 @@
+# make demo: everything on embedded data, in minutes. make test: lint, types and tests.
+# Nothing but Python >= 3.11, make and git is assumed.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CORES  ?= all
+DEMO   := results/demo
+
+.PHONY: demo test test-slow lint types unit install docs lock clean help
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+demo: install ## The whole pipeline on scikit-learn's digits: figures and report
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
+	@$(MAKE) --no-print-directory $(DEMO)/report.html
+	@echo
+	@echo "Figures: $(DEMO)/figures/figure1.png to figure4.png (also .pdf and .svg; numbers in .csv)"
+	@echo "Report:  $(DEMO)/report.html"
+
+$(DEMO)/report.html: $(wildcard $(DEMO)/figures/*) workflow/report/*
+	$(BIN)/snakemake --cores 1 --configfile config/demo.yaml --report $@
+
+test: lint types unit ## Lint, types and tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/lint-imports
+	$(BIN)/python tests/workflow/lint.py
+
+types: install
+	$(BIN)/mypy
+
+unit: install
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not slurm"
+	@echo "Not run here: tests marked slow (make test-slow), gpu (pytest -m gpu), slurm (pytest -m slurm)"
+
+test-slow: install ## The tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+install: $(VENV)/.installed ## Make .venv and install what is locked (about 6 GB, torch with CUDA)
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+	    f"cgpipe needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+docs: install ## Write the generated files again: the config's schema and the table of its keys
+	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
+	$(BIN)/python -m cgpipe describe reference --into config/README.md
+
+lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	    --generate-hashes --no-header --quiet --upgrade --output-file requirements.lock
+
+clean: ## Remove .venv and caches; results stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

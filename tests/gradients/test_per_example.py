@@ -1,0 +1,103 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from cgpipe.gradients.per_example import WeightSample, draw_weights, sampled_gradients
+from cgpipe.learning.networks import Layer, initial_layers
+
+WIDTHS = ([6, 4], [6, 5, 4], [7, 6, 5, 4])
+
+
+def shapes_of(widths):
+    return [(out, into) for into, out in pairwise(widths)]
+
+
+def problem(widths, dtype, batch=8):
+    rng = np.random.default_rng(0)
+    layers = [Layer(*(p.to(dtype) for p in layer)) for layer in initial_layers(widths, "official", rng)]
+    images = torch.from_numpy(rng.standard_normal((batch, widths[0]))).to(dtype)
+    labels = torch.from_numpy(rng.integers(0, widths[-1], batch))
+    return layers, images, labels
+
+
+def weights_gradients(layers, image, label):
+    """Gradients of one example's own loss with respect to every weight, by autograd."""
+    with torch.enable_grad():
+        tracked = [Layer(*(p.clone().requires_grad_() for p in layer)) for layer in layers]
+        x = image[None]
+        for layer in tracked[:-1]:
+            x = torch.nn.functional.linear(x, *layer).relu()
+        x = torch.nn.functional.linear(x, *tracked[-1])
+        torch.nn.functional.cross_entropy(x, label[None]).backward()
+    return [layer.weight.grad for layer in tracked]
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_sampled_gradients_are_those_of_autograd_example_by_example(widths, dtype):
+    layers, images, labels = problem(widths, dtype)
+    sample = draw_weights(shapes_of(widths), 11, np.random.default_rng(1))
+    found = sampled_gradients(layers, images, labels, sample)
+    assert found.shape == (8, 11 * len(layers))
+    assert found.dtype == dtype
+    for row, image, label in zip(found, images, labels, strict=True):
+        of_all = weights_gradients(layers, image, label)
+        expected = torch.stack(
+            [
+                of_all[layer][o, i]
+                for layer, o, i in zip(sample.layer, sample.output, sample.input, strict=True)
+            ]
+        )
+        torch.testing.assert_close(row, expected, rtol=0, atol=100 * torch.finfo(dtype).eps)
+    assert (found != 0).any(0).sum() > len(layers)
+
+
+def test_each_example_is_on_its_own_whatever_the_batch():
+    layers, images, labels = problem([6, 5, 4], torch.float64)
+    sample = draw_weights(shapes_of([6, 5, 4]), 20, np.random.default_rng(1))
+    together = sampled_gradients(layers, images, labels, sample)
+    alone = torch.cat([sampled_gradients(layers, images[e, None], labels[e, None], sample) for e in range(8)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-14)
+
+
+def test_weights_are_drawn_of_each_layer_without_replacement():
+    shapes = [(5, 6), (4, 5), (3, 4)]
+    sample = draw_weights(shapes, 10, np.random.default_rng(0))
+    assert isinstance(sample, WeightSample)
+    assert sample.layer.tolist() == [0] * 10 + [1] * 10 + [2] * 10
+    for number, (out, into) in enumerate(shapes):
+        of_layer = sample.layer == number
+        pairs = list(zip(sample.output[of_layer].tolist(), sample.input[of_layer].tolist(), strict=True))
+        assert pairs == sorted(set(pairs))
+        assert all(0 <= o < out and 0 <= i < into for o, i in pairs)
+        assert len(pairs) == 10
+
+
+def test_as_many_weights_as_a_layer_has_are_all_of_them():
+    sample = draw_weights([(3, 4), (4, 3)], 12, np.random.default_rng(0))
+    assert (sample.output * 4 + sample.input)[:12].tolist() == list(range(12))
+    assert (sample.output * 3 + sample.input)[12:].tolist() == list(range(12))
+
+
+def test_every_weight_is_drawn_equally_often():
+    rng, worlds = np.random.default_rng(0), 2_000
+    counts = np.zeros((3, 4))
+    for _ in range(worlds):
+        sample = draw_weights([(3, 4)], 3, rng)
+        counts[sample.output, sample.input] += 1
+    assert np.abs(counts - worlds / 4).max() < 5 * np.sqrt(worlds * 0.25 * 0.75)
+
+
+def test_weights_come_from_the_generator_alone():
+    a, b, other = (draw_weights([(30, 40)], 50, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not np.array_equal(a.output * 40 + a.input, other.output * 40 + other.input)
+
+
+def test_more_weights_than_a_layer_has_are_refused():
+    with pytest.raises(
+        ValueError, match=r"layer 2 of 3 has 4 x 5 = 20 weights, fewer than the 21 .* at most 20"
+    ):
+        draw_weights([(5, 6), (4, 5), (3, 4)], 21, np.random.default_rng(0))

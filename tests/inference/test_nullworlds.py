@@ -1,0 +1,316 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from cgpipe.inference import nullworlds
+from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, p_value
+
+ALTERNATIVES = ("two-sided", "greater", "less")
+
+
+def world(seed, steps=5, examples=30, size=12):
+    """Contributions without any difference between the groups, of other scales at other steps."""
+    rng = np.random.default_rng(seed)
+    common = rng.standard_normal(examples)  # the steps of a curve resemble each other
+    u = (common + rng.standard_normal((steps, examples))) * 10.0 ** np.arange(steps)[:, None]
+    members = np.zeros(examples, np.bool_)
+    members[rng.permutation(examples)[:size]] = True
+    return u, members
+
+
+# --- scipy as the oracle --------------------------------------------------------------------------
+
+
+def by_scipy(u, members, worlds, seed, alternative):
+    return stats.permutation_test(
+        (u[:, members], u[:, ~members]),
+        lambda a, b, axis: a.sum(axis),
+        permutation_type="independent",
+        n_resamples=worlds,
+        alternative=alternative,
+        axis=-1,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+@pytest.mark.parametrize("shift", [-1, 0, 2])
+def test_null_worlds_and_p_values_are_those_of_scipy(alternative, shift):
+    # Whole numbers are summed without rounding, so every tie is the same on both sides.
+    rng = np.random.default_rng(0)
+    u = rng.integers(-3, 4, (6, 25)).astype(np.float64)
+    members = rng.random(25) < 0.4
+    u[3:, members] += shift
+    expected = by_scipy(u, members, 500, 7, alternative)
+    null = null_group_sums(u, members, 500, rng=np.random.default_rng(7))
+    observed = u[:, members].sum(1)
+    np.testing.assert_array_equal(null, expected.null_distribution)
+    np.testing.assert_array_equal(observed, expected.statistic)
+    np.testing.assert_array_equal(p_value(observed, null, alternative), expected.pvalue)
+
+
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(1, 3), st.just(14)), elements=st.floats(-100, 100)),
+    st.integers(2, 12),
+    st.integers(0, 1000),
+)
+def test_null_sums_of_any_values_are_those_of_scipy_to_rounding(u, size, seed):
+    members = np.zeros(14, np.bool_)
+    members[np.random.default_rng(seed).permutation(14)[:size]] = True
+    expected = by_scipy(u, members, 50, seed, "two-sided").null_distribution
+    found = null_group_sums(u, members, 50, rng=np.random.default_rng(seed))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+
+
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 4)), elements=st.integers(-3, 3)),
+    st.sampled_from(ALTERNATIVES),
+    st.data(),
+)
+def test_p_values_are_those_of_a_count(null, alternative, data):
+    observed = data.draw(hnp.arrays(np.float64, null.shape[1], elements=st.integers(-4, 4)))
+    found = p_value(observed, null, alternative)
+    for t in range(null.shape[1]):
+        at_least = (sum(v >= observed[t] for v in null[:, t]) + 1) / (len(null) + 1)
+        at_most = (sum(v <= observed[t] for v in null[:, t]) + 1) / (len(null) + 1)
+        expected = {"greater": at_least, "less": at_most, "two-sided": min(1, 2 * min(at_least, at_most))}
+        assert found[t] == expected[alternative]
+
+
+# --- null_group_sums ------------------------------------------------------------------------------
+
+
+def test_every_world_is_a_group_of_the_same_size():
+    # Powers of two: a sum says which examples are in it.
+    u = 2.0 ** np.arange(12)[None]
+    members = np.arange(12) < 5
+    sums = null_group_sums(u, members, 400, rng=np.random.default_rng(0))[:, 0].astype(int)
+    assert {int(s).bit_count() for s in sums} == {5}
+    assert len(set(sums)) > 200
+    counts = sum((sums >> e) & 1 for e in range(12))
+    assert np.array_equal(counts, np.full(400, 5))
+    in_group = np.array([((sums >> e) & 1).sum() for e in range(12)])
+    assert np.abs(in_group - 400 * 5 / 12).max() < 5 * np.sqrt(400 * 5 / 12 * 7 / 12)
+
+
+def test_a_world_is_one_permutation_for_all_steps():
+    u = np.random.default_rng(0).standard_normal((1, 20))
+    sums = null_group_sums(np.vstack([u, 3 * u, -u]), np.arange(20) < 8, 50, rng=np.random.default_rng(0))
+    assert sums.shape == (50, 3)
+    np.testing.assert_allclose(sums[:, 1], 3 * sums[:, 0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(sums[:, 2], -sums[:, 0], rtol=0, atol=1e-12)
+    assert np.unique(sums[:, 0]).size > 45
+
+
+@pytest.mark.parametrize("at_once", [1, 30, 31, 95, 10_000])
+def test_worlds_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch, at_once):
+    u, members = world(3)
+    whole = null_group_sums(u, members, 40, rng=np.random.default_rng(1))
+    monkeypatch.setattr(nullworlds, "MASKS_AT_ONCE", at_once)
+    parts = null_group_sums(u, members, 40, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(parts, whole, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+def test_a_group_of_all_or_none_is_the_same_in_every_world(everyone):
+    u, _ = world(3)
+    sums = null_group_sums(u, np.full(30, everyone), 7, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(sums, np.tile(u.sum(1) * everyone, (7, 1)), rtol=1e-12)
+
+
+def test_contributions_are_not_changed():
+    u, members = world(3)
+    before = u.copy(), members.copy()
+    null_group_sums(u, members, 7, rng=np.random.default_rng(1))
+    assert np.array_equal(u, before[0])
+    assert np.array_equal(members, before[1])
+
+
+@pytest.mark.parametrize("members", [29, 31])
+def test_members_that_are_not_the_examples_are_refused(members):
+    u, _ = world(0)
+    with pytest.raises(ValueError, match=f"{members} members for 30 examples"):
+        null_group_sums(u, np.ones(members, np.bool_), 5, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("worlds", [0, -3])
+def test_no_worlds_are_refused(worlds):
+    with pytest.raises(ValueError, match=f"{worlds} null worlds: give at least 1"):
+        null_group_sums(*world(0), worlds, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_contributions_that_are_not_finite_are_refused(value):
+    u, members = world(0)
+    u[2, 3] = value
+    with pytest.raises(ValueError, match="not finite"):
+        null_group_sums(u, members, 5, rng=np.random.default_rng(0))
+
+
+# --- level and power ------------------------------------------------------------------------------
+
+
+def p_values(seeds, planted=0.0, worlds=99):
+    """p at each step, and of the curve, for many data sets."""
+    at_steps, of_curves = [], []
+    for seed in seeds:
+        u, members = world(seed)
+        u += planted * members * 10.0 ** np.arange(len(u))[:, None]
+        null = null_group_sums(u, members, worlds, rng=np.random.default_rng(seed + 10**6))
+        observed = u[:, members].sum(1)
+        at_steps.append(p_value(observed, null))
+        of_curves.append(curve_p_value(observed, null))
+    return np.array(at_steps), np.array(of_curves)
+
+
+@pytest.fixture(scope="module")
+def under_the_null():
+    return p_values(range(600))
+
+
+@pytest.mark.parametrize("level", [0.05, 0.2, 0.5])
+def test_p_values_hold_their_level_under_the_null(under_the_null, level):
+    at_steps, of_curves = under_the_null
+    low, high = stats.binom.ppf([1e-4, 1 - 1e-4], 600, level)
+    assert low <= np.count_nonzero(of_curves <= level + 1e-9) <= high
+    # Two-sided p-values are twice a one-sided one: multiples of 2/100.
+    low, high = stats.binom.ppf([1e-4, 1 - 1e-4], 600, 2 * np.floor(100 * level / 2) / 100)
+    for at_step in at_steps.T:
+        assert low <= np.count_nonzero(at_step <= level + 1e-9) <= high
+
+
+def test_looking_at_many_steps_without_paying_exceeds_the_level(under_the_null):
+    at_steps, of_curves = under_the_null
+    at_any_step = np.count_nonzero(at_steps.min(1) <= 0.1)
+    assert at_any_step > stats.binom.ppf(1 - 1e-4, 600, 0.1)
+    assert np.count_nonzero(of_curves <= 0.1) < at_any_step
+
+
+@pytest.mark.parametrize("planted", [2.5, -2.5])
+def test_a_planted_difference_is_found(planted):
+    at_steps, of_curves = p_values(range(50), planted)
+    assert (of_curves <= 0.05).mean() > 0.9
+    assert ((at_steps <= 0.05).mean(0) > 0.9).all()
+
+
+def test_a_difference_at_one_step_alone_is_found_in_the_curve():
+    found = []
+    for seed in range(50):
+        u, members = world(seed)
+        u[1] += 4 * members * 10.0
+        null = null_group_sums(u, members, 99, rng=np.random.default_rng(seed))
+        found.append(curve_p_value(u[:, members].sum(1), null))
+    assert (np.array(found) <= 0.05).mean() > 0.9
+
+
+# --- p_value --------------------------------------------------------------------------------------
+
+
+def test_p_values_are_never_zero_and_at_most_one():
+    null = np.random.default_rng(0).standard_normal((99, 1))
+    for far, greater, less in ((10.0, 0.01, 1.0), (-10.0, 1.0, 0.01)):
+        observed = np.array([far])
+        assert p_value(observed, null, "greater").tolist() == [greater]
+        assert p_value(observed, null, "less").tolist() == [less]
+        assert p_value(observed, null, "two-sided").tolist() == [0.02]
+    assert p_value(np.array([1.0]), np.ones((99, 1))).tolist() == [1.0]
+
+
+def test_worlds_within_rounding_of_the_data_count_as_ties():
+    observed = np.array([0.3, -0.3])
+    null = np.array([[0.3 - 1e-16, -0.3 + 1e-16], [0.3 * (1 - 1e-13), -0.3 * (1 - 1e-13)]])
+    assert p_value(observed, null, "greater").tolist() == [2 / 3, 1.0]
+    assert p_value(observed, null, "less").tolist() == [1.0, 2 / 3]
+
+
+def test_an_undefined_statistic_has_no_p_value():
+    null = np.random.default_rng(0).standard_normal((9, 3))
+    found = p_value(np.array([0.0, np.nan, 100.0]), null)
+    assert np.isnan(found).tolist() == [False, True, False]
+    assert found[2] == 0.2
+
+
+def test_an_unknown_alternative_is_refused():
+    with pytest.raises(ValueError, match="'both': give 'two-sided', 'greater' or 'less'"):
+        p_value(np.zeros(1), np.zeros((2, 1)), "both")
+
+
+# --- curve_p_value --------------------------------------------------------------------------------
+
+
+def test_the_curves_p_value_is_that_of_a_loop():
+    rng = np.random.default_rng(0)
+    null = rng.standard_normal((60, 4))
+    observed = np.array([0.5, -1.9, 1.0, 0.2])
+    curves = [observed, *null]
+    mean = [np.mean([curve[t] for curve in curves]) for t in range(4)]
+    std = [np.std([curve[t] for curve in curves]) for t in range(4)]
+    extreme = [max(abs(curve[t] - mean[t]) / std[t] for t in range(4)) for curve in curves]
+    expected = sum(e >= extreme[0] for e in extreme) / 61
+    assert 0.05 < expected < 0.95
+    assert curve_p_value(observed, null) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_curves_p_value_does_not_depend_on_the_scale_of_a_step():
+    rng = np.random.default_rng(0)
+    null, observed = rng.standard_normal((60, 4)), np.array([0.5, -1.9, 1.0, 0.2])
+    scale = np.array([1e-6, 1.0, 1e3, -1e9])
+    assert curve_p_value(observed * scale, null * scale) == curve_p_value(observed, null)
+
+
+def test_steps_that_say_nothing_are_left_out_of_the_curve():
+    rng = np.random.default_rng(0)
+    null, observed = rng.standard_normal((60, 2)), np.array([0.5, -1.9])
+    undefined, constant = np.full((61, 1), np.nan), np.full((61, 1), 1 / 3)
+    constant[3:, 0] += 1e-16  # rounding
+    curves = np.hstack([undefined, constant, np.vstack([observed, null])])
+    assert curve_p_value(curves[0], curves[1:]) == curve_p_value(observed, null)
+
+
+@pytest.mark.parametrize("value", [np.nan, 2.0])
+def test_a_curve_that_says_nothing_has_no_p_value(value):
+    assert np.isnan(curve_p_value(np.full(3, value), np.full((20, 3), value)))
+
+
+def test_a_curve_beyond_all_worlds_has_the_smallest_p_value():
+    null = np.random.default_rng(0).standard_normal((99, 4))
+    assert curve_p_value(np.array([0.0, 0.0, -50.0, 0.0]), null) == 0.01
+
+
+# --- null_band ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+def test_the_band_holds_its_share_of_the_worlds(level):
+    rng = np.random.default_rng(0)
+    null = rng.standard_normal((2_000, 5)) * 10.0 ** np.arange(5)
+    low, high = null_band(null, level)
+    assert low.shape == high.shape == (5,)
+    inside = ((null >= low) & (null <= high)).mean(0)
+    assert np.abs(inside - level).max() <= 2 / 2_000
+    assert np.abs((null < low).mean(0) - (1 - level) / 2).max() <= 1 / 2_000
+    fresh = rng.standard_normal((2_000, 5)) * 10.0 ** np.arange(5)
+    inside = ((fresh >= low) & (fresh <= high)).mean(0)
+    assert np.abs(inside - level).max() < 5 * np.sqrt(2 * level * (1 - level) / 2_000)
+
+
+def test_the_default_band_holds_95_percent():
+    null = np.random.default_rng(0).standard_normal((1_000, 1))
+    assert np.array_equal(null_band(null), null_band(null, 0.95))
+
+
+def test_the_band_is_undefined_where_the_worlds_are():
+    null = np.random.default_rng(0).standard_normal((50, 3))
+    null[:, 1] = np.nan
+    low, high = null_band(null)
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.5, 95, float("nan")])
+def test_a_level_that_is_no_share_is_refused(level):
+    with pytest.raises(ValueError, match="give a share between 0 and 1"):
+        null_band(np.zeros((5, 2)), level)
