@@ -21,7 +21,7 @@ rule all:
     default_target: True
     input:
         [path for figure in FIGURES for path in figure_files(figure)],
-        [history(cell) for cell in plan.all_cells(CONFIG)],
+        [path for cell in plan.all_cells(CONFIG) for path in run_files(cell)],
 
 
 include: "workflow/rules/data.smk"

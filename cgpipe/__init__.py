@@ -12,5 +12,3 @@ Names are loaded when they are first used: importing `cgpipe` imports neither to
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-__version__ = "0.1.0"

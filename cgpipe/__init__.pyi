@@ -1,5 +1,3 @@
 from . import data, figures, gradients, inference, learning
 
 __all__ = ["data", "figures", "gradients", "inference", "learning"]
-
-__version__: str

@@ -150,9 +150,14 @@ def _torchvision(name: str, root: Path, *, download: bool) -> tuple[Images, Imag
                 "as CGPIPE_DATA_ROOT in the environment"
             ) from error
     if name == "cifar10":
-        _check_md5(root / kind.base_folder, dict([*kind.train_list, *kind.test_list]))
+        names = (kind.meta["filename"], kind.meta["md5"])
+        _check_md5(root / kind.base_folder, dict([*kind.train_list, *kind.test_list, names]))
     else:
         _check_idx(root / kind.__name__ / "raw", dict(kind.resources), name)
+        old = root / kind.__name__ / "processed"
+        if old.exists():
+            # torchvision would read it in the place of the files that were checked.
+            raise DataError(f"{old} is of an old torchvision and cannot be checked: remove it")
     parts = []
     for train in (True, False):
         loaded = kind(str(root), train=train, download=False)

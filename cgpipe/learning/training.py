@@ -118,7 +118,7 @@ def sgd_step(
         If an activation is not finite; the network is left as it was.
     """
     inputs, logits = forward(layers, images)
-    if not bool(torch.isfinite(logits.sum())):
+    if not bool(torch.isfinite(logits).all()):
         raise NonFiniteError(_first_non_finite(layers, inputs, logits))
     gradients = output_gradients(layers, inputs, logits, labels)
     for layer, entered, δ in zip(layers, inputs, gradients, strict=True):

@@ -136,7 +136,7 @@ def write_tensors(
     # One key: the order of several would differ from run to run.
     metadata = {"cgpipe": json.dumps(description, sort_keys=True)}
     with whole(path) as temporary:
-        contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
         temporary.touch()  # with the permissions of any new file: safetensors would give its own
         permissions = temporary.stat().st_mode
         safetensors.numpy.save_file(contiguous, temporary, metadata)
@@ -155,14 +155,15 @@ def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     if not path.is_file():
         raise ArtifactError(f"{path} not found: let snakemake make it")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            description = json.loads(file.metadata()["cgpipe"])
-            yield description, file
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:
+        file = safetensors.safe_open(path, framework="numpy")
+        description = json.loads(file.metadata()["cgpipe"])  # type: ignore[no-untyped-call]
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path} cannot be read ({error}): it is cut short or damaged. Remove it, and snakemake makes "
             "it again"
         ) from error
+    with file:
+        yield description, file
 
 
 @contextmanager

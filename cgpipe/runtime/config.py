@@ -7,6 +7,7 @@ comes through here.
 
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import UnionType
@@ -21,7 +22,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticUndefined
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Noise = Annotated[float, Field(ge=0, le=1)]
@@ -46,6 +47,23 @@ DATASETS = {
 
 class ConfigError(ValueError):
     """The settings have mistakes; the message lists all of them."""
+
+
+class Mistakes:
+    """Mistakes that one look at several keys finds, each with its own path below the keys looked at."""
+
+    def __init__(self) -> None:
+        self._found: list[InitErrorDetails] = []
+
+    def add(self, path: tuple[str | int, ...], given: Any, allowed: str) -> None:
+        """Note one."""
+        error = PydanticCustomError("value_error", "{error}", {"error": allowed})
+        self._found.append(InitErrorDetails(type=error, loc=path, input=given))
+
+    def tell(self) -> None:
+        """Raise all that were noted, if any; pydantic adds them to its own."""
+        if self._found:
+            raise ValidationError.from_exception_data("Config", self._found)
 
 
 class Section(BaseModel):
@@ -106,21 +124,23 @@ class Experiment(Section):
     @field_validator("noise", "winsor")
     @classmethod
     def _each_once(cls, values: list[float]) -> list[float]:
-        twice = sorted({v for v in values if values.count(v) > 1})
-        if twice:
-            raise ValueError(f"each level once; {', '.join(map(str, twice))} is given more than once")
+        mistakes = Mistakes()
+        for place, value in enumerate(values):
+            if value in values[:place]:
+                mistakes.add((place,), value, "each level once")
+        mistakes.tell()
         return values
 
     @field_validator("winsor")
     @classmethod
     def _something_between(cls, values: list[int], info: ValidationInfo) -> list[int]:
         batch: int = info.data.get("batch_size", 2 * max(values) + 1)
-        beyond = [c for c in values if 2 * c >= batch]
-        if beyond:
-            raise ValueError(
-                f"levels c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}; "
-                f"{', '.join(map(str, beyond))} would clip every gradient of the minibatch"
-            )
+        mistakes = Mistakes()
+        for place, c in enumerate(values):
+            if 2 * c >= batch:
+                allowed = f"c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}"
+                mistakes.add((place,), c, allowed)
+        mistakes.tell()
         return values
 
 
@@ -145,7 +165,7 @@ class NullWorlds(Section):
     def _enough_to_draw(cls, worlds: int, info: ValidationInfo) -> int:
         drawn = info.data.get("drawn", 0)
         if worlds < drawn:
-            raise ValueError(f"at least as many worlds as are drawn, {drawn}")
+            raise ValueError(f"at least as many as are drawn, {drawn}")
         return worlds
 
 
@@ -226,64 +246,72 @@ class Config(Section):
     def _batches_of_the_dataset(
         cls, experiments: dict[str, Experiment], info: ValidationInfo
     ) -> dict[str, Experiment]:
-        dataset = info.data.get("dataset")
+        mistakes = Mistakes()
         for name, experiment in experiments.items():
-            if dataset and experiment.batch_size > DATASETS[dataset].examples:
-                raise ValueError(
-                    f"{name}.batch_size: at most the {DATASETS[dataset].examples} training examples of "
-                    f"{dataset}, not {experiment.batch_size}"
-                )
+            most, allowed = _training_examples(info)
+            if experiment.batch_size > most:
+                mistakes.add((name, "batch_size"), experiment.batch_size, allowed)
+        mistakes.tell()
         return experiments
 
     @field_validator("gradients")
     @classmethod
     def _examples_of_the_dataset(cls, gradients: Gradients, info: ValidationInfo) -> Gradients:
-        dataset = info.data.get("dataset")
-        if dataset and gradients.examples > DATASETS[dataset].examples:
-            raise ValueError(
-                f"examples: at most the {DATASETS[dataset].examples} training examples of {dataset}, "
-                f"not {gradients.examples}"
-            )
+        mistakes = Mistakes()
+        most, allowed = _training_examples(info)
+        if gradients.examples > most:
+            mistakes.add(("examples",), gradients.examples, allowed)
+        mistakes.tell()
         return gradients
 
     @field_validator("figures")
     @classmethod
-    def _of_known_experiments(cls, figures: Figures, info: ValidationInfo) -> Figures:
-        experiments: Mapping[str, Experiment] | None = info.data.get("experiments")
+    def _of_experiments_that_can_show_it(cls, figures: Figures, info: ValidationInfo) -> Figures:
+        experiments: Mapping[str, Experiment] = info.data.get("experiments", {})
         dataset, gradients = info.data.get("dataset"), info.data.get("gradients")
-        mistakes = []
+        mistakes = Mistakes()
         for name in ("figure1", "figure2", "figure3", "figure4"):
             figure: Figure | None = getattr(figures, name)
-            if figure is None or experiments is None:
+            if figure is None or not experiments:
                 continue
-            experiment = experiments.get(figure.experiment)
+            given = figure.experiment
+            experiment = experiments.get(given)
+
+            def wrong(allowed: str, path: tuple[str, ...] = (name, "experiment"), given: str = given) -> None:
+                mistakes.add(path, given, allowed)
+
             if experiment is None:
-                hint = _suggestion(figure.experiment, list(experiments))
-                mistakes.append(
-                    f"{name}.experiment: one of {', '.join(experiments)}, not {figure.experiment!r}{hint}"
-                )
+                wrong(f"one of {', '.join(experiments)}{_suggestion(given, list(experiments))}")
                 continue
-            if name in ("figure2", "figure3"):
-                if not any(0 < noise < 1 for noise in experiment.noise):
-                    mistakes.append(
-                        f"{name}: an experiment with a noise level between 0 and 1, where there are both "
-                        f"pristine and corrupt examples; {figure.experiment} has {experiment.noise}"
-                    )
-                if not experiment.snapshots:
-                    mistakes.append(f"{name}: an experiment with snapshots: true")
-                if dataset and gradients:
-                    fewest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
-                    if fewest < gradients.weights:
-                        mistakes.append(
-                            f"{name}: an experiment whose layers all have the {gradients.weights} weights "
-                            f"that gradients.weights samples; the smallest of {figure.experiment} "
-                            f"has {fewest}"
-                        )
             if name != "figure4" and 0 not in experiment.winsor:
-                mistakes.append(f"{name}: an experiment with winsor level 0, plain SGD")
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
+                wrong(f"an experiment with winsor level 0, plain SGD; {given} has {experiment.winsor}")
+            if name not in ("figure2", "figure3"):
+                continue
+            if not any(0 < noise < 1 for noise in experiment.noise):
+                wrong(
+                    "an experiment with a noise level between 0 and 1, where there are both pristine and "
+                    f"corrupt examples; {given} has {experiment.noise}"
+                )
+            if not experiment.snapshots:
+                wrong(f"an experiment with snapshots: true; {given} has false")
+            if dataset and gradients:
+                fewest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
+                if fewest < gradients.weights:
+                    wrong(
+                        f"an experiment whose layers each have the {gradients.weights} weights that "
+                        f"gradients.weights samples; the smallest of {given} has {fewest}"
+                    )
+        mistakes.tell()
         return figures
+
+
+def _training_examples(info: ValidationInfo) -> tuple[float, str]:
+    """Size of the training set, and how to say that it is the most; no limit for no dataset."""
+    dataset = info.data.get("dataset")
+    if dataset is None:
+        return math.inf, ""
+    most = DATASETS[dataset].examples
+    return most, f"at most {most}, the training examples of {dataset}"
 
 
 def widths(dataset: str, experiment: Experiment) -> list[int]:
@@ -424,12 +452,15 @@ def _number_hint(given: str, kind: str) -> str:
         number = float(given)
     except ValueError:
         return ""
+    if not math.isfinite(number):
+        return ""
     if kind == "int_type":
         return f". It was read as text: write {int(number)}" if number == int(number) else ""
     mantissa, e, exponent = given.strip().lower().partition("e")
-    if e and "." not in mantissa:
-        mantissa += ".0"
-    written = f"{mantissa}e{exponent}" if e else repr(number)
+    # YAML wants both the point and the sign of the exponent.
+    point = "" if "." in mantissa else ".0"
+    sign = "" if exponent[:1] in ("-", "+") else "+"
+    written = f"{mantissa}{point}e{sign}{exponent}" if e else repr(number)
     return f". YAML reads {given} as text: write {written}"
 
 

@@ -24,7 +24,7 @@ class Cell(NamedTuple):
 
 def slug(noise: float) -> str:
     """A noise level in per cent, for a path: 0.5 is 050, 0.125 is 012.5."""
-    whole, point, rest = f"{(Decimal(str(noise)) * 100).normalize():f}".partition(".")
+    whole, point, rest = f"{(Decimal(str(abs(noise))) * 100).normalize():f}".partition(".")
     return f"{whole:0>3}{point}{rest}"
 
 

@@ -20,7 +20,6 @@ from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
 
-
 EARLY_STEPS = 10  # 0 to 9, as in figure 3 of the paper
 
 

@@ -60,6 +60,13 @@ def history(cell):
     return f"{RESULTS}/{RUN}/history.nc".format(**cell._asdict())
 
 
+def run_files(cell):
+    """What training a cell leaves behind."""
+    keeps = CONFIG.experiments[cell.experiment].snapshots
+    snapshots = f"{RESULTS}/{RUN}/snapshots.safetensors".format(**cell._asdict())
+    return [history(cell), snapshots] if keeps else [history(cell)]
+
+
 def histories(figure, *, plain):
     """Runs that a figure draws; only those of plain SGD, or all."""
     cells = (

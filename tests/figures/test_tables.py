@@ -1,0 +1,136 @@
+"""The numbers behind the figures, and that drawing shows them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from cgpipe.figures import figure1, figure2, figure3, figure4
+from cgpipe.figures.style import Style, styled
+from cgpipe.figures.summary import summarise
+from cgpipe.figures.worlds import Sample
+from cgpipe.learning.training import learned_steps
+
+STEPS = np.array([0, 1, 2, 10])
+
+
+def history(seed: int, share: float = 0.5) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    correct = rng.random((4, 40)) < 0.5
+    first, last = learned_steps(STEPS, correct)
+    curves = {
+        name: ("step", rng.random(4))
+        for name in ("loss_training", "loss_test", "accuracy_training", "accuracy_test")
+    }
+    of_examples = {"learned_first": first, "learned_last": last, "pristine": np.arange(40) < share * 40}
+    return xr.Dataset(
+        {
+            **curves,
+            "correct": (("step", "example"), correct),
+            **{name: ("example", values) for name, values in of_examples.items()},
+        },
+        coords={"step": STEPS},
+    )
+
+
+def null_worlds(seed: int) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for name, step, n in (("f", "step", 4), ("i", "early_step", 3)):
+        variables |= {
+            name: (("group", step), rng.random((2, n))),
+            f"{name}_null": (("group", "world", step), rng.random((2, 2, n))),
+            f"{name}_null_low": (("group", step), np.zeros((2, n))),
+            f"{name}_null_high": (("group", step), np.ones((2, n))),
+            f"{name}_p": ((step,), rng.random(n)),
+            f"{name}_curve_p": ((), rng.random()),
+        }
+    coords = {"group": ["pristine", "corrupt"], "step": STEPS, "early_step": STEPS[:3], "world": [1, 2]}
+    return xr.Dataset(variables, coords=coords)
+
+
+def lines(figure) -> int:
+    return sum(len(axes.get_lines()) for axes in figure.axes)
+
+
+def test_summary_is_mean_smallest_largest_and_number_of_the_replicates() -> None:
+    values = pd.DataFrame(
+        {"noise": [0.5, 0.5, 0.25], "replicate": [1, 0, 0], "value": [3.0, 1.0, 7.0]},
+    )
+    expected = pd.DataFrame(
+        {
+            "noise": [0.25, 0.5],
+            "mean": [7.0, 2.0],
+            "low": [7.0, 1.0],
+            "high": [7.0, 3.0],
+            "n": [1, 2],
+        }
+    )
+    pd.testing.assert_frame_equal(summarise(values), expected)
+
+
+def test_figure1_shows_curves_and_the_shares_of_both_groups_that_are_right() -> None:
+    a, b = history(0), history(1)
+    table = figure1.table([figure1.Run(0.5, 0, a), figure1.Run(0.5, 1, b)])
+    at = table.set_index(["panel", "group", "step"])
+    assert at.loc[("b", "all", 2), "mean"] == pytest.approx((a.accuracy_test[2] + b.accuracy_test[2]) / 2)
+    right = [float(run.correct[3, 20:].mean()) for run in (a, b)]
+    assert at.loc[("d", "corrupt", 10), ["low", "high"]].tolist() == pytest.approx(sorted(right))
+    assert set(table["n"]) == {2}
+
+
+@pytest.mark.parametrize("learned", ["first", "last"])
+def test_figure1_counts_what_was_learned_until_a_step(learned: str) -> None:
+    of = history(2)
+    table = figure1.table([figure1.Run(0.5, 0, of)], learned).query("panel == 'd' and group == 'pristine'")
+    since = of[f"learned_{learned}"].values[:20]
+    expected = [np.mean((since >= 0) & (since <= step)) for step in STEPS]
+    np.testing.assert_allclose(table["mean"], expected)
+    assert (np.diff(table["mean"]) >= 0).all()
+
+
+def test_figure1_has_no_curve_of_an_empty_group() -> None:
+    table = figure1.table([figure1.Run(0.0, 0, history(0, share=1.0))])
+    assert set(table.query("panel == 'd'")["group"]) == {"pristine"}
+
+
+def test_figure4_overfit_is_what_test_accuracy_and_noise_do_not_explain() -> None:
+    of = history(3)
+    table = figure4.table([figure4.Run(0.25, 2, 0, of)]).set_index(["curve", "step"])
+    ta, va = of.accuracy_training.values, of.accuracy_test.values
+    np.testing.assert_allclose(table.loc["overfit", "mean"], ta - (0.25 / 10 + 0.75 * va))
+
+
+@pytest.mark.parametrize("module", [figure2, figure3])
+def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(module) -> None:
+    statistic, step, steps = ("f", "step", STEPS) if module is figure2 else ("i", "early_step", STEPS[:3])
+    a, b = null_worlds(0), null_worlds(1)
+    table = module.table([Sample(0.5, 0, a), Sample(0.5, 1, b)])
+    assert set(table["row"]) == {"data", "world 1", "world 2", "null low", "null high", "p", "curve p"}
+    at = table.set_index(["row", "group", "step"])
+    expected = (a[statistic] + b[statistic]).sel({"group": "corrupt", step: 1}) / 2
+    assert at.loc[("data", "corrupt", 1), "mean"] == pytest.approx(float(expected))
+    largest = max(float(of[f"{statistic}_curve_p"]) for of in (a, b))
+    assert at.loc[("curve p", "pristine", steps[-1]), "high"] == pytest.approx(largest)
+
+
+def test_every_figure_draws_every_curve_of_its_table() -> None:
+    noisy = [figure1.Run(noise, 0, history(k)) for k, noise in enumerate((0.25, 0.5))]
+    clipped = [figure4.Run(0.5, c, 0, history(c)) for c in (0, 2)]
+    samples = [Sample(noise, 0, null_worlds(k)) for k, noise in enumerate((0.25, 0.5))]
+    style = Style()
+    with styled(style) as colors:
+        assert lines(figure1.draw(figure1.table(noisy), style, colors)) == 2 * (3 + 2)
+        assert lines(figure2.draw(figure2.table(samples), style, colors)) == 2 * 3 * 2
+        assert lines(figure3.draw(figure3.table(samples), style, colors)) == 2 * 3 * 2
+        # Three curves, and the lines at zero and at the proper accuracy.
+        assert lines(figure4.draw(figure4.table(clipped), style, colors)) == 2 * (3 + 2)
+
+
+def test_a_figure_says_how_many_replicates_it_shows() -> None:
+    style = Style()
+    with styled(style) as colors:
+        one = figure4.draw(figure4.table([figure4.Run(0.5, 0, 0, history(0))]), style, colors)
+        two = figure4.draw(figure4.table([figure4.Run(0.5, 0, k, history(k)) for k in (0, 1)]), style, colors)
+    assert "n = 1" in one.get_supxlabel()
+    assert "n = 2" in two.get_supxlabel()

@@ -1,0 +1,132 @@
+"""Whole workflows, small: copies of this repository that run and are changed as a user would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("Snakefile", "workflow", "profiles", "slurm", "cgpipe", "config", "pyproject.toml")
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "seed": 1,
+    "dataset": "digits",
+    "data_root": None,
+    "device": "auto",
+    "corruption": {"selection": "exact"},
+    "experiments": {
+        "label_noise": {
+            "hidden": [16],
+            "init": "xavier",
+            "learning_rate": 0.25,
+            "batch_size": 50,
+            "steps": 12,
+            "noise": [0, 0.5],
+            "winsor": [0],
+            "replicates": 1,
+            "snapshots": True,
+        },
+        "winsorization": {
+            "hidden": [16],
+            "init": "xavier",
+            "learning_rate": 0.5,
+            "batch_size": 50,
+            "steps": 12,
+            "noise": [0.5],
+            "winsor": [0, 2],
+            "replicates": 1,
+            "snapshots": True,
+        },
+        "bare": {
+            "hidden": [16],
+            "init": "xavier",
+            "learning_rate": 0.125,
+            "batch_size": 50,
+            "steps": 12,
+            "noise": [0.5],
+            "winsor": [0],
+            "replicates": 1,
+            "snapshots": False,
+        },
+    },
+    "gradients": {"examples": 60, "weights": 40},
+    "nullworlds": {"drawn": 2, "worlds": 200, "level": 0.9},
+    "figures": {
+        "figure1": {"experiment": "label_noise", "learned": "at_step"},
+        "figure2": {"experiment": "label_noise"},
+        "figure3": {"experiment": "label_noise"},
+        "figure4": {"experiment": "winsorization"},
+        "style": {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"},
+    },
+}
+
+
+class Tree:
+    """A copy of the repository, with results or without."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / "small"
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        (self.folder / "config" / "small.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--configfile", "config/small.yaml", "--cores", "2"]
+        # The copy's own package, before the installed one.
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"snakemake failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def planned(self, *arguments: str) -> Counter[str]:
+        """What a dry run would run: number of jobs by rule."""
+        done = self.snakemake("-n", *arguments)
+        said = done.stdout + done.stderr
+        if "Nothing to be done" in said:
+            return Counter()
+        table = re.search(r"^job +count\n[- ]+\n(.*?)^total ", said, flags=re.MULTILINE | re.DOTALL)
+        assert table, said
+        jobs = Counter({rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)})
+        del jobs["all"]
+        assert jobs, said
+        return jobs
+
+    def copy(self, to: Path) -> "Tree":
+        """Copy all, results and Snakemake's memory included, with new time stamps."""
+        shutil.copytree(self.folder, to, copy_function=shutil.copy)
+        return Tree(to)
+
+
+def new_tree(folder: Path) -> Tree:
+    """A fresh clone, in effect, that is set to run the small workflow."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    folder.mkdir(parents=True)
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    tree = Tree(folder)
+    tree.configure(SMALL)
+    return tree

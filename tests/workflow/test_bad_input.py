@@ -1,0 +1,151 @@
+"""Bad input: one clear error, no traceback, nothing half written, no other result lost."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trees import ROOT, SMALL, Tree
+
+pytestmark = pytest.mark.xdist_group("runs")
+
+
+def fails(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command said that has to fail, without a traceback."""
+    said = done.stdout + done.stderr
+    assert done.returncode != 0, said
+    assert "Traceback" not in said
+    return said
+
+
+def cgpipe(*arguments: str) -> str:
+    command = [sys.executable, "-m", "cgpipe", *arguments]
+    return fails(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False))
+
+
+def test_several_mistakes_are_told_at_once(fresh: Tree) -> None:
+    settings: dict[str, Any] = copy.deepcopy(SMALL)
+    settings["sed"] = settings.pop("seed")
+    settings["dataset"] = "mnits"
+    noisy = settings["experiments"]["label_noise"]
+    noisy |= {"noise": [0.5, 1.5], "learning_rate": "1e-3", "winsor": [0, 25]}
+    settings["figures"]["figure4"]["experiment"] = "winsorisation"
+    fresh.configure(settings)
+    said = fails(fresh.snakemake("-n", check=False))
+    for part in (
+        "5 mistakes in the config",
+        "sed: there is no such key (did you mean seed?)",
+        "dataset: given 'mnits' (text); allowed: 'digits', 'mnist', 'fashion_mnist' or 'cifar10'",
+        "(did you mean mnist?)",
+        "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
+        "experiments.label_noise.learning_rate: given '1e-3' (text)",
+        "write 1.0e-3",
+        "experiments.label_noise.winsor.1: given 25; allowed: c with 2c below batch_size, which is 50",
+    ):
+        assert part in said
+
+
+def test_a_figure_of_an_unknown_experiment_is_told(fresh: Tree) -> None:
+    settings = copy.deepcopy(SMALL)
+    settings["figures"]["figure4"]["experiment"] = "winsorisation"
+    fresh.configure(settings)
+    said = fails(fresh.snakemake("-n", check=False))
+    assert (
+        "figures.figure4.experiment: given 'winsorisation' (text); allowed: one of bare, label_noise, "
+        "winsorization (did you mean winsorization?)" in said
+    )
+
+
+def test_a_config_that_is_no_config_is_told(fresh: Tree) -> None:
+    (fresh.folder / "config/small.yaml").write_text("- just\n- a list\n", encoding="utf-8")
+    fails(fresh.snakemake("-n", check=False))
+
+
+def test_missing_data_are_told(fresh: Tree, tmp_path: Path) -> None:
+    settings = {**SMALL, "dataset": "mnist", "data_root": str(tmp_path / "nowhere")}
+    fresh.configure(settings)
+    said = fails(fresh.snakemake(check=False))
+    assert "train-images-idx3-ubyte" in said
+    assert "not found" in said
+    assert not (fresh.results / "dataset.nc").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"), [("train-images-idx3-ubyte", "cut"), ("t10k-labels-idx1-ubyte", "altered")]
+)
+def test_damaged_raw_data_are_told(
+    fresh: Tree, tmp_path: Path, mnist_root: Path, file: str, damage: str
+) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    shutil.copytree(mnist_root / "MNIST" / "raw", raw)
+    content = bytearray((raw / file).read_bytes())
+    if damage == "cut":
+        content = content[:-1000]
+    else:
+        content[5000] ^= 1
+    (raw / file).write_bytes(content)
+    fresh.configure({**SMALL, "dataset": "mnist", "data_root": str(tmp_path)})
+    said = fails(fresh.snakemake("results/small/dataset.nc", check=False))
+    assert f"{file} ({len(content):,} bytes) has MD5 " in said
+    assert not (fresh.results / "dataset.nc").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_netcdf_cut_short_is_told_and_nothing_else_is_lost(tree: Tree, share: float) -> None:
+    corrupted = tree.results / "corrupted/noise-050/replicate-0.nc"
+    corrupted.write_bytes(corrupted.read_bytes()[: int(share * corrupted.stat().st_size)])
+    run = "winsorization/noise-050/winsor-2/replicate-0"
+    (tree.results / run / "history.nc").unlink()
+    others = {p: p.read_bytes() for p in tree.results.rglob("*.nc") if run not in str(p)}
+    # Only this job: snakemake would rather make the labels again.
+    arguments = ["--rerun-triggers", "code", "--allowed-rules", "train", "--"]
+    said = fails(tree.snakemake(*arguments, f"results/small/{run}/history.nc", check=False))
+    assert f"{corrupted.relative_to(tree.folder)} cannot be read" in said
+    assert "cut short or damaged" in said
+    assert not (tree.results / run / "history.nc").exists()
+    assert all(path.read_bytes() == content for path, content in others.items())
+
+
+def test_images_that_are_not_those_noted_are_told(tree: Tree, tmp_path: Path) -> None:
+    import netCDF4
+
+    dataset = tree.results / "dataset.nc"
+    with netCDF4.Dataset(dataset, "a") as file:
+        file["train_images"][0, 0, 0] = 15
+    spec = json.dumps({"noise": 0.5, "replicate": 0, "seed": 1, "selection": "exact"})
+    out = tmp_path / "corrupted.nc"
+    said = cgpipe("corrupt", "--spec", spec, "--dataset", str(dataset), "--corrupted", str(out))
+    assert "the images and labels have sha256" in said
+    assert not out.exists()
+
+
+def test_a_diverging_run_names_step_and_layer_and_the_others_go_on(fresh: Tree) -> None:
+    settings = copy.deepcopy(SMALL)
+    settings["experiments"]["bare"]["learning_rate"] = 1.0e30
+    fresh.configure(settings)
+    said = fails(fresh.snakemake(check=False))
+    assert (
+        "the run diverged: after 2 updates the output of layer 1 of 2 (weights 16x64) is not finite" in said
+    )
+    assert list((fresh.results / "bare").rglob("*.*")) == []
+    assert len(list(fresh.results.rglob("history.nc"))) == 4
+    assert len(list(fresh.results.rglob("figures/*.png"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("spec", "part"),
+    [
+        ("not json", "Invalid JSON"),
+        ('{"noise": 0.5}', "replicate"),
+        ('{"noise": 2, "replicate": 0, "seed": 1, "selection": "exact"}', "noise 2.0: give a share"),
+    ],
+)
+def test_bad_settings_of_a_stage_are_told(finished: Tree, tmp_path: Path, spec: str, part: str) -> None:
+    out = tmp_path / "out.nc"
+    dataset = str(finished.results / "dataset.nc")
+    assert part in cgpipe("corrupt", "--spec", spec, "--dataset", dataset, "--corrupted", str(out))
+    assert not out.exists()

@@ -1,0 +1,225 @@
+"""Whole runs: the files that are there, the same bytes twice, and training that was killed."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from trees import ROOT, Tree
+
+pytestmark = pytest.mark.xdist_group("runs")
+
+PLOTTED = ("pdf", "svg", "png", "csv")
+WRITTEN = ("*.nc", "*.safetensors", *(f"*.{ending}" for ending in PLOTTED))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Content of every result, by path."""
+    files = [path for pattern in WRITTEN for path in folder.rglob(pattern)]
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_the_same_run_twice_writes_the_same_bytes(finished: Tree, fresh: Tree) -> None:
+    fresh.snakemake()
+    first, second = digests(finished.results), digests(fresh.results)
+    assert {Path(name).suffix for name in first} == {".nc", ".safetensors", ".pdf", ".svg", ".png", ".csv"}
+    assert [name for name in first if first[name] != second.get(name)] == []
+    assert first.keys() == second.keys()
+
+
+def test_no_file_is_left_over(finished: Tree) -> None:
+    left = [p for p in finished.results.rglob(".*") if p.name.startswith(".")]
+    assert left == []
+
+
+def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
+    logs = {p.relative_to(finished.results / "logs").with_suffix("") for p in finished.results.rglob("*.log")}
+    timed = {
+        p.relative_to(finished.results / "benchmarks").with_suffix("")
+        for p in finished.results.rglob("*.tsv")
+    }
+    assert logs == timed
+    assert {p.parts[0] for p in logs} == {"data", "corrupt", "train", "gradients", "nullworlds", "figures"}
+
+
+def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
+    log = finished.results / "logs/train/label_noise/noise-050/winsor-0/replicate-0.log"
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if " step " in line]
+    assert len(lines) == 12  # 0 to 9, 10, and the last, 12
+    for part in ("step 12 of 12", "loss ", "accuracy ", "(training)", "(test)", " examples/s", " left"):
+        assert part in lines[-1]
+
+
+def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
+    paths = list(finished.results.rglob("*.nc"))
+    assert len(paths) == 10
+    for path in paths:
+        with xr.open_dataset(path, engine="netcdf4") as dataset:
+            for attribute in ("title", "source", "references", "spec", "code", "software"):
+                assert dataset.attrs[attribute], (path, attribute)
+            assert isinstance(json.loads(dataset.attrs["spec"]), dict)
+            assert all("long_name" in of.attrs for of in dataset.variables.values())
+    worlds = xr.open_dataset(
+        finished.results / "label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc", engine="netcdf4"
+    )
+    with worlds:
+        made_from = json.loads(worlds.attrs["inputs"])
+    assert set(made_from) == {"data", "corrupt", "train", "gradients"}
+    assert json.loads(made_from["train"]["spec"])["noise"] == 0.5
+
+
+def test_fractions_of_the_groups_add_up_to_one(finished: Tree) -> None:
+    path = finished.results / "label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc"
+    with xr.open_dataset(path, engine="netcdf4") as worlds:
+        np.testing.assert_allclose(worlds["f"].sum("group"), 1, rtol=1e-12)
+        np.testing.assert_allclose(worlds["f_null"].sum("group"), 1, rtol=1e-12)
+
+
+LONG = {
+    "batch_size": 50,
+    "device": "cpu",
+    "hidden": [32],
+    "init": "xavier",
+    "learning_rate": 0.1,
+    "noise": 0.5,
+    "replicate": 0,
+    "seed": 3,
+    "snapshots": True,
+    "steps": 4000,
+    "winsor": 1,
+}
+
+
+class Trainer:
+    """Training outside of snakemake, on the data of a finished tree."""
+
+    def __init__(self, tree: Tree, out: Path) -> None:
+        self.out = out
+        self.command = [
+            *(sys.executable, "-m", "cgpipe", "train", "--spec", json.dumps(LONG)),
+            *("--dataset", str(tree.results / "dataset.nc")),
+            *("--corrupted", str(tree.results / "corrupted/noise-050/replicate-0.nc")),
+            *("--history", str(out / "history.nc"), "--snapshots", str(out / "snapshots.safetensors")),
+        ]
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(self.command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+    def stop(self, signalled: signal.Signals, after: str, *, delay: float = 0) -> tuple[int, str]:
+        """Signal the run once it has said something, and a little later; exit status and what it said."""
+        with self.start() as process:
+            assert process.stderr is not None
+            said = ""
+            for line in process.stderr:
+                said += line
+                if after in line:
+                    time.sleep(delay)
+                    process.send_signal(signalled)
+                    break
+            said += process.stderr.read()
+        return process.returncode, said
+
+    def finish(self) -> str:
+        with self.start() as process:
+            assert process.stderr is not None
+            said = process.stderr.read()
+        assert process.returncode == 0, said
+        return said
+
+    def results(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.out.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(finished: Tree, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Results of the long run, never killed."""
+    trainer = Trainer(finished, tmp_path_factory.mktemp("undisturbed"))
+    assert "going on" not in trainer.finish()
+    return trainer.results()
+
+
+def test_killed_training_resumes_and_ends_bitwise_equal(
+    finished: Tree, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    trainer = Trainer(finished, tmp_path / "killed")
+    moments = [
+        ("winsorization c = 1", 0.0),  # before the first step
+        ("step 0 of", 0.0),
+        ("step 7 of", 0.0),
+        ("step 200 of", 0.05),  # between two logged steps
+        ("step 1000 of", 0.2),
+        ("step 3000 of", 0.0),
+    ]
+    for after, delay in moments:
+        status, said = trainer.stop(signal.SIGKILL, after, delay=delay)
+        assert status == -signal.SIGKILL, said
+        assert not (trainer.out / "history.nc").exists()
+    assert "going on from a checkpoint at step 3000" in trainer.finish()
+    assert trainer.results() == undisturbed
+
+
+def test_training_asked_to_stop_saves_where_it_is_and_goes_on(
+    finished: Tree, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    trainer = Trainer(finished, tmp_path / "stopped")
+    for number, name in ((signal.SIGUSR1, "SIGUSR1"), (signal.SIGTERM, "SIGTERM")):
+        status, said = trainer.stop(number, "step 1000 of" if number == signal.SIGUSR1 else "going on")
+        assert status == 1
+        assert f"stopped by {name} at step" in said
+        assert "Traceback" not in said
+    assert "going on from a checkpoint" in trainer.finish()
+    assert trainer.results() == undisturbed
+
+
+def test_checkpoint_of_other_settings_is_never_gone_on_from(
+    finished: Tree, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    trainer = Trainer(finished, tmp_path / "other")
+    other = Trainer(finished, tmp_path / "other")
+    other.command[other.command.index("--spec") + 1] = json.dumps(LONG | {"learning_rate": 0.2})
+    other.stop(signal.SIGKILL, "step 1000 of")
+    assert "going on" not in trainer.finish()
+    assert trainer.results() == undisturbed
+
+
+def test_a_killed_workflow_goes_on(fresh: Tree) -> None:
+    """Kill the trainers below a running snakemake: it fails, and the next one finishes."""
+    environment = {**os.environ, "PYTHONPATH": str(fresh.folder)}
+    history = fresh.results / "label_noise/noise-050/winsor-0/replicate-0/history.nc"
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/small.yaml"]
+    with subprocess.Popen(
+        command,
+        cwd=fresh.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as workflow:
+        assert workflow.stdout is not None
+        for line in workflow.stdout:
+            if line.startswith("rule train"):
+                os.killpg(workflow.pid, signal.SIGKILL)
+                break
+    assert workflow.returncode == -signal.SIGKILL
+    assert not history.exists()
+    fresh.snakemake("--unlock")
+    fresh.snakemake("--rerun-incomplete")
+    assert fresh.planned() == {}
+
+
+def test_every_variable_and_attribute_is_documented(finished: Tree) -> None:
+    text = (ROOT / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    missing = set()
+    for path in finished.results.rglob("*.nc"):
+        with xr.open_dataset(path, engine="netcdf4") as dataset:
+            names = [*dataset.variables, *dataset.dims, *dataset.attrs]
+            missing |= {(path.name, str(name)) for name in names if f"`{name}`" not in text}
+    assert missing == set()
