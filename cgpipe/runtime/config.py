@@ -157,7 +157,12 @@ class NullWorlds(Section):
     """How many null worlds, and how they are shown."""
 
     drawn: int = Field(3, ge=0, description="Null worlds drawn as rows of figures 2 and 3")
-    worlds: int = Field(10_000, ge=1, description="Null worlds behind the bands and the permutation p-values")
+    worlds: int = Field(
+        10_000,
+        ge=1,
+        validate_default=True,
+        description="Null worlds behind the bands and the permutation p-values",
+    )
     level: float = Field(0.95, gt=0, lt=1, description="Share of the null worlds inside the null band")
 
     @field_validator("worlds")

@@ -1,6 +1,8 @@
 """Stage `train`: one run of SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,7 +149,8 @@ def run(
     with progress(spec.steps, current.step, spec.batch_size) as shown:
         while True:
             if current.step in logged[len(current.seen) :]:
-                now = evaluate_both(current, training, test)
+                with told_if_diverged(current, spec):
+                    now = evaluate_both(current, training, test)
                 current.seen.append(now)
                 if spec.snapshots:
                     checkpoint.keep(current.step, parameters(current.layers))
@@ -170,7 +173,7 @@ def run(
                         "saved, and the same job goes on from it"
                     )
             batch = torch.from_numpy(current.order.next()).to(device)
-            try:
+            with told_if_diverged(current, spec):
                 sgd_step(
                     current.layers,
                     training.images[batch],
@@ -178,8 +181,6 @@ def run(
                     spec.learning_rate,
                     aggregate,
                 )
-            except NonFiniteError as error:
-                raise diverged(current.step, spec, error) from error
             current.step += 1
             shown.step()
 
@@ -203,12 +204,16 @@ def evaluate_both(current: Run, training: Set, test: Set) -> tuple[Evaluation, E
     )
 
 
-def diverged(step: int, spec: Spec, error: NonFiniteError) -> NonFiniteError:
-    """The same error with the step and what to do."""
-    return NonFiniteError(
-        f"the run diverged: after {step} updates {error}. Nothing was written. The learning rate, "
-        f"{spec.learning_rate:g}, is probably too large for this network"
-    )
+@contextmanager
+def told_if_diverged(current: Run, spec: Spec) -> Iterator[None]:
+    """Add to the error of a run that diverged the step, and what to do."""
+    try:
+        yield
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"the run diverged: after {current.step} updates {error}. Nothing was written. The learning rate, "
+            f"{spec.learning_rate:g}, is probably too large for this network"
+        ) from error
 
 
 def parameters(layers: list[Layer]) -> dict[str, npt.NDArray[np.float32]]:

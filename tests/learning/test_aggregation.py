@@ -383,7 +383,7 @@ def test_a_layer_with_values_that_are_not_finite_is_refused(which, value, c):
 
 
 def test_products_that_overflow_are_refused():
-    with pytest.raises(ValueError, match="the products of inputs and output_gradients: 6 of 6"):
+    with pytest.raises(ValueError, match="the gradient of the weights: 6 of 6"):
         winsorized_linear_gradient(torch.full((5, 2), 1e30), torch.full((5, 3), 1e30), 1)
 
 

@@ -129,7 +129,7 @@ def test_a_diverging_run_names_step_and_layer_and_the_others_go_on(fresh: Tree) 
     fresh.configure(settings)
     said = fails(fresh.snakemake(check=False))
     assert (
-        "the run diverged: after 2 updates the output of layer 1 of 2 (weights 16x64) is not finite" in said
+        "the run diverged: after 1 updates the output of layer 2 of 2 (weights 10x16) is not finite" in said
     )
     assert list((fresh.results / "bare").rglob("*.*")) == []
     assert len(list(fresh.results.rglob("history.nc"))) == 4

@@ -205,7 +205,7 @@ def test_a_killed_workflow_goes_on(fresh: Tree) -> None:
     ) as workflow:
         assert workflow.stdout is not None
         for line in workflow.stdout:
-            if line.startswith("rule train"):
+            if line.startswith("localrule train"):
                 os.killpg(workflow.pid, signal.SIGKILL)
                 break
     assert workflow.returncode == -signal.SIGKILL
