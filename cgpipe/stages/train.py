@@ -149,7 +149,7 @@ def run(
     with progress(spec.steps, current.step, spec.batch_size) as shown:
         while True:
             if current.step in logged[len(current.seen) :]:
-                with told_if_diverged(current, spec):
+                with told_if_diverged(current, spec, checkpoint):
                     now = evaluate_both(current, training, test)
                 current.seen.append(now)
                 if spec.snapshots:
@@ -173,7 +173,7 @@ def run(
                         "saved, and the same job goes on from it"
                     )
             batch = torch.from_numpy(current.order.next()).to(device)
-            with told_if_diverged(current, spec):
+            with told_if_diverged(current, spec, checkpoint):
                 sgd_step(
                     current.layers,
                     training.images[batch],
@@ -205,14 +205,15 @@ def evaluate_both(current: Run, training: Set, test: Set) -> tuple[Evaluation, E
 
 
 @contextmanager
-def told_if_diverged(current: Run, spec: Spec) -> Iterator[None]:
-    """Add to the error of a run that diverged the step, and what to do."""
+def told_if_diverged(current: Run, spec: Spec, checkpoint: Checkpoint) -> Iterator[None]:
+    """Leave nothing of a run that diverged, and say at which step it did, and what to do."""
     try:
         yield
     except NonFiniteError as error:
+        checkpoint.discard()
         raise NonFiniteError(
-            f"the run diverged: after {current.step} updates {error}. Nothing was written. The learning rate, "
-            f"{spec.learning_rate:g}, is probably too large for this network"
+            f"the run diverged: after {current.step} updates {error}. Nothing was written. The learning "
+            f"rate, {spec.learning_rate:g}, is probably too large for this network"
         ) from error
 
 
