@@ -8,7 +8,7 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import click
 
@@ -49,7 +49,9 @@ def call(name: str, spec: str, code: str, **paths: Path | None) -> None:
         module = importlib.import_module(f"cgpipe.stages.{name}")
         from cgpipe.runtime.artifacts import Provenance  # noqa: PLC0415
 
-        settings = TypeAdapter[Any](module.Spec).validate_json(spec)
+        # What stage train takes, one run's settings or several, is in the signature of its run.
+        kind = get_type_hints(module.run)["spec"]
+        settings = TypeAdapter[Any](kind).validate_json(spec)
         provenance = Provenance(name, spec, code or fingerprint.code_hash(name))
         module.run(settings, provenance, **paths)
     except (ValidationError, ValueError, OSError, RuntimeError, ArithmeticError) as error:
@@ -81,10 +83,12 @@ def corrupt(spec: str, code: str, **paths: Path) -> None:
 @stage
 @click.option("--dataset", type=READ, required=True, help="From stage data.")
 @click.option("--corrupted", type=READ, required=True, help="From stage corrupt.")
-@click.option("--history", type=WRITE, required=True, help="NetCDF to write.")
-@click.option("--snapshots", type=WRITE, help="Safetensors to write, if the settings want snapshots.")
+@click.argument("folders", type=FOLDER, nargs=-1, required=True)
 def train(spec: str, code: str, **paths: Path) -> None:
-    """Train one network, plain or winsorized; goes on from its checkpoint."""
+    """Train a network, plain or winsorized, into history.nc (and snapshots.safetensors) of FOLDER.
+
+    Goes on from its checkpoint. For several networks give a list of settings and a folder for each.
+    """
     call("train", spec, code, **paths)
 
 

@@ -31,6 +31,7 @@ SMALL: dict[str, Any] = {
             "noise": [0, 0.5],
             "winsor": [0],
             "replicates": 1,
+            "together": False,
             "snapshots": True,
         },
         "winsorization": {
@@ -42,6 +43,20 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0, 2],
             "replicates": 1,
+            "together": False,
+            "snapshots": True,
+        },
+        # As "winsorization", but in one job.
+        "pair": {
+            "hidden": [16],
+            "init": "xavier",
+            "learning_rate": 0.5,
+            "batch_size": 50,
+            "steps": 12,
+            "noise": [0.5],
+            "winsor": [0, 2],
+            "replicates": 1,
+            "together": True,
             "snapshots": True,
         },
         "bare": {
@@ -53,6 +68,7 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0],
             "replicates": 1,
+            "together": False,
             "snapshots": False,
         },
     },

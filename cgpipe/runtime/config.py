@@ -116,6 +116,12 @@ class Experiment(Section):
         ge=1,
         description="Repetitions, each with its own corruption, initial weights and order of batches",
     )
+    together: bool = Field(
+        False,
+        description="Whether one job trains all levels of winsorization of a noise level and replicate, one "
+        "after the other. Saves the start of a process a level, where runs take seconds; in exchange a "
+        "changed list of levels trains all of them again",
+    )
     snapshots: bool = Field(
         True,
         description="Whether runs keep their parameters at the logged steps; figures 2 and 3 need them",

@@ -5,7 +5,6 @@ reads it. Each function's keys are those of the `Spec` in the stage's module; a 
 together. Imports neither torch nor xarray.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -104,6 +103,12 @@ def train(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def train_together(config: Config, at: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Settings of stage `train` for a job that trains all levels of winsorization."""
+    levels = sorted(_experiment(config, at).winsor)
+    return [train(config, {**at, "winsor": str(c)}) for c in levels]
+
+
 def gradients(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
     """Settings of stage `gradients`."""
     return {
@@ -132,11 +137,6 @@ def figure(config: Config, number: str) -> dict[str, Any]:
     """Settings of stage `figures` for one figure, such as `figure1`."""
     of_figure = getattr(config.figures, number).model_dump(exclude={"experiment"})
     return {"figure": number, "style": config.figures.style.model_dump(), **of_figure}
-
-
-def spec(settings: Mapping[str, Any]) -> str:
-    """Settings of a stage as text: JSON with sorted keys, so that equal settings are equal text."""
-    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
 
 
 def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:

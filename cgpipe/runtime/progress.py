@@ -15,9 +15,8 @@ log = logging.getLogger("cgpipe")
 
 def start_log() -> None:
     """Log to the standard error, one line a message."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
-    )
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.setLevel(logging.INFO)  # libraries warn, and say no more
 
 
 class Progress:

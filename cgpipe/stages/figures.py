@@ -37,6 +37,7 @@ def run(spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path
             "figure4": figure4.draw,
         }[spec.figure]
         figure = draw(numbers, spec.style, colors)
+        lay_out(figure)
         for ending in ("pdf", "svg", "png"):
             save(figure, with_ending(out, ending), ending, provenance)
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
@@ -71,6 +72,12 @@ def save(figure: Figure, path: Path, ending: str, provenance: Provenance) -> Non
     }
     with whole(path) as temporary:
         figure.savefig(temporary, format=ending, metadata=metadata[ending])
+
+
+def lay_out(figure: Figure) -> None:
+    """Place the panels once, rather than again for each format."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def with_ending(out: Path, ending: str) -> Path:

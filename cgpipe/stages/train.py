@@ -1,9 +1,10 @@
-"""Stage `train`: one run of SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
+"""Stage `train`: runs of SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from cgpipe.learning.training import (
     sgd_step,
 )
 from cgpipe.runtime.artifacts import Provenance, file_hash, write_netcdf, write_tensors
+from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.runtime.progress import log, progress
 from cgpipe.runtime.streams import stream
@@ -61,15 +63,29 @@ class Set:
         self.labels = torch.from_numpy(labels.astype(np.int64)).to(device)  # (example,)
 
 
+class Data:
+    """All that the runs of a job train on: the files as they were read, and tensors on the device."""
+
+    def __init__(self, dataset: Path, corrupted: Path, device: torch.device) -> None:
+        self.device = device
+        self.images = read_dataset(dataset)
+        self.labels = read_corrupted(corrupted, self.images)
+        self.identity = (str(device.type), file_hash(dataset), file_hash(corrupted))
+        self.training = Set(flat_images(self.images, "train"), self.labels["label_train"].values, device)
+        self.test = Set(flat_images(self.images, "test"), self.images["test_labels"].values, device)
+        self.classes = int(self.images["train_labels"].max()) + 1
+
+
 class Run:
     """A run in the middle: parameters, batches, and what was seen at the logged steps so far."""
 
-    def __init__(self, spec: Spec, training: Set, widths: list[int], device: torch.device) -> None:
+    def __init__(self, spec: Spec, data: Data) -> None:
         self.step = 0
+        self.widths = [data.training.images.shape[1], *spec.hidden, data.classes]
         rng = stream(spec.seed, "initialisation", spec.replicate)
-        self.layers = initial_layers(widths, spec.init, rng, device)
+        self.layers = initial_layers(self.widths, spec.init, rng, data.device)
         rng = stream(spec.seed, "batches", spec.replicate)
-        self.order = BatchOrder(len(training.labels), spec.batch_size, rng)
+        self.order = BatchOrder(len(data.training.labels), spec.batch_size, rng)
         self.seen: list[tuple[Evaluation, Evaluation]] = []  # on the training and on the test set
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -104,103 +120,109 @@ class Run:
 
 
 def run(
-    spec: Spec,
+    spec: Spec | list[Spec],
     provenance: Provenance,
     *,
     dataset: Path,
     corrupted: Path,
-    history: Path,
-    snapshots: Path | None,
+    folders: Sequence[Path],
 ) -> None:
-    """Train one network; resumes its own checkpoint, and removes it when all is written."""
+    """Train one network, or several one after the other, each into a folder of its own."""
+    specs = spec if isinstance(spec, list) else [spec]
+    texts = [canonical(one) for one in json.loads(provenance.spec)] if specs is spec else [provenance.spec]
+    if not len(specs) == len(folders) > 0:
+        raise ValueError(f"settings of {len(specs)} runs for {len(folders)} folders: give a folder for each")
+    if len({one.device for one in specs}) > 1:
+        raise ValueError("the runs of one job have different devices: give them one")
     torch.set_grad_enabled(False)
     stop = StopRequest()
-    device = choose(spec.device)
-    images = read_dataset(dataset)
-    labels = read_corrupted(corrupted, images)
-    training = Set(flat_images(images, "train"), labels["label_train"].values, device)
-    test = Set(flat_images(images, "test"), images["test_labels"].values, device)
-    classes = int(images["train_labels"].max()) + 1
-    widths = [training.images.shape[1], *spec.hidden, classes]
+    data = Data(dataset, corrupted, choose(specs[0].device))
+    checkpoints = [
+        train(one, replace(provenance, spec=text), data, folder, stop)
+        for one, text, folder in zip(specs, texts, folders, strict=True)
+    ]
+    # Not before all are done: of a job that fails, snakemake removes the results of every run.
+    for checkpoint in checkpoints:
+        checkpoint.discard()
 
-    checkpoint = Checkpoint(
-        history.parent,
-        provenance.spec,
-        provenance.code,
-        str(device.type),
-        file_hash(dataset),
-        file_hash(corrupted),
-    )
-    current = Run(spec, training, widths, device)
+
+def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: StopRequest) -> Checkpoint:
+    """Train one network; goes on from its own checkpoint, and leaves it for the caller to discard."""
+    checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *data.identity)
+    current = Run(spec, data)
     current.restore(checkpoint)
-    logged = logged_steps(spec.steps)
-    aggregate: Aggregate = (
-        partial(winsorized_linear_gradient, c=spec.winsor) if spec.winsor else mean_linear_gradient
-    )
+    network = "-".join(map(str, current.widths))
     log.info(
         "%s on %s, noise %g, winsorization c = %d, replicate %d",
-        "-".join(map(str, widths)),
-        device,
+        network,
+        data.device,
         spec.noise,
         spec.winsor,
         spec.replicate,
     )
+    logged = logged_steps(spec.steps)
+    aggregate: Aggregate = (
+        partial(winsorized_linear_gradient, c=spec.winsor) if spec.winsor else mean_linear_gradient
+    )
     saved_at = time.monotonic()
-    with progress(spec.steps, current.step, spec.batch_size) as shown:
+    with (
+        progress(spec.steps, current.step, spec.batch_size) as shown,
+        told_if_diverged(current, spec, checkpoint),
+    ):
         while True:
             if current.step in logged[len(current.seen) :]:
-                with told_if_diverged(current, spec, checkpoint):
-                    now = evaluate_both(current, training, test)
+                now = evaluate_both(current, data)
                 current.seen.append(now)
                 if spec.snapshots:
                     checkpoint.keep(current.step, parameters(current.layers))
                 current.save(checkpoint)
                 saved_at = time.monotonic()
-                on_training, on_test = now
-                said = (
-                    f"loss {on_training.loss:.4f}  accuracy {on_training.accuracy:.4f} (training) "
-                    f"{on_test.accuracy:.4f} (test)"
-                )
-                shown.report(current.step, said)
+                shown.report(current.step, in_words(now))
             if current.step == spec.steps:
                 break
             if stop.signal or time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
                 current.save(checkpoint)
                 saved_at = time.monotonic()
-                if stop.signal:
-                    raise StoppedError(
-                        f"stopped by {stop.signal.name} at step {current.step} of {spec.steps}; the state is "
-                        "saved, and the same job goes on from it"
-                    )
-            batch = torch.from_numpy(current.order.next()).to(device)
-            with told_if_diverged(current, spec, checkpoint):
-                sgd_step(
-                    current.layers,
-                    training.images[batch],
-                    training.labels[batch],
-                    spec.learning_rate,
-                    aggregate,
+            if stop.signal:
+                raise StoppedError(
+                    f"stopped by {stop.signal.name} at step {current.step} of {spec.steps}; the state is "
+                    "saved, and the same job goes on from it"
                 )
+            batch = torch.from_numpy(current.order.next()).to(data.device)
+            sgd_step(
+                current.layers,
+                data.training.images[batch],
+                data.training.labels[batch],
+                spec.learning_rate,
+                aggregate,
+            )
             current.step += 1
             shown.step()
 
-    if snapshots is not None:
-        write_snapshots(checkpoint, logged, snapshots, provenance)
-    result = as_dataset(current, logged, labels["pristine"].values)
+    made = provenance.of(data.images, data.labels)
+    if spec.snapshots:
+        write_snapshots(checkpoint, logged, folder / "snapshots.safetensors", made)
+    result = as_dataset(current, logged, data.labels["pristine"].values)
     title = (
-        f"Training of {'-'.join(map(str, widths))} with {spec.noise:.0%} noise, winsorization "
-        f"c = {spec.winsor}, replicate {spec.replicate}"
+        f"Training of {network} with {spec.noise:.0%} noise, winsorization c = {spec.winsor}, "
+        f"replicate {spec.replicate}"
     )
-    write_netcdf(result, history, title=title, provenance=provenance.of(images, labels))
-    checkpoint.discard()
-    log.info("wrote %s", history)
+    write_netcdf(result, folder / "history.nc", title=title, provenance=made)
+    log.info("wrote %s", folder / "history.nc")
+    return checkpoint
 
 
-def evaluate_both(current: Run, training: Set, test: Set) -> tuple[Evaluation, Evaluation]:
+def in_words(seen: tuple[Evaluation, Evaluation]) -> str:
+    """Losses and accuracies, for the log."""
+    training, test = seen
+    return f"loss {training.loss:.4f}  accuracy {training.accuracy:.4f} (training) {test.accuracy:.4f} (test)"
+
+
+def evaluate_both(current: Run, data: Data) -> tuple[Evaluation, Evaluation]:
     """The network on the whole training and the whole test set."""
     return (
-        evaluate(current.layers, training.images, training.labels),
-        evaluate(current.layers, test.images, test.labels),
+        evaluate(current.layers, data.training.images, data.training.labels),
+        evaluate(current.layers, data.test.images, data.test.labels),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 import cgpipe.stages
 from cgpipe.runtime import plan
+from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.config import load
 
 AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1"}
@@ -47,7 +48,7 @@ def specs(settings):
         "nullworlds": plan.nullworlds(config, AT),
         **{figure: plan.figure(config, figure) for figure in FIGURES},
     }
-    return {stage: plan.spec(settings) for stage, settings in of.items()}
+    return {stage: canonical(settings) for stage, settings in of.items()}
 
 
 # --- slug -----------------------------------------------------------------------------------------
@@ -237,9 +238,9 @@ def test_one_experiment_says_nothing_to_the_runs_of_another():
 def test_the_order_of_settings_does_not_change_their_text(settings, random):
     items = list(settings.items())
     random.shuffle(items)
-    assert plan.spec(dict(items)) == plan.spec(settings)
-    assert json.loads(plan.spec(settings)) == settings
-    assert "\n" not in plan.spec(settings)
+    assert canonical(dict(items)) == canonical(settings)
+    assert json.loads(canonical(settings)) == settings
+    assert "\n" not in canonical(settings)
 
 
 def test_the_order_of_keys_in_a_config_does_not_change_any_spec():

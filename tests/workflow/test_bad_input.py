@@ -132,7 +132,7 @@ def test_a_diverging_run_names_step_and_layer_and_the_others_go_on(fresh: Tree) 
         "the run diverged: after 1 updates the output of layer 2 of 2 (weights 10x16) is not finite" in said
     )
     assert list((fresh.results / "bare").rglob("*.*")) == []
-    assert len(list(fresh.results.rglob("history.nc"))) == 4
+    assert len(list(fresh.results.rglob("history.nc"))) == 6
     assert len(list(fresh.results.rglob("figures/*.png"))) == 4
 
 

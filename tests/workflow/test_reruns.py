@@ -21,7 +21,7 @@ FIGURES = {"figure1": 1, "figure2": 1, "figure3": 1, "figure4": 1}
 FROM_NULLWORLDS = {"nullworlds": 1, "figure2": 1, "figure3": 1}
 FROM_GRADIENTS = {"gradients": 1, **FROM_NULLWORLDS}
 FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "figure1": 1, **FROM_GRADIENTS}
-FROM_TRAIN = {"train": 4, "train_without_snapshots": 1, **FROM_GRADIENTS, **FIGURES}
+FROM_TRAIN = {"train": 4, "train_without_snapshots": 1, "train_pair_together": 1, **FROM_GRADIENTS, **FIGURES}
 FROM_CORRUPT = {"corrupt": 2, **FROM_TRAIN}
 ALL = {"data": 1, **FROM_CORRUPT}
 
@@ -55,6 +55,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         2,
         {"corrupt": 1, "train": 2, "figure4": 1},
     ),
+    "experiments.*.together": ("experiments.bare.together", True, {"train_bare_together": 1}),
     "experiments.*.snapshots": ("experiments.bare.snapshots", True, {"train": 1}),
     "gradients.examples": ("gradients.examples", 61, FROM_GRADIENTS),
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),

@@ -59,7 +59,7 @@ def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
 
 def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
     paths = list(finished.results.rglob("*.nc"))
-    assert len(paths) == 10
+    assert len(paths) == 12
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for attribute in ("title", "source", "references", "spec", "code", "software"):
@@ -80,6 +80,12 @@ def test_fractions_of_the_groups_add_up_to_one(finished: Tree) -> None:
     with xr.open_dataset(path, engine="netcdf4") as worlds:
         np.testing.assert_allclose(worlds["f"].sum("group"), 1, rtol=1e-12)
         np.testing.assert_allclose(worlds["f_null"].sum("group"), 1, rtol=1e-12)
+
+
+def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None:
+    apart, together = (digests(finished.results / name) for name in ("winsorization", "pair"))
+    assert len(apart) == 4
+    assert apart == together
 
 
 LONG = {
@@ -106,7 +112,7 @@ class Trainer:
             *(sys.executable, "-m", "cgpipe", "train", "--spec", json.dumps(LONG)),
             *("--dataset", str(tree.results / "dataset.nc")),
             *("--corrupted", str(tree.results / "corrupted/noise-050/replicate-0.nc")),
-            *("--history", str(out / "history.nc"), "--snapshots", str(out / "snapshots.safetensors")),
+            str(out),
         ]
 
     def start(self) -> subprocess.Popen[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from cgpipe.runtime import plan
+from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.config import ConfigError, load
 from cgpipe.runtime.fingerprint import code_hash
 
@@ -22,12 +23,12 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 FIGURES = plan.figures(CONFIG)
-KEEPING = [name for name, of in CONFIG.experiments.items() if of.snapshots]
-
 RESULTS = f"results/{CONFIG.name}"
 DATASET = f"{RESULTS}/dataset.nc"
 CORRUPTED = f"{RESULTS}/corrupted/noise-{{noise}}/replicate-{{replicate}}.nc"
 RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
+HISTORY = f"{RESULTS}/{RUN}/history.nc"
+SNAPSHOTS = f"{RESULTS}/{RUN}/snapshots.safetensors"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
@@ -50,21 +51,45 @@ wildcard_constraints:
     experiment="|".join(CONFIG.experiments),
 
 
-def settings(stage):
+def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
     of_stage = getattr(plan, stage)
-    return lambda wildcards: plan.spec(of_stage(CONFIG, dict(wildcards)))
+    return lambda wildcards: canonical(of_stage(CONFIG, dict(wildcards) | more))
+
+
+def one_of(condition):
+    """Constraint on the experiments of a rule."""
+    names = [name for name, of in CONFIG.experiments.items() if condition(of)]
+    return "|".join(names) or "(?!)"
+
+
+def of_levels(path, experiment):
+    """A path of a run, at every level of winsorization."""
+    levels = sorted(CONFIG.experiments[experiment].winsor)
+    return [
+        path.replace("{experiment}", experiment).replace("{winsor}", str(c))
+        for c in levels
+    ]
+
+
+def run_folders(wildcards, output):
+    return [
+        str(Path(path).parent) for path in output if Path(path).name == "history.nc"
+    ]
 
 
 def history(cell):
-    return f"{RESULTS}/{RUN}/history.nc".format(**cell._asdict())
+    return HISTORY.format(**cell._asdict())
 
 
 def run_files(cell):
     """What training a cell leaves behind."""
     keeps = CONFIG.experiments[cell.experiment].snapshots
-    snapshots = f"{RESULTS}/{RUN}/snapshots.safetensors".format(**cell._asdict())
-    return [history(cell), snapshots] if keeps else [history(cell)]
+    return (
+        [history(cell), SNAPSHOTS.format(**cell._asdict())]
+        if keeps
+        else [history(cell)]
+    )
 
 
 def histories(figure, *, plain):
@@ -91,4 +116,4 @@ def figure_files(figure):
 
 
 def figure_settings(figure):
-    return plan.spec(plan.figure(CONFIG, figure)) if figure in FIGURES else ""
+    return canonical(plan.figure(CONFIG, figure)) if figure in FIGURES else ""

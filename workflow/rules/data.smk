@@ -6,7 +6,7 @@ rule data:
     benchmark:
         f"{BENCHMARKS}/data.tsv"
     params:
-        spec=plan.spec(plan.data(CONFIG)),
+        spec=canonical(plan.data(CONFIG)),
         code=code_hash("data"),
     shell:
         "python -m cgpipe data --spec {params.spec:q} --code {params.code}"

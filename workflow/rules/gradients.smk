@@ -2,7 +2,7 @@ rule gradients:
     input:
         dataset=DATASET,
         corrupted=CORRUPTED,
-        snapshots=f"{RESULTS}/{RUN}/snapshots.safetensors",
+        snapshots=SNAPSHOTS,
     output:
         gradients=f"{RESULTS}/{RUN}/gradients.nc",
     log:

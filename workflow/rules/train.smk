@@ -5,28 +5,56 @@ rule train:
         dataset=DATASET,
         corrupted=CORRUPTED,
     output:
-        history=f"{RESULTS}/{RUN}/history.nc",
-        snapshots=f"{RESULTS}/{RUN}/snapshots.safetensors",
+        history=HISTORY,
+        snapshots=SNAPSHOTS,
     log:
         f"{LOGS}/train/{RUN}.log",
     benchmark:
         f"{BENCHMARKS}/train/{RUN}.tsv"
     wildcard_constraints:
-        experiment="|".join(KEEPING) or "(?!)",
+        experiment=one_of(lambda of: of.snapshots and not of.together),
     params:
         spec=settings("train"),
         code=code_hash("train"),
-        keep=lambda wildcards, output: (
-            f"--snapshots {shlex.quote(output.snapshots)}" if len(output) > 1 else ""
-        ),
+        folders=run_folders,
     shell:
         "python -m cgpipe train --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
-        " --history {output.history:q} {params.keep} > {log:q} 2>&1"
+        " {params.folders:q} > {log:q} 2>&1"
 
 
 use rule train as train_without_snapshots with:
     output:
-        history=f"{RESULTS}/{RUN}/history.nc",
+        history=HISTORY,
     wildcard_constraints:
-        experiment="|".join(sorted(set(CONFIG.experiments) - set(KEEPING))) or "(?!)",
+        experiment=one_of(lambda of: not of.snapshots and not of.together),
+
+
+# Where runs take seconds, one job trains all levels of winsorization: the start of a process would
+# take as long as a run.
+for name, of in CONFIG.experiments.items():
+    if of.together:
+
+        rule:
+            name:
+                f"train_{name}_together"
+            input:
+                dataset=DATASET,
+                corrupted=CORRUPTED,
+            output:
+                [
+                    of_levels(HISTORY, name),
+                    of_levels(SNAPSHOTS, name) if of.snapshots else [],
+                ],
+            log:
+                f"{LOGS}/train/{name}/noise-{{noise}}/replicate-{{replicate}}.log",
+            benchmark:
+                f"{BENCHMARKS}/train/{name}/noise-{{noise}}/replicate-{{replicate}}.tsv"
+            params:
+                spec=settings("train_together", experiment=name),
+                code=code_hash("train"),
+                folders=run_folders,
+            shell:
+                "python -m cgpipe train --spec {params.spec:q} --code {params.code}"
+                " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
+                " {params.folders:q} > {log:q} 2>&1"
