@@ -97,7 +97,7 @@ def log_steps(axes: Axes, last: int, *, narrow: bool = False) -> None:
     crowded = narrow or len(decades) > 5
     axes.xaxis.set_major_locator(FixedLocator(decades))
     formatter = LogFormatterMathtext()
-    shown = [d for k, d in enumerate(decades) if not crowded or d == 0 or k % 2 == 1]
+    shown = [d for k, d in enumerate(decades) if not crowded or d == 0 or k % 2 == 0]
     axes.xaxis.set_major_formatter(
         lambda value, _: "0" if value == 0 else (formatter(value) if value in shown else "")
     )

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from trees import ROOT, SMALL, Tree
 
-pytestmark = pytest.mark.xdist_group("runs")
-
 
 def fails(done: subprocess.CompletedProcess[str]) -> str:
     """What a command said that has to fail, without a traceback."""

@@ -15,8 +15,6 @@ from trees import SMALL, Tree, new_tree
 
 from cgpipe.runtime.config import leaves
 
-pytestmark = pytest.mark.xdist_group("reruns")
-
 FIGURES = {"figure1": 1, "figure2": 1, "figure3": 1, "figure4": 1}
 FROM_NULLWORLDS = {"nullworlds": 1, "figure2": 1, "figure3": 1}
 FROM_GRADIENTS = {"gradients": 1, **FROM_NULLWORLDS}
