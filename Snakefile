@@ -14,10 +14,6 @@ include: "workflow/rules/common.smk"
 localrules:
     all,
     data,
-    figure1,
-    figure2,
-    figure3,
-    figure4,
 
 
 rule all:

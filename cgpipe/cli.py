@@ -54,10 +54,11 @@ def call(name: str, spec: str, code: str, **paths: Path | None) -> None:
         settings = TypeAdapter[Any](kind).validate_json(spec)
         provenance = Provenance(name, spec, code or fingerprint.code_hash(name))
         module.run(settings, provenance, **paths)
-    except (ValidationError, ValueError, OSError, RuntimeError, ArithmeticError) as error:
+    except (ValidationError, ValueError, OSError, RuntimeError, ArithmeticError, LookupError) as error:
         if click.get_current_context().obj["traceback"]:
             raise
-        log.error("cgpipe %s: error: %s", name, error)
+        missing = "an artifact that was read lacks " if isinstance(error, LookupError) else ""
+        log.error("cgpipe %s: error: %s%s", name, missing, error)
         raise SystemExit(1) from None
 
 

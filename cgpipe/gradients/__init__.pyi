@@ -4,6 +4,7 @@ from .contributions import (
     group_sum,
     leading_steps,
     mean_cumulative,
+    self_terms,
 )
 from .per_example import WeightSample, draw_weights, sampled_gradients
 
@@ -16,4 +17,5 @@ __all__ = [
     "leading_steps",
     "mean_cumulative",
     "sampled_gradients",
+    "self_terms",
 ]

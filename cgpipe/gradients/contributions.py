@@ -31,6 +31,27 @@ def contributions(gradients: npt.NDArray[np.floating]) -> Floats:
     return u
 
 
+def self_terms(gradients: npt.NDArray[np.floating]) -> Floats:
+    """‖g_te‖², the part of u_te that an example has with itself (Chatterjee 2020, equation 2).
+
+    ⟨g, g⟩ = Σ_e ‖g_e‖² + Σ_{e≠e'} ⟨g_e, g_e'⟩: where the first sum dominates, as in small samples, f says
+    how large the gradients of a group are rather than how they agree.
+
+    Parameters
+    ----------
+    gradients : array of float, shape (step, example, weight)
+        Per-example gradients, each of its own example's loss.
+
+    Returns
+    -------
+    array of float64, shape (step, example)
+        Squared norms.
+    """
+    exact = np.asarray(gradients, np.float64)
+    squares: Floats = np.einsum("tew,tew->te", exact, exact)
+    return squares
+
+
 def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
     """Σ of u_te over the members of a group: ⟨g_t, g_t of the group⟩.
 
@@ -67,10 +88,10 @@ def fraction(of_group: Floats, of_all: Floats) -> Floats:
     Returns
     -------
     array of float64, shape (..., step)
-        NaN where the whole gradient is zero and the fraction undefined.
+        NaN where the whole is zero and the fraction undefined.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(of_all > 0, of_group / of_all, np.nan)
+        return np.where(of_all != 0, of_group / of_all, np.nan)
 
 
 def mean_cumulative(of_group: Floats, members: int) -> Floats:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Alternative = Literal["two-sided", "greater", "less"]
 
-# 400 examples x 1,000 worlds of float64 are 3 MB; 60,000 examples 480 MB.
-MASKS_AT_ONCE = 60_000_000
+# Entries of the masks held at once, as float64: 80 MB, whatever the number of examples.
+MASKS_AT_ONCE = 10_000_000
 
 
 def null_group_sums(

@@ -115,12 +115,15 @@ def sgd_step(
     Raises
     ------
     NonFiniteError
-        If an activation is not finite; the network is left as it was.
+        If an activation or a gradient is not finite; the network is left as it was.
     """
     inputs, logits = forward(layers, images)
     if not bool(torch.isfinite(logits).all()):
-        raise NonFiniteError(_first_non_finite(layers, inputs, logits))
+        raise NonFiniteError(_first_non_finite(layers, inputs))
     gradients = output_gradients(layers, inputs, logits, labels)
+    for number, δ in enumerate(gradients, start=1):
+        if not bool(torch.isfinite(δ).all()):
+            raise NonFiniteError(f"the gradient at the output of {_layer(layers, number)} is not finite")
     for layer, entered, δ in zip(layers, inputs, gradients, strict=True):
         weight_gradient, bias_gradient = aggregate(entered, δ)
         layer.weight.sub_(weight_gradient, alpha=learning_rate)
@@ -169,7 +172,7 @@ def evaluate(
         inputs, logits = forward(layers, images[part])
         of_part = torch.nn.functional.cross_entropy(logits, labels[part], reduction="sum")
         if not bool(torch.isfinite(of_part)):
-            raise NonFiniteError(_first_non_finite(layers, inputs, logits))
+            raise NonFiniteError(_first_non_finite(layers, inputs))
         loss += float(of_part)
         correct[part] = (logits.argmax(1) == labels[part]).cpu().numpy()
     return Evaluation(loss / len(images), float(correct.mean()), correct)
@@ -200,10 +203,16 @@ def learned_steps(
     return first, last
 
 
-def _first_non_finite(layers: Sequence[Layer], inputs: Sequence[torch.Tensor], logits: torch.Tensor) -> str:
+def _first_non_finite(layers: Sequence[Layer], inputs: Sequence[torch.Tensor]) -> str:
     """Name the first layer, from the input on, whose output is not finite."""
-    for number, (layer, left) in enumerate(zip(layers, [*inputs[1:], logits], strict=True), start=1):
+    for number, (layer, entered) in enumerate(zip(layers, inputs, strict=True), start=1):
+        # Before the ReLU, which makes 0 of -inf.
+        left = torch.addmm(layer.bias, entered, layer.weight.T)
         if not bool(torch.isfinite(left).all()):
-            shape = "x".join(str(n) for n in layer.weight.shape)
-            return f"the output of layer {number} of {len(layers)} (weights {shape}) is not finite"
+            return f"the output of {_layer(layers, number)} is not finite"
     return "the loss is not finite, though the output of every layer is"
+
+
+def _layer(layers: Sequence[Layer], number: int) -> str:
+    shape = "x".join(str(n) for n in layers[number - 1].weight.shape)
+    return f"layer {number} of {len(layers)} (weights {shape})"

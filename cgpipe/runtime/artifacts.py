@@ -56,7 +56,7 @@ class Provenance:
             "spec": self.spec,
             "code": self.code,
             "inputs": json.dumps(self.inputs, sort_keys=True),
-            "software": json.dumps(_software(), sort_keys=True),
+            "software": software(),
         }
 
 
@@ -170,12 +170,19 @@ def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 def whole(path: Path) -> Iterator[Path]:
     """A name to write to in the place of `path`, which comes into being when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a job that was killed
+        left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -208,11 +215,12 @@ def _encoding(variable: xr.Variable) -> dict[str, Any]:
     return encoding
 
 
-def _software() -> dict[str, str]:
+def software() -> str:
+    """Versions of the libraries that results may depend on, as JSON."""
     found = {}
     for name in SOFTWARE:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
-    return found
+    return json.dumps(found, sort_keys=True)

@@ -26,7 +26,6 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, P
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Noise = Annotated[float, Field(ge=0, le=1)]
-FigureFormat = Literal["pdf", "svg", "png"]
 
 
 class Shape(NamedTuple):
@@ -43,6 +42,9 @@ DATASETS = {
     "fashion_mnist": Shape(60_000, 784),
     "cifar10": Shape(50_000, 3_072),
 }
+
+
+FIGURES = ("figure1", "figure2", "figure3", "figure4")
 
 
 class ConfigError(ValueError):
@@ -94,7 +96,7 @@ class Experiment(Section):
         "`official`, with variance 4/(fan_in+fan_out) (its released code). Biases start at 0",
     )
     learning_rate: float = Field(
-        0.1, gt=0, description="Step size of SGD, for the mean gradient of a minibatch"
+        0.1, gt=0, le=1.0e38, description="Step size of SGD, for the mean gradient of a minibatch"
     )
     batch_size: int = Field(100, ge=1, description="Examples in a minibatch")
     steps: int = Field(ge=1, description="Updates of a run")
@@ -120,7 +122,7 @@ class Experiment(Section):
         False,
         description="Whether one job trains all levels of winsorization of a noise level and replicate, one "
         "after the other. Saves the start of a process a level, where runs take seconds; in exchange a "
-        "changed list of levels trains all of them again",
+        "changed list of levels trains all of them again, and one that diverges fails the job",
     )
     snapshots: bool = Field(
         True,
@@ -281,19 +283,16 @@ class Config(Section):
         experiments: Mapping[str, Experiment] = info.data.get("experiments", {})
         dataset, gradients = info.data.get("dataset"), info.data.get("gradients")
         mistakes = Mistakes()
-        for name in ("figure1", "figure2", "figure3", "figure4"):
+        for name in FIGURES:
             figure: Figure | None = getattr(figures, name)
-            if figure is None or not experiments:
+            if figure is None or figure.experiment not in experiments:
                 continue
             given = figure.experiment
-            experiment = experiments.get(given)
+            experiment = experiments[given]
 
             def wrong(allowed: str, path: tuple[str, ...] = (name, "experiment"), given: str = given) -> None:
                 mistakes.add(path, given, allowed)
 
-            if experiment is None:
-                wrong(f"one of {', '.join(experiments)}{_suggestion(given, list(experiments))}")
-                continue
             if name != "figure4" and 0 not in experiment.winsor:
                 wrong(f"an experiment with winsor level 0, plain SGD; {given} has {experiment.winsor}")
             if name not in ("figure2", "figure3"):
@@ -314,6 +313,21 @@ class Config(Section):
                     )
         mistakes.tell()
         return figures
+
+
+def _of_known_experiments(settings: Mapping[str, Any]) -> Mistakes:
+    """Figures of experiments that there are none of; told whatever else is wrong with the experiments."""
+    mistakes = Mistakes()
+    figures, experiments = settings.get("figures"), settings.get("experiments")
+    if isinstance(figures, Mapping) and isinstance(experiments, Mapping):
+        known = [name for name in experiments if isinstance(name, str)]
+        for name in FIGURES:
+            figure = figures.get(name)
+            given = figure.get("experiment") if isinstance(figure, Mapping) else None
+            if isinstance(given, str) and given not in known:
+                allowed = f"one of {', '.join(known)}{_suggestion(given, known)}"
+                mistakes.add(("figures", name, "experiment"), given, allowed)
+    return mistakes
 
 
 def _training_examples(info: ValidationInfo) -> tuple[float, str]:
@@ -349,13 +363,22 @@ def load(settings: Mapping[str, Any]) -> Config:
         With every mistake: its path, what was given, what is allowed, and a suggestion for a
         misspelt key.
     """
+    found: list[ErrorDetails] = []
+    config = None
     try:
-        return Config.model_validate(dict(settings))
+        config = Config.model_validate(dict(settings))
     except ValidationError as error:
-        problems = [_explain(details) for details in error.errors()]
+        found += error.errors()
+    try:
+        _of_known_experiments(settings).tell()
+    except ValidationError as error:
+        found += error.errors()
+    if config is None or found:
+        problems = [_explain(details) for details in found]
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise ConfigError(f"{count} in the config:\n{lines}") from None
+        raise ConfigError(f"{count} in the config:\n{lines}")
+    return config
 
 
 def schema() -> dict[str, Any]:
@@ -445,9 +468,14 @@ def _explain(details: ErrorDetails) -> str:
         return f"{path}: not given, and it has no default: {_description(details['loc'])}"
     if kind == "value_error":
         return f"{path}: given {_shown(given)}; allowed: {details['ctx']['error']}"
-    allowed = details["msg"].removeprefix("Input should be ")
-    if kind == "string_pattern_mismatch":
-        allowed = "lower-case letters, digits and _, as it becomes the name of a folder"
+    allowed = {
+        "string_pattern_mismatch": "lower-case letters, digits and _, as it becomes the name of a folder",
+        "string_type": "text",
+        "invalid_key": "text as a name",
+        "model_type": "a section of keys and values",
+        "dict_type": "a section of keys and values",
+        "too_short": "at least one",
+    }.get(kind, details["msg"].removeprefix("Input should be "))
     hint = ""
     if isinstance(given, str):
         if kind == "literal_error":

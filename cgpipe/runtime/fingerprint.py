@@ -43,7 +43,7 @@ def modules(module: str) -> tuple[str, ...]:
     return tuple(sorted(imported | packages))
 
 
-def canonical(source: str) -> str:
+def without_comments(source: str) -> str:
     """Python source without comments, docstrings and layout, the same for every version of Python.
 
     Parameters
@@ -88,5 +88,5 @@ def _module_hash(module: str) -> str:
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         raise RuntimeError(f"{module} is imported by a stage, but its source is not found")
-    text = canonical(Path(spec.origin).read_text(encoding="utf-8"))
+    text = without_comments(Path(spec.origin).read_text(encoding="utf-8"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -5,11 +5,15 @@ reads it. Each function's keys are those of the `Spec` in the stage's module; a 
 together. Imports neither torch nor xarray.
 """
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgpipe.runtime.config import Config, Experiment
+from cgpipe.runtime.config import FIGURES, Config, Experiment
 
 
 class Cell(NamedTuple):
@@ -21,6 +25,7 @@ class Cell(NamedTuple):
     replicate: str
 
 
+@cache
 def slug(noise: float) -> str:
     """A noise level in per cent, for a path: 0.5 is 050, 0.125 is 012.5."""
     whole, point, rest = f"{(Decimal(str(abs(noise))) * 100).normalize():f}".partition(".")
@@ -65,9 +70,18 @@ def all_cells(config: Config) -> Iterator[Cell]:
 
 def figures(config: Config) -> dict[str, str]:
     """The figures to draw, each with the experiment that it draws."""
-    numbers = ("figure1", "figure2", "figure3", "figure4")
-    wanted = {number: getattr(config.figures, number) for number in numbers}
+    wanted = {number: getattr(config.figures, number) for number in FIGURES}
     return {number: figure.experiment for number, figure in wanted.items() if figure is not None}
+
+
+def environment(config: Config) -> dict[str, str]:
+    """Environment of the jobs: the Python that runs snakemake, and the place of the raw files.
+
+    Neither is a setting of a stage, so that a folder that was moved reruns nothing.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    root = {"CGPIPE_DATA_ROOT": str(Path(config.data_root).expanduser())} if config.data_root else {}
+    return {"PATH": path, **root}
 
 
 def data(config: Config) -> dict[str, Any]:

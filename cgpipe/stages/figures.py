@@ -27,8 +27,6 @@ class Spec:
 def run(spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path) -> None:
     """Write `out`.csv, and draw it as .pdf, .svg and .png."""
     numbers = table(spec, inputs)
-    with whole(with_ending(out, "csv")) as temporary:
-        numbers.to_csv(temporary, index=False, lineterminator="\n")
     with styled(spec.style) as colors:
         draw = {
             "figure1": figure1.draw,
@@ -40,6 +38,8 @@ def run(spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path
         lay_out(figure)
         for ending in ("pdf", "svg", "png"):
             save(figure, with_ending(out, ending), ending, provenance)
+    with whole(with_ending(out, "csv")) as temporary:
+        numbers.to_csv(temporary, index=False, lineterminator="\n")
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
 
 

@@ -14,6 +14,7 @@ from cgpipe.gradients.contributions import (
     group_sum,
     leading_steps,
     mean_cumulative,
+    self_terms,
 )
 from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, p_value
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
@@ -50,6 +51,9 @@ def run(spec: Spec, provenance: Provenance, *, gradients: Path, nullworlds: Path
     u = contributions(sample["gradient"].values)  # (step, example)
     of_all = u.sum(1)  # (step,)
     of_pristine = group_sum(u, pristine)
+    alone = self_terms(sample["gradient"].values)  # (step, example)
+    of_self = alone.sum(1)
+    of_pairs, pairs_of_pristine = of_all - of_self, group_sum(u - alone, pristine)
     rng = stream(spec.seed, "nullworlds", spec.replicate)
     null_pristine = null_group_sums(u, pristine, spec.worlds, rng=rng)  # (world, step)
 
@@ -79,10 +83,9 @@ def run(spec: Spec, provenance: Provenance, *, gradients: Path, nullworlds: Path
         step = "step" if name == "f" else "early_step"
         units = "1" if name == "f" else "nat2"
         bands = [null_band(null[group], spec.level) for group in (0, 1)]
-        # Both statistics of the corrupt group follow from those of the pristine one, so one p-value
-        # serves both groups: f^p itself, and i^p - i^c.
-        statistic = observed[0] if name == "f" else observed[0] - observed[1]
-        null_statistic = null[0] if name == "f" else null[0] - null[1]
+        # All follow from the sum over the pristine group at the step, as does the difference of the
+        # groups: one p-value serves them all.
+        statistic, null_statistic = observed[0], null[0]
         variables |= {
             name: (("group", step), observed, {"long_name": meaning, "units": units}),
             f"{name}_null": (
@@ -118,6 +121,18 @@ def run(spec: Spec, provenance: Provenance, *, gradients: Path, nullworlds: Path
                 "group",
                 np.array([sizes["pristine"], sizes["corrupt"]]),
                 {"long_name": "examples in the group", "units": "1"},
+            ),
+            "self_term_share": (
+                "step",
+                of_self / of_all,
+                {"long_name": "share of the squared norm that is inner products with oneself", "units": "1"},
+            ),
+            "f_pairs": (
+                ("group", "step"),
+                by_group(
+                    fraction(pairs_of_pristine, of_pairs), fraction(of_pairs - pairs_of_pristine, of_pairs)
+                ),
+                {"long_name": "f over the pairs of different examples alone", "units": "1"},
             ),
             "squared_norm": (
                 "step",

@@ -26,7 +26,7 @@ from cgpipe.learning.training import (
     logged_steps,
     sgd_step,
 )
-from cgpipe.runtime.artifacts import Provenance, file_hash, write_netcdf, write_tensors
+from cgpipe.runtime.artifacts import Provenance, file_hash, software, write_netcdf, write_tensors
 from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.runtime.progress import log, progress
@@ -70,7 +70,7 @@ class Data:
         self.device = device
         self.images = read_dataset(dataset)
         self.labels = read_corrupted(corrupted, self.images)
-        self.identity = (str(device.type), file_hash(dataset), file_hash(corrupted))
+        self.identity = (device.type, file_hash(dataset), file_hash(corrupted), software())
         self.training = Set(flat_images(self.images, "train"), self.labels["label_train"].values, device)
         self.test = Set(flat_images(self.images, "test"), self.images["test_labels"].values, device)
         self.classes = int(self.images["train_labels"].max()) + 1
@@ -137,11 +137,17 @@ def run(
     torch.set_grad_enabled(False)
     stop = StopRequest()
     data = Data(dataset, corrupted, choose(specs[0].device))
-    checkpoints = [
-        train(one, replace(provenance, spec=text), data, folder, stop)
-        for one, text, folder in zip(specs, texts, folders, strict=True)
-    ]
-    # Not before all are done: of a job that fails, snakemake removes the results of every run.
+    checkpoints, diverged = [], []
+    for one, text, folder in zip(specs, texts, folders, strict=True):
+        try:
+            checkpoints.append(train(one, replace(provenance, spec=text), data, folder, stop))
+        except NonFiniteError as error:
+            log.error("%s", error)
+            diverged.append(error)
+    # Of a job that fails, snakemake removes the results of every run: those that were done keep their
+    # checkpoints, and are there again at once when the job is tried again.
+    if diverged:
+        raise diverged[0]
     for checkpoint in checkpoints:
         checkpoint.discard()
 
@@ -200,9 +206,10 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
             shown.step()
 
     made = provenance.of(data.images, data.labels)
+    result = as_dataset(current, logged, data.labels["pristine"].values)
+    result.attrs["device"] = data.device.type
     if spec.snapshots:
         write_snapshots(checkpoint, logged, folder / "snapshots.safetensors", made)
-    result = as_dataset(current, logged, data.labels["pristine"].values)
     title = (
         f"Training of {network} with {spec.noise:.0%} noise, winsorization c = {spec.winsor}, "
         f"replicate {spec.replicate}"

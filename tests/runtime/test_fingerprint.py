@@ -10,7 +10,7 @@ import pytest
 
 import cgpipe
 from cgpipe.runtime import fingerprint
-from cgpipe.runtime.fingerprint import canonical, code_hash, modules
+from cgpipe.runtime.fingerprint import code_hash, modules, without_comments
 
 STAGES = ("data", "corrupt", "train", "gradients", "nullworlds", "figures")
 
@@ -36,7 +36,7 @@ async def later():
 '''
 
 
-# --- canonical ------------------------------------------------------------------------------------
+# --- without_comments ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_comments_docstrings_and_layout_do_not_matter(old, new):
     assert old in SOURCE
     changed = SOURCE.replace(old, new)
     assert changed != SOURCE
-    assert canonical(changed) == canonical(SOURCE)
+    assert without_comments(changed) == without_comments(SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_comments_docstrings_and_layout_do_not_matter(old, new):
 )
 def test_code_matters(old, new):
     assert old in SOURCE
-    assert canonical(SOURCE.replace(old, new, 1)) != canonical(SOURCE)
+    assert without_comments(SOURCE.replace(old, new, 1)) != without_comments(SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -112,16 +112,16 @@ def test_code_matters(old, new):
     ],
 )
 def test_programs_that_differ_in_little_differ(a, b):
-    assert canonical(a) != canonical(b)
+    assert without_comments(a) != without_comments(b)
 
 
 def test_a_string_in_the_middle_is_no_docstring():
-    assert canonical("x = 1\n'one'") != canonical("x = 1\n'two'")
-    assert canonical("f'{x}'\nx = 1") != canonical("x = 1")
+    assert without_comments("x = 1\n'one'") != without_comments("x = 1\n'two'")
+    assert without_comments("f'{x}'\nx = 1") != without_comments("x = 1")
 
 
 def test_a_module_with_a_docstring_alone_is_empty():
-    assert canonical('"""Says something."""') == canonical("") == canonical("# nothing")
+    assert without_comments('"""Says something."""') == without_comments("") == without_comments("# nothing")
 
 
 # --- modules --------------------------------------------------------------------------------------
@@ -160,7 +160,9 @@ def test_no_module_imports_names_of_a_package_that_loads_them_lazily():
         for imported in graph.find_modules_directly_imported_by(importer):
             spec = find_spec(imported)
             if spec.submodule_search_locations is not None:
-                trivial = canonical(Path(spec.origin).read_text(encoding="utf-8")) == canonical("")
+                trivial = without_comments(Path(spec.origin).read_text(encoding="utf-8")) == without_comments(
+                    ""
+                )
                 found += [] if trivial else [f"{importer} imports from {imported}"]
     assert found == []
     assert len(graph.modules) > 25

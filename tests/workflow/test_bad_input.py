@@ -35,27 +35,18 @@ def test_several_mistakes_are_told_at_once(fresh: Tree) -> None:
     fresh.configure(settings)
     said = fails(fresh.snakemake("-n", check=False))
     for part in (
-        "5 mistakes in the config",
+        "6 mistakes in the config",
         "sed: there is no such key (did you mean seed?)",
         "dataset: given 'mnits' (text); allowed: 'digits', 'mnist', 'fashion_mnist' or 'cifar10'",
         "(did you mean mnist?)",
         "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
         "experiments.label_noise.learning_rate: given '1e-3' (text)",
         "write 1.0e-3",
+        "figures.figure4.experiment: given 'winsorisation' (text); allowed: one of bare, label_noise, pair, "
+        "winsorization (did you mean winsorization?)",
         "experiments.label_noise.winsor.1: given 25; allowed: c with 2c below batch_size, which is 50",
     ):
         assert part in said
-
-
-def test_a_figure_of_an_unknown_experiment_is_told(fresh: Tree) -> None:
-    settings = copy.deepcopy(SMALL)
-    settings["figures"]["figure4"]["experiment"] = "winsorisation"
-    fresh.configure(settings)
-    said = fails(fresh.snakemake("-n", check=False))
-    assert (
-        "figures.figure4.experiment: given 'winsorisation' (text); allowed: one of bare, label_noise, "
-        "winsorization (did you mean winsorization?)" in said
-    )
 
 
 def test_a_config_that_is_no_config_is_told(fresh: Tree) -> None:
@@ -147,3 +138,64 @@ def test_bad_settings_of_a_stage_are_told(finished: Tree, tmp_path: Path, spec: 
     dataset = str(finished.results / "dataset.nc")
     assert part in cgpipe("corrupt", "--spec", spec, "--dataset", dataset, "--corrupted", str(out))
     assert not out.exists()
+
+
+def test_a_run_that_diverges_beside_others_in_one_job_lets_them_finish(
+    finished: Tree, tmp_path: Path
+) -> None:
+    """Of a job that fails snakemake removes all results, so those that were done keep their checkpoints."""
+    run = {
+        "batch_size": 50,
+        "device": "cpu",
+        "hidden": [8],
+        "init": "xavier",
+        "learning_rate": 0.1,
+        "noise": 0.5,
+        "replicate": 0,
+        "seed": 1,
+        "snapshots": False,
+        "steps": 3,
+        "winsor": 0,
+    }
+    specs = [run, run | {"learning_rate": 1.0e30}, run | {"winsor": 1}]
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    said = cgpipe(
+        *("train", "--spec", json.dumps(specs)),
+        *("--dataset", str(finished.results / "dataset.nc")),
+        *("--corrupted", str(finished.results / "corrupted/noise-050/replicate-0.nc")),
+        *map(str, folders),
+    )
+    assert said.count("the run diverged: after 1 updates") == 2  # when it happens, and at the end
+    assert [(folder / "history.nc").exists() for folder in folders] == [True, False, True]
+    assert [len(list(folder.glob(".checkpoint-*"))) for folder in folders] == [1, 0, 1]
+
+
+def test_an_artifact_that_lacks_a_variable_is_told(finished: Tree, tmp_path: Path) -> None:
+    import xarray as xr
+
+    history = finished.results / "bare/noise-050/winsor-0/replicate-0/history.nc"
+    lacking = tmp_path / "history.nc"
+    with xr.open_dataset(history, engine="netcdf4") as dataset:
+        dataset.drop_vars("pristine").to_netcdf(lacking, engine="netcdf4")
+    style = {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"}
+    spec = json.dumps({"figure": "figure1", "style": style, "learned": "last"})
+    said = cgpipe("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), str(lacking))
+    assert "an artifact that was read lacks" in said
+    assert "pristine" in said
+    assert list(tmp_path.glob("figure1*")) == []
+
+
+def test_a_style_that_cannot_be_drawn_leaves_nothing(finished: Tree, tmp_path: Path) -> None:
+    history = finished.results / "bare/noise-050/winsor-0/replicate-0/history.nc"
+    style = {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "nope"}
+    spec = json.dumps({"figure": "figure1", "style": style, "learned": "last"})
+    cgpipe("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), str(history))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_root_with_odd_characters_is_a_folder_like_any_other(fresh: Tree, tmp_path: Path) -> None:
+    odd = tmp_path / "{a} $b 'c'"
+    odd.mkdir()
+    fresh.configure({**SMALL, "dataset": "mnist", "data_root": str(odd)})
+    said = fails(fresh.snakemake("results/small/dataset.nc", check=False))
+    assert f"{odd}/MNIST/raw: train-images-idx3-ubyte" in said

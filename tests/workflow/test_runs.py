@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 from trees import ROOT, Tree
+
+from cgpipe.runtime.config import load
+from cgpipe.runtime.plan import all_cells
 
 PLOTTED = ("pdf", "svg", "png", "csv")
 WRITTEN = ("*.nc", "*.safetensors", *(f"*.{ending}" for ending in PLOTTED))
@@ -217,7 +222,7 @@ def test_a_killed_workflow_goes_on(fresh: Tree) -> None:
     assert workflow.returncode == -signal.SIGKILL
     assert not history.exists()
     fresh.snakemake("--unlock")
-    fresh.snakemake("--rerun-incomplete")
+    fresh.snakemake()
     assert fresh.planned() == {}
 
 
@@ -229,3 +234,43 @@ def test_every_variable_and_attribute_is_documented(finished: Tree) -> None:
             names = [*dataset.variables, *dataset.dims, *dataset.attrs]
             missing |= {(path.name, str(name)) for name in names if f"`{name}`" not in text}
     assert missing == set()
+
+
+def test_report_holds_figures_and_numbers_with_captions(finished: Tree) -> None:
+    report = finished.folder / "results" / "report.html"
+    finished.snakemake("--report", str(report))
+    page = report.read_text(encoding="utf-8")
+    for number in "1234":
+        for part in (f"figure{number}.svg", f"figure{number}.csv", f"(Chatterjee 2020, figure {number})"):
+            assert part in page
+    for part in ("Coherent Gradients hypothesis", "Numbers", "Winsorized SGD: accuracies and overfit"):
+        assert part in page
+
+
+def test_dry_run_of_the_paper_lists_every_cell() -> None:
+    settings = load(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")))
+    command = [sys.executable, "-m", "snakemake", "-n", "--nolock", "--forceall"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    planned = set(re.findall(r"results/paper/\S+/history\.nc", said.stdout + said.stderr))
+    expected = {
+        "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*cell)
+        for cell in all_cells(settings)
+    }
+    assert len(expected) == 90
+    assert planned == expected
+
+
+@pytest.mark.slow
+def test_every_stage_runs_on_mnist(fresh: Tree, mnist_root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(fresh.folder), "CGPIPE_DATA_ROOT": str(mnist_root)}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/mnist-small.yaml"]
+    done = subprocess.run(
+        command, cwd=fresh.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = fresh.folder / "results" / "mnist_small"
+    assert len(list((results / "figures").iterdir())) == 16
+    history = results / "label_noise/noise-000/winsor-0/replicate-0/history.nc"
+    with xr.open_dataset(history, engine="netcdf4") as run:
+        assert run.sizes["example"] == 60_000
+        assert float(run["accuracy_test"][-1]) > 0.85

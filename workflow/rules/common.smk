@@ -1,7 +1,6 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
-import shlex
-import sys
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -32,16 +31,8 @@ SNAPSHOTS = f"{RESULTS}/{RUN}/snapshots.safetensors"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
-# The Python that runs snakemake runs the stages. Neither it nor the place of the raw files is a param:
-# a folder that was moved reruns nothing.
-shell.prefix(
-    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
-    + (
-        f"export CGPIPE_DATA_ROOT={shlex.quote(CONFIG.data_root)}; "
-        if CONFIG.data_root
-        else ""
-    )
-)
+# Jobs inherit it; on a cluster each job parses this again.
+os.environ.update(plan.environment(CONFIG))
 
 
 wildcard_constraints:
@@ -94,16 +85,11 @@ def run_files(cell):
 
 def histories(figure, *, plain):
     """Runs that a figure draws; only those of plain SGD, or all."""
-    cells = (
-        plan.cells(CONFIG, FIGURES[figure], plain=plain) if figure in FIGURES else []
-    )
-    return [history(cell) for cell in cells]
+    return [history(cell) for cell in plan.cells(CONFIG, FIGURES[figure], plain=plain)]
 
 
 def worlds(figure):
     """Null worlds that a figure draws: plain SGD, where both groups of examples are sizeable."""
-    if figure not in FIGURES:
-        return []
     cells = plan.cells(CONFIG, FIGURES[figure], plain=True, mixed=True)
     return [f"{RESULTS}/{RUN}/nullworlds.nc".format(**cell._asdict()) for cell in cells]
 
@@ -113,7 +99,3 @@ def figure_files(figure):
         f"{RESULTS}/figures/{figure}.{ending}"
         for ending in ("csv", "pdf", "svg", "png")
     ]
-
-
-def figure_settings(figure):
-    return canonical(plan.figure(CONFIG, figure)) if figure in FIGURES else ""

@@ -1,3 +1,8 @@
+TRAINING_MINUTES = (
+    720  # for a cluster; a run that is cut off goes on from its checkpoint
+)
+
+
 # The checkpoint of a run lies beside these outputs, undeclared: Snakemake removes the outputs of a
 # failed job, and the next attempt goes on from the checkpoint.
 rule train:
