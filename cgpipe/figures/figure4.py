@@ -105,7 +105,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             axes.axhline(proper, color="0.55", linewidth=0.6, linestyle=LONG_DASHED, zorder=0)
             for name, (place, linestyle) in CURVES.items():
                 curve(axes, of_cell[of_cell["curve"] == name], colors[place], linestyle)
-            log_steps(axes, last, narrow=True)
+            log_steps(axes, last, narrow=len(levels) > 3)
             axes.set_ylim(lowest, 1.02)
             if line == 0:
                 axes.set_title(f"{per_cent(noise)} noise")
