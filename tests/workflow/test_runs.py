@@ -243,7 +243,7 @@ def test_report_holds_figures_and_numbers_with_captions(finished: Tree) -> None:
     for number in "1234":
         for part in (f"figure{number}.svg", f"figure{number}.csv", f"(Chatterjee 2020, figure {number})"):
             assert part in page
-    for part in ("Coherent Gradients hypothesis", "Numbers", "Winsorized SGD: accuracies and overfit"):
+    for part in ("gradients of similar examples agree", "Numbers", "Winsorized SGD: accuracies and overfit"):
         assert part in page
 
 
