@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 CORES  ?= all
 DEMO   := results/demo
 
-.PHONY: demo test test-slow lint types unit install docs lock clean help
+.PHONY: demo test test-slow bench lint types unit install docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -28,6 +28,7 @@ test: lint types unit ## Lint, types and tests
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror cgpipe/learning/aggregation/kernel.cpp cgpipe/learning/aggregation/lanes.h
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/lint-imports
 	$(BIN)/python tests/workflow/lint.py
@@ -41,6 +42,9 @@ unit: install
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+bench: install ## Speed and memory beside other ways, on MNIST (see docs/performance.md)
+	$(BIN)/python -m benchmarks --out results/benchmarks
 
 install: $(VENV)/.installed ## Make .venv and install what is locked (about 6 GB, torch with CUDA)
 
@@ -57,7 +61,7 @@ docs: install ## Write the generated files again: the config's schema and the ta
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
 	    --generate-hashes --no-header --quiet --upgrade --output-file requirements.lock
 
 clean: ## Remove .venv and caches; results stay

@@ -1,18 +1,15 @@
-from .aggregation.reference import (
-    clipped_per_side,
-    mean_linear_gradient,
-    winsorized_linear_gradient,
-    winsorized_mean,
-)
+from .aggregation.operators import winsorized_linear_gradient
+from .aggregation.reference import clipped_per_side, mean_linear_gradient, winsorized_mean
+from .aggregation.rules import UpdateRule, update_rule
 from .networks import Layer, forward, initial_layers, output_gradients
 from .training import (
     BatchOrder,
     Evaluation,
     NonFiniteError,
+    Trainer,
     evaluate,
     learned_steps,
     logged_steps,
-    sgd_step,
 )
 
 __all__ = [
@@ -20,6 +17,8 @@ __all__ = [
     "Evaluation",
     "Layer",
     "NonFiniteError",
+    "Trainer",
+    "UpdateRule",
     "clipped_per_side",
     "evaluate",
     "forward",
@@ -28,7 +27,7 @@ __all__ = [
     "logged_steps",
     "mean_linear_gradient",
     "output_gradients",
-    "sgd_step",
+    "update_rule",
     "winsorized_linear_gradient",
     "winsorized_mean",
 ]

@@ -48,16 +48,23 @@ def initial_layers(
     list of Layer
         float32 parameters, input to output.
     """
-    layers = []
+    layers: list[Layer] = []
     for fan_in, fan_out in pairwise(widths):
         numerator = {"xavier": 2**0.5, "official": 2.0}[init]
         std = numerator / (fan_in + fan_out) ** 0.5
-        weight = rng.standard_normal((fan_out, fan_in), dtype=np.float32) * np.float32(std)
-        layers.append(Layer(torch.from_numpy(weight).to(device), torch.zeros(fan_out, device=device)))
+        drawn = rng.standard_normal((fan_out, fan_in), dtype=np.float32) * np.float32(std)
+        weight = torch.from_numpy(drawn)
+        if not layers:
+            # Input by input in memory: the winsorized gradient of sparse images comes so, and the matrix
+            # products do not mind.
+            weight = weight.T.contiguous().T
+        layers.append(Layer(weight.to(device), torch.zeros(fan_out, device=device)))
     return layers
 
 
-def forward(layers: Sequence[Layer], images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+def forward(
+    layers: Sequence[Layer], images: torch.Tensor, out: Sequence[torch.Tensor] | None = None
+) -> tuple[list[torch.Tensor], torch.Tensor]:
     """What enters each layer, and the logits.
 
     Parameters
@@ -66,6 +73,8 @@ def forward(layers: Sequence[Layer], images: torch.Tensor) -> tuple[list[torch.T
         The network.
     images : tensor of float, shape (batch, features)
         Flattened images.
+    out : sequence of tensors, shapes (batch, out), optional
+        Where to write what leaves each layer, instead of into new memory.
 
     Returns
     -------
@@ -74,14 +83,19 @@ def forward(layers: Sequence[Layer], images: torch.Tensor) -> tuple[list[torch.T
     logits : tensor, shape (batch, classes)
         What left the last.
     """
-    inputs = [images]
-    for layer in layers[:-1]:
-        inputs.append(torch.addmm(layer.bias, inputs[-1], layer.weight.T).relu_())  # (b, o)
-    return inputs, torch.addmm(layers[-1].bias, inputs[-1], layers[-1].weight.T)
+    passed = [images]
+    for number, layer in enumerate(layers):
+        left = torch.addmm(layer.bias, passed[-1], layer.weight.T, out=out[number] if out else None)
+        passed.append(left.relu_() if number < len(layers) - 1 else left)  # (b, o)
+    return passed[:-1], passed[-1]
 
 
 def output_gradients(
-    layers: Sequence[Layer], inputs: Sequence[torch.Tensor], logits: torch.Tensor, labels: torch.Tensor
+    layers: Sequence[Layer],
+    inputs: Sequence[torch.Tensor],
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    out: Sequence[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
     """Gradient of the *summed* softmax cross-entropy at the output of each layer.
 
@@ -95,16 +109,20 @@ def output_gradients(
         As `forward` returned them.
     labels : tensor of int, shape (batch,)
         The classes to learn.
+    out : sequence of tensors, shapes (batch, out), optional
+        Where to write them, instead of into new memory.
 
     Returns
     -------
     list of tensors, shapes (batch, out)
         One a layer, input to output.
     """
-    δ = logits.softmax(1)  # (b, class)
-    δ[torch.arange(len(labels), device=labels.device), labels] -= 1
+    δ = torch.softmax(logits, 1, out=out[-1] if out else None)  # (b, class)
+    δ -= (labels[:, None] == torch.arange(δ.shape[1], device=δ.device)).to(δ.dtype)
     gradients = [δ]
-    for layer, entered in zip(layers[:0:-1], inputs[:0:-1], strict=True):
-        δ = (δ @ layer.weight) * (entered > 0)  # (b, o of the layer below)
-        gradients.append(δ)
+    for number in range(len(layers) - 1, 0, -1):
+        δ = torch.mm(δ, layers[number].weight, out=out[number - 1] if out else None)
+        # The backward pass of a ReLU, in place: 0 where nothing came through.
+        torch.ops.aten.threshold_backward.grad_input(δ, inputs[number], 0, grad_input=δ)
+        gradients.append(δ)  # (b, o of the layer below)
     return gradients[::-1]

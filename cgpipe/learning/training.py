@@ -1,6 +1,7 @@
-"""Stochastic gradient descent: the order of the batches, one step, and the evaluation of a network."""
+"""Stochastic gradient descent: the order of the batches, the steps, and the evaluation of a network."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cgpipe.learning.aggregation.rules import UpdateRule
 from cgpipe.learning.networks import Layer, forward, output_gradients
-
-Aggregate = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 class NonFiniteError(ArithmeticError):
@@ -88,46 +88,102 @@ class BatchOrder:
         self._rng.bit_generator.state = state["rng"]
 
 
-def sgd_step(
-    layers: Sequence[Layer],
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    learning_rate: float,
-    aggregate: Aggregate,
-) -> None:
-    """One update, in place: w ← w - rate · aggregate of the per-example gradients.
+class Trainer:
+    """Updates of a network on a dataset that lies on its device.
+
+    Minibatches are indices, every step writes into the same memory, and on a GPU a step is captured once
+    and replayed, as its kernels are shorter than their launches.
 
     Parameters
     ----------
     layers : sequence of Layer
-        The network; changed.
-    images : tensor of float, shape (batch, features)
-        The minibatch.
-    labels : tensor of int, shape (batch,)
+        The network; changed in place.
+    images : tensor of float, shape (example, features)
+        The training set.
+    labels : tensor of int, shape (example,)
         Its labels.
+    batch_size : int
+        Examples in a minibatch.
     learning_rate : float
         Step size, for gradients at the scale of one example.
-    aggregate : callable
-        From what entered a layer and the gradients at its output, (batch, in) and (batch, out), to
-        the layer's weight and bias gradient: `mean_linear_gradient` for SGD, or
-        `winsorized_linear_gradient` at some c.
-
-    Raises
-    ------
-    NonFiniteError
-        If an activation or a gradient is not finite; the network is left as it was.
+    rule : UpdateRule
+        How the per-example gradients become one update.
     """
-    inputs, logits = forward(layers, images)
-    if not bool(torch.isfinite(logits).all()):
-        raise NonFiniteError(_first_non_finite(layers, inputs))
-    gradients = output_gradients(layers, inputs, logits, labels)
-    for number, δ in enumerate(gradients, start=1):
-        if not bool(torch.isfinite(δ).all()):
-            raise NonFiniteError(f"the gradient at the output of {_layer(layers, number)} is not finite")
-    for layer, entered, δ in zip(layers, inputs, gradients, strict=True):
-        weight_gradient, bias_gradient = aggregate(entered, δ)
-        layer.weight.sub_(weight_gradient, alpha=learning_rate)
-        layer.bias.sub_(bias_gradient, alpha=learning_rate)
+
+    # Done step by step before one is captured, so that libraries have set up what they need.
+    WARM_UP = 3
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        batch_size: int,
+        learning_rate: float,
+        rule: UpdateRule,
+    ) -> None:
+        self.layers, self.images, self.labels = layers, images, labels
+        self.learning_rate, self.rule = learning_rate, rule
+        self._batch = torch.empty(batch_size, dtype=torch.int64, device=images.device)
+        self._entered = images.new_empty(batch_size, images.shape[1])
+        self._classes = labels.new_empty(batch_size)
+        self._left = [images.new_empty(batch_size, len(layer.bias)) for layer in layers]
+        self._gradients = [torch.empty_like(left) for left in self._left]
+        self._on_gpu = images.device.type == "cuda"
+        self._finite = torch.ones((), dtype=torch.bool, device=images.device)
+        self._steps = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def step(self, batch: npt.NDArray[np.int64]) -> None:
+        """Make one update.
+
+        Parameters
+        ----------
+        batch : array of int64, shape (batch_size,)
+            Indices of the minibatch.
+
+        Raises
+        ------
+        NonFiniteError
+            On the CPU, if an activation or a gradient is not finite; the network is left as it was. On a
+            GPU, which is not waited for, `check` tells.
+        """
+        self._batch.copy_(torch.from_numpy(batch))
+        if self._graph is None and self._on_gpu and self._steps == self.WARM_UP:
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._update()
+        if self._graph is not None:
+            self._graph.replay()
+        else:
+            self._update()
+        self._steps += 1
+
+    def check(self) -> None:
+        """See whether the updates so far were finite.
+
+        Raises
+        ------
+        NonFiniteError
+            If one was not.
+        """
+        if not bool(self._finite):
+            raise NonFiniteError(
+                "an activation or a gradient was not finite at one of the updates before; device: cpu "
+                "tells at which, and in which layer"
+            )
+
+    def _update(self) -> None:
+        images = torch.index_select(self.images, 0, self._batch, out=self._entered)
+        labels = torch.index_select(self.labels, 0, self._batch, out=self._classes)
+        inputs, logits = forward(self.layers, images, out=self._left)
+        gradients = output_gradients(self.layers, inputs, logits, labels, out=self._gradients)
+        if self._on_gpu:
+            sums = torch.stack([values.sum() for values in (logits, *gradients)])
+            self._finite.logical_and_(torch.isfinite(sums).all())
+        else:
+            _require_finite(self.layers, inputs, logits, gradients)
+        self.rule.update(self.layers, inputs, gradients, self.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -140,7 +196,7 @@ class Evaluation:
 
 
 def evaluate(
-    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, *, at_once: int = 5_000
+    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, *, at_once: int = 2_000
 ) -> Evaluation:
     """Mean loss, accuracy, and which examples are classified as their label.
 
@@ -165,17 +221,17 @@ def evaluate(
     NonFiniteError
         If the loss is not finite.
     """
-    loss = 0.0
-    correct = np.empty(len(images), dtype=np.bool_)
+    losses, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)
     for start in range(0, len(images), at_once):
         part = slice(start, start + at_once)
-        inputs, logits = forward(layers, images[part])
-        of_part = torch.nn.functional.cross_entropy(logits, labels[part], reduction="sum")
-        if not bool(torch.isfinite(of_part)):
-            raise NonFiniteError(_first_non_finite(layers, inputs))
-        loss += float(of_part)
-        correct[part] = (logits.argmax(1) == labels[part]).cpu().numpy()
-    return Evaluation(loss / len(images), float(correct.mean()), correct)
+        logits = forward(layers, images[part])[1]
+        losses.append(torch.nn.functional.cross_entropy(logits, labels[part], reduction="sum"))
+        torch.eq(logits.argmax(1), labels[part], out=correct[part])
+    loss = float(torch.stack(losses).double().sum())
+    if not math.isfinite(loss):
+        raise NonFiniteError(_first_non_finite(layers, forward(layers, images)[0]))
+    right = correct.cpu().numpy()
+    return Evaluation(loss / len(images), float(right.mean()), right)
 
 
 def learned_steps(
@@ -201,6 +257,23 @@ def learned_steps(
     right_to_the_end = np.logical_and.accumulate(correct[::-1])[::-1]  # (step, example)
     last = np.where(correct[-1], steps[right_to_the_end.argmax(0)], -1)
     return first, last
+
+
+def _require_finite(
+    layers: Sequence[Layer],
+    inputs: Sequence[torch.Tensor],
+    logits: torch.Tensor,
+    gradients: Sequence[torch.Tensor],
+) -> None:
+    # A sum is not finite if a value is not. What is not finite at an output reaches the logits on the way
+    # forward, and the first layer on the way back.
+    if math.isfinite(logits.sum()) and math.isfinite(gradients[0].sum()):
+        return
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError(_first_non_finite(layers, inputs))
+    for number, δ in reversed(list(enumerate(gradients, start=1))):
+        if not bool(torch.isfinite(δ).all()):
+            raise NonFiniteError(f"the gradient at the output of {_layer(layers, number)} is not finite")
 
 
 def _first_non_finite(layers: Sequence[Layer], inputs: Sequence[torch.Tensor]) -> str:

@@ -106,12 +106,22 @@ class Experiment(Section):
         description="Levels of label noise, each the share of the training examples whose labels are "
         "permuted",
     )
+    update: Literal[
+        "winsorized_mean", "trimmed_mean", "median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"
+    ] = Field(
+        "winsorized_mean",
+        description="How the per-example gradients of a minibatch become one update, for each parameter: "
+        "`winsorized_mean`, or `trimmed_mean`, which leaves out what the other clips; their `median`; `m3`, "
+        "the median of the means of three groups of the minibatch; `rm3` and `ra3`, the median and the mean "
+        "of the mean gradients of this step and the last two; the `sign_of_sum`; the `sum_of_signs`, divided "
+        "by their number",
+    )
     winsor: list[Annotated[int, Field(ge=0)]] = Field(
         [0],
         min_length=1,
-        description="Levels c of winsorization: per-example gradients clipped on each side of a "
-        "minibatch, for each parameter. 0 is plain SGD. With batch_size 100, c is the paper's "
-        "percentile; 2c must stay below batch_size",
+        description="Levels c of winsorization: per-example gradients clipped (or left out, in the "
+        "`trimmed_mean`) on each side of a minibatch, for each parameter. 0 is plain SGD. With batch_size "
+        "100, c is the paper's percentile; 2c must stay below batch_size. Other updates have `[0]` alone",
     )
     replicates: int = Field(
         3,
@@ -139,11 +149,24 @@ class Experiment(Section):
         mistakes.tell()
         return values
 
+    @field_validator("update")
+    @classmethod
+    def _three_groups(cls, update: str, info: ValidationInfo) -> str:
+        batch = info.data.get("batch_size", 3)
+        if update == "m3" and batch < 3:
+            raise ValueError(f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}")
+        return update
+
     @field_validator("winsor")
     @classmethod
     def _something_between(cls, values: list[int], info: ValidationInfo) -> list[int]:
         batch: int = info.data.get("batch_size", 2 * max(values) + 1)
+        update: str = info.data.get("update", "winsorized_mean")
         mistakes = Mistakes()
+        if update not in ("winsorized_mean", "trimmed_mean"):
+            for place, c in enumerate(values):
+                if c:
+                    mistakes.add((place,), c, f"0, as {update} does not clip")
         for place, c in enumerate(values):
             if 2 * c >= batch:
                 allowed = f"c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}"

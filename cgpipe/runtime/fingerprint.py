@@ -16,7 +16,7 @@ import grimp
 
 @cache
 def code_hash(stage: str) -> str:
-    """Hash of a stage's module and of every module it imports inside the package.
+    """Hash of a stage's module and of every module it imports inside the package, C++ included.
 
     Parameters
     ----------
@@ -88,5 +88,18 @@ def _module_hash(module: str) -> str:
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         raise RuntimeError(f"{module} is imported by a stage, but its source is not found")
-    text = without_comments(Path(spec.origin).read_text(encoding="utf-8"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    source = Path(spec.origin)
+    texts = [without_comments(source.read_text(encoding="utf-8"))]
+    if spec.submodule_search_locations:
+        # A package stands for the C++ in its folder, too.
+        compiled = sorted(path for path in source.parent.iterdir() if path.suffix in (".cpp", ".h"))
+        texts += [
+            f"{path.name}\n{_without_cpp_comments(path.read_text(encoding='utf-8'))}" for path in compiled
+        ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _without_cpp_comments(source: str) -> str:
+    """C++ without comments that begin with //, blank lines and the space around lines."""
+    lines = (line.partition("//")[0].strip() for line in source.splitlines())
+    return "\n".join(line for line in lines if line)

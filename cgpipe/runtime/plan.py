@@ -113,6 +113,7 @@ def train(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
         "seed": config.seed,
         "snapshots": experiment.snapshots,
         "steps": experiment.steps,
+        "update": experiment.update,
         "winsor": int(at["winsor"]),
     }
 

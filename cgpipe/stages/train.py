@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,17 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.learning.aggregation.reference import mean_linear_gradient, winsorized_linear_gradient
+from cgpipe.learning.aggregation import operators
+from cgpipe.learning.aggregation.rules import UpdateName, update_rule
 from cgpipe.learning.networks import Init, Layer, initial_layers
 from cgpipe.learning.training import (
-    Aggregate,
     BatchOrder,
     Evaluation,
     NonFiniteError,
+    Trainer,
     evaluate,
     learned_steps,
     logged_steps,
-    sgd_step,
 )
 from cgpipe.runtime.artifacts import Provenance, file_hash, software, write_netcdf, write_tensors
 from cgpipe.runtime.canonical import canonical
@@ -52,6 +51,7 @@ class Spec:
     seed: int
     snapshots: bool
     steps: int
+    update: UpdateName
     winsor: int
 
 
@@ -86,6 +86,15 @@ class Run:
         self.layers = initial_layers(self.widths, spec.init, rng, data.device)
         rng = stream(spec.seed, "batches", spec.replicate)
         self.order = BatchOrder(len(data.training.labels), spec.batch_size, rng)
+        self.rule = update_rule(spec.update, spec.winsor, spec.batch_size)
+        self.trainer = Trainer(
+            self.layers,
+            data.training.images,
+            data.training.labels,
+            spec.batch_size,
+            spec.learning_rate,
+            self.rule,
+        )
         self.seen: list[tuple[Evaluation, Evaluation]] = []  # on the training and on the test set
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -93,6 +102,7 @@ class Run:
         order = self.order.state()
         arrays = {
             **parameters(self.layers),
+            **{f"rule.{name}": values.cpu().numpy() for name, values in self.rule.state().items()},
             "permutation": order.pop("permutation"),
             "correct": np.array([train.correct for train, _ in self.seen]),
         }
@@ -110,6 +120,14 @@ class Run:
         for number, layer in enumerate(self.layers):
             layer.weight.copy_(torch.from_numpy(arrays[f"weight.{number}"]))
             layer.bias.copy_(torch.from_numpy(arrays[f"bias.{number}"]))
+        device = self.layers[0].weight.device
+        self.rule.restore(
+            {
+                name.removeprefix("rule."): torch.from_numpy(values).to(device)
+                for name, values in arrays.items()
+                if name.startswith("rule.")
+            }
+        )
         self.seen = [
             (Evaluation(loss, accuracy, correct), Evaluation(test_loss, test_accuracy, correct[:0]))
             for (loss, accuracy, test_loss, test_accuracy), correct in zip(
@@ -159,17 +177,15 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
     current.restore(checkpoint)
     network = "-".join(map(str, current.widths))
     log.info(
-        "%s on %s, noise %g, winsorization c = %d, replicate %d",
+        "%s on %s (%s), noise %g, %s, replicate %d",
         network,
         data.device,
+        f"{torch.get_num_threads()} threads",
         spec.noise,
-        spec.winsor,
+        rule_in_words(spec),
         spec.replicate,
     )
     logged = logged_steps(spec.steps)
-    aggregate: Aggregate = (
-        partial(winsorized_linear_gradient, c=spec.winsor) if spec.winsor else mean_linear_gradient
-    )
     saved_at = time.monotonic()
     with (
         progress(spec.steps, current.step, spec.batch_size) as shown,
@@ -177,6 +193,7 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
     ):
         while True:
             if current.step in logged[len(current.seen) :]:
+                current.trainer.check()
                 now = evaluate_both(current, data)
                 current.seen.append(now)
                 if spec.snapshots:
@@ -194,29 +211,37 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
                     f"stopped by {stop.signal.name} at step {current.step} of {spec.steps}; the state is "
                     "saved, and the same job goes on from it"
                 )
-            batch = torch.from_numpy(current.order.next()).to(data.device)
-            sgd_step(
-                current.layers,
-                data.training.images[batch],
-                data.training.labels[batch],
-                spec.learning_rate,
-                aggregate,
-            )
+            current.trainer.step(current.order.next())
             current.step += 1
             shown.step()
 
     made = provenance.of(data.images, data.labels)
     result = as_dataset(current, logged, data.labels["pristine"].values)
     result.attrs["device"] = data.device.type
+    result.attrs["kernel"] = kernel(spec, data.device)
     if spec.snapshots:
         write_snapshots(checkpoint, logged, folder / "snapshots.safetensors", made)
     title = (
-        f"Training of {network} with {spec.noise:.0%} noise, winsorization c = {spec.winsor}, "
+        f"Training of {network} with {spec.noise:.0%} noise, {rule_in_words(spec)}, "
         f"replicate {spec.replicate}"
     )
     write_netcdf(result, folder / "history.nc", title=title, provenance=made)
     log.info("wrote %s", folder / "history.nc")
     return checkpoint
+
+
+def rule_in_words(spec: Spec) -> str:
+    """The update rule, for titles and the log."""
+    if spec.update == "winsorized_mean":
+        return f"winsorization c = {spec.winsor}"
+    return f"{spec.update} c = {spec.winsor}" if spec.winsor else spec.update
+
+
+def kernel(spec: Spec, device: torch.device) -> str:
+    """What made the updates: the CPU kernel's instruction set, `reference`, `triton`, or torch alone."""
+    if spec.winsor == 0 and spec.update != "median":
+        return "torch"
+    return operators.ready() if device.type == "cpu" else "triton"
 
 
 def in_words(seen: tuple[Evaluation, Evaluation]) -> str:

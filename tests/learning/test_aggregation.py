@@ -42,13 +42,13 @@ def elements(dtype):
     return st.one_of(st.sampled_from([0.0, 0.0, -1.0, 1.0, 0.5]), anything)
 
 
-def assert_is_winsorized(found, per_example, c):
+def assert_is_winsorized(found, per_example, c, trimmed=False):
     """Equal to the oracle, to rounding at the scale of what is left after clipping.
 
     The tolerance does not grow with what is clipped away, so a total minus its extremes fails.
     """
     found, per_example = np.asarray(found), np.asarray(per_example)
-    exact = oracle.winsorized_mean(per_example, c)
+    exact = oracle.winsorized_mean(per_example, c, trimmed=trimmed)
     assert found.shape == exact.shape
     ordered = np.sort(np.abs(per_example.astype(np.float64)), axis=0)
     clipped = np.sort(per_example.astype(np.float64), axis=0)[c : len(per_example) - c]
@@ -61,22 +61,39 @@ def assert_is_winsorized(found, per_example, c):
 # --- winsorized_mean ------------------------------------------------------------------------------
 
 
-@given(values_and_c())
-def test_winsorized_mean_of_an_array_is_that_of_the_oracle(case):
+@given(values_and_c(), st.booleans())
+def test_the_mean_of_an_array_is_that_of_the_oracle(case, trimmed):
     values, c = case
-    found = winsorized_mean(values, c)
+    found = winsorized_mean(values, c, trimmed=trimmed)
     assert found.dtype == values.dtype
     assert not isinstance(found, torch.Tensor)
-    assert_is_winsorized(found, values, c)
+    assert_is_winsorized(found, values, c, trimmed)
 
 
-@given(values_and_c())
-def test_winsorized_mean_of_a_tensor_is_that_of_the_oracle(case):
+@given(values_and_c(), st.booleans())
+def test_the_mean_of_a_tensor_is_that_of_the_oracle(case, trimmed):
     values, c = case
-    found = winsorized_mean(torch.from_numpy(values), c)
+    found = winsorized_mean(torch.from_numpy(values), c, trimmed=trimmed)
     assert isinstance(found, torch.Tensor)
     assert found.numpy().dtype == values.dtype
-    assert_is_winsorized(found, values, c)
+    assert_is_winsorized(found, values, c, trimmed)
+
+
+def test_the_oracle_clips_or_leaves_out_as_by_hand():
+    values = [0.0, 1.0, 3.0, 7.0, 100.0]
+    for c, clipped, left in ((0, 111 / 5, 111 / 5), (1, (1 + 1 + 3 + 7 + 7) / 5, (1 + 3 + 7) / 3), (2, 3, 3)):
+        assert oracle.winsorized_mean(values, c) == clipped
+        assert oracle.winsorized_mean(values, c, trimmed=True) == left
+    δ, a = [[-1.0], [0.0], [1.0], [2.0]], [[1.0, 2.0], [1.0, -1.0], [1.0, 0.0], [1.0, -4.0]]
+    # Products for the second input: -2, 0, 0, -8.
+    weight, bias = oracle.winsorized_linear_gradient(a, δ, 1)
+    assert weight.tolist() == [[0.5, -1.0]]
+    assert bias.tolist() == [0.5]
+    weight, bias = oracle.winsorized_linear_gradient(a, δ, 1, trimmed=True)
+    assert weight.tolist() == [[0.5, -1.0]]
+    weight, bias = oracle.winsorized_linear_gradient([*a, [1.0, 1.0]], [*δ, [2.0]], 1, trimmed=True)
+    assert weight.tolist() == [[1.0, -2 / 3]]
+    assert bias.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -105,32 +122,51 @@ def test_with_100_examples_exactly_c_on_each_side_are_clipped(c):
     assert winsorized_mean(higher, c) == pytest.approx(mean + 0.5 * (c + 1) / 100, abs=1e-12)
 
 
-@given(values_and_c())
-def test_no_clipping_is_the_mean(case):
+@pytest.mark.parametrize("c", [1, 2, 4, 8, 49])
+def test_trimmed_the_values_beyond_count_for_nothing(c):
+    values = np.random.default_rng(c).permutation(100).astype(np.float64)
+    assert winsorized_mean(values, c, trimmed=True) == 49.5
+    beyond = values.copy()
+    beyond[values < c] -= 1e9
+    assert winsorized_mean(beyond, c, trimmed=True) == 49.5
+    # The next value counts once, and not in place of those left out.
+    lower = values.copy()
+    lower[values == c] -= 0.5
+    expected = 49.5 - 0.5 / (100 - 2 * c)
+    assert winsorized_mean(lower, c, trimmed=True) == pytest.approx(expected, abs=1e-12)
+
+
+@given(values_and_c(), st.booleans())
+def test_no_clipping_is_the_mean(case, trimmed):
     values, _ = case
     scale = np.abs(values.astype(np.float64)).max(0)
     expected = values.astype(np.float64).mean(0)
     rounding = (len(values) + 4) * np.finfo(values.dtype).eps * scale + np.finfo(np.float32).tiny
-    np.testing.assert_array_less(np.abs(winsorized_mean(values, 0) - expected), rounding)
+    np.testing.assert_array_less(np.abs(winsorized_mean(values, 0, trimmed=trimmed) - expected), rounding)
 
 
-@pytest.mark.parametrize("batch", [1, 3, 5, 99])
-def test_the_most_clipping_of_an_odd_batch_is_the_median(batch):
+@pytest.mark.parametrize("trimmed", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 99, 100])
+def test_the_most_clipping_is_the_median(batch, trimmed):
     values = np.random.default_rng(batch).standard_normal((batch, 7))
-    np.testing.assert_allclose(winsorized_mean(values, batch // 2), np.median(values, axis=0), rtol=1e-13)
+    most = (batch - 1) // 2
+    found = winsorized_mean(values, most, trimmed=trimmed)
+    np.testing.assert_allclose(found, np.median(values, axis=0), rtol=1e-13)
 
 
-@given(values_and_c(), st.randoms())
-def test_the_order_of_the_examples_does_not_matter(case, random):
+@given(values_and_c(), st.booleans(), st.randoms())
+def test_the_order_of_the_examples_does_not_matter(case, trimmed, random):
     values, c = case
     order = random.sample(range(len(values)), len(values))
-    assert np.array_equal(winsorized_mean(values[order], c), winsorized_mean(values, c))
+    found = winsorized_mean(values[order], c, trimmed=trimmed)
+    assert np.array_equal(found, winsorized_mean(values, c, trimmed=trimmed))
 
 
-def test_a_huge_outlier_leaves_no_trace_in_float32():
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_huge_outlier_leaves_no_trace_in_float32(trimmed):
     values = np.ones((100, 2), np.float32)
     values[3, 0], values[7, 0] = 1e30, -1e30
-    assert winsorized_mean(values, 1).tolist() == [1, 1]
+    assert winsorized_mean(values, 1, trimmed=trimmed).tolist() == [1, 1]
 
 
 @given(values_and_c())
@@ -258,40 +294,40 @@ def per_example(inputs, gradients):
     return gradients.numpy().astype(np.float64)[:, :, None] * inputs.numpy().astype(np.float64)[:, None, :]
 
 
-def assert_is_winsorized_layer(inputs, gradients, c):
-    weight, bias = winsorized_linear_gradient(inputs, gradients, c)
+def assert_is_winsorized_layer(inputs, gradients, c, trimmed=False):
+    weight, bias = winsorized_linear_gradient(inputs, gradients, c, trimmed=trimmed)
     assert weight.dtype == bias.dtype == inputs.dtype
     assert weight.shape == (gradients.shape[1], inputs.shape[1])
-    assert_is_winsorized(weight, per_example(inputs, gradients), c)
-    assert_is_winsorized(bias, gradients.numpy(), c)
+    assert_is_winsorized(weight, per_example(inputs, gradients), c, trimmed)
+    assert_is_winsorized(bias, gradients.numpy(), c, trimmed)
 
 
-@given(layer_and_c())
-def test_winsorized_layer_is_that_of_the_oracle(case):
+@given(layer_and_c(), st.booleans())
+def test_the_gradient_of_a_layer_is_that_of_the_oracle(case, trimmed):
     inputs, gradients, c = case
-    assert_is_winsorized_layer(inputs, gradients, c)
-    weight, bias = winsorized_linear_gradient(inputs, gradients, c)
-    exact_weight, exact_bias = oracle.winsorized_linear_gradient(inputs, gradients, c)
+    assert_is_winsorized_layer(inputs, gradients, c, trimmed)
+    weight, bias = winsorized_linear_gradient(inputs, gradients, c, trimmed=trimmed)
+    exact_weight, exact_bias = oracle.winsorized_linear_gradient(inputs, gradients, c, trimmed=trimmed)
     assert weight.shape == exact_weight.shape
     assert bias.shape == exact_bias.shape
 
 
-@given(layer_and_c(), st.sampled_from([1, 7, 30, 61]))
-def test_layers_larger_than_one_chunk_are_winsorized_whole(case, at_once):
+@given(layer_and_c(), st.booleans(), st.sampled_from([1, 7, 30, 61]))
+def test_layers_larger_than_one_chunk_are_winsorized_whole(case, trimmed, at_once):
     inputs, gradients, c = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference, "VALUES_AT_ONCE", at_once)
-        assert_is_winsorized_layer(inputs, gradients, c)
+        assert_is_winsorized_layer(inputs, gradients, c, trimmed)
 
 
 def test_memory_is_bounded_by_the_values_at_once(monkeypatch):
     largest = 0
     original = reference._winsorized_row_mean
 
-    def spy(rows, c, *, in_place=False):
+    def spy(rows, *others, **options):
         nonlocal largest
         largest = max(largest, rows.numel())
-        return original(rows, c, in_place=in_place)
+        return original(rows, *others, **options)
 
     monkeypatch.setattr(reference, "VALUES_AT_ONCE", 500)
     monkeypatch.setattr(reference, "_winsorized_row_mean", spy)

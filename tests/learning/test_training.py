@@ -1,6 +1,5 @@
 import copy
 import json
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cgpipe.learning.aggregation import oracle
-from cgpipe.learning.aggregation.reference import mean_linear_gradient, winsorized_linear_gradient
+from cgpipe.learning.aggregation import oracle, reference
+from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateRule, update_rule
 from cgpipe.learning.networks import Layer, forward, initial_layers, output_gradients
 from cgpipe.learning.training import (
     BatchOrder,
     NonFiniteError,
+    Trainer,
     evaluate,
     learned_steps,
     logged_steps,
-    sgd_step,
 )
 
 
@@ -128,13 +127,18 @@ def test_a_batch_that_no_epoch_can_fill_is_refused(size):
         BatchOrder(10, size, np.random.default_rng(0))
 
 
-# --- sgd_step -------------------------------------------------------------------------------------
+# --- Trainer --------------------------------------------------------------------------------------
+
+
+def step(layers, images, labels, rate, rule):
+    """One update by all of the examples."""
+    Trainer(layers, images, labels, len(images), rate, rule).step(np.arange(len(images)))
 
 
 @pytest.mark.parametrize("widths", [[6, 4], [6, 5, 4], [6, 7, 5, 4]])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("winsorized", [False, True])
-def test_a_step_without_clipping_is_that_of_torch(widths, dtype, winsorized):
+@pytest.mark.parametrize("rule", [Mean, lambda: Clipped(0), lambda: update_rule("winsorized_mean", 0, 12)])
+def test_a_step_without_clipping_is_that_of_torch(widths, dtype, rule):
     layers, images, labels = problem(widths, 12, dtype)
     with torch.enable_grad():
         tracked = [Layer(*(p.clone().requires_grad_() for p in layer)) for layer in layers]
@@ -146,38 +150,100 @@ def test_a_step_without_clipping_is_that_of_torch(widths, dtype, winsorized):
         torch.nn.functional.cross_entropy(logits, labels).backward()
         optimizer.step()
     before = copy_of(layers)
-    aggregate = partial(winsorized_linear_gradient, c=0) if winsorized else mean_linear_gradient
-    sgd_step(layers, images, labels, 0.3, aggregate)
+    step(layers, images, labels, 0.3, rule())
     for layer, expected, old in zip(layers, tracked, before, strict=True):
         for found, wanted, start in zip(layer, expected, old, strict=True):
             torch.testing.assert_close(found, wanted.detach(), rtol=0, atol=20 * torch.finfo(dtype).eps)
             assert not torch.equal(found, start)
 
 
+@pytest.mark.parametrize("trimmed", [False, True])
 @pytest.mark.parametrize("c", [1, 3])
-def test_a_winsorized_step_is_that_of_the_oracle(c):
-    layers, images, labels = problem([6, 5, 4], 11)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
+def test_a_winsorized_step_is_that_of_the_oracle(c, trimmed, dtype, tolerance):
+    layers, images, labels = problem([6, 5, 4], 11, dtype)
     before = copy_of(layers)
     inputs, logits = forward(layers, images)
     δ = output_gradients(layers, inputs, logits, labels)
-    sgd_step(layers, images, labels, 0.5, partial(winsorized_linear_gradient, c=c))
+    step(layers, images, labels, 0.5, Clipped(c, trimmed=trimmed))
     for number, (layer, old) in enumerate(zip(layers, before, strict=True)):
-        weight, bias = oracle.winsorized_linear_gradient(inputs[number], δ[number], c)
-        np.testing.assert_allclose(layer.weight, old.weight.numpy() - 0.5 * weight, rtol=0, atol=1e-14)
-        np.testing.assert_allclose(layer.bias, old.bias.numpy() - 0.5 * bias, rtol=0, atol=1e-14)
+        weight, bias = oracle.winsorized_linear_gradient(inputs[number], δ[number], c, trimmed=trimmed)
+        np.testing.assert_allclose(layer.weight, old.weight.numpy() - 0.5 * weight, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(layer.bias, old.bias.numpy() - 0.5 * bias, rtol=0, atol=tolerance)
+        assert layer.weight.dtype == layer.bias.dtype == dtype
 
 
-def test_a_step_changes_neither_images_nor_labels():
-    layers, images, labels = problem([6, 5, 4], 11)
+RULES = [Mean, lambda: Clipped(1), lambda: update_rule("rm3", 0, 11)]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_batch_of_indices_is_a_step_by_these_examples(dtype, rule):
+    layers, images, labels = problem([6, 5, 4], 50, dtype)
+    directly = copy_of(layers)
+    trainer, order = Trainer(layers, images, labels, 11, 0.5, rule()), np.random.default_rng(0)
+    by_hand = rule()
+    for _ in range(4):
+        batch = order.permutation(50)[:11]
+        trainer.step(batch)
+        step(directly, images[batch], labels[batch], 0.5, by_hand)
+    for layer, wanted, start in zip(layers, directly, problem([6, 5, 4], 50, dtype)[0], strict=True):
+        assert torch.equal(layer.weight, wanted.weight)
+        assert torch.equal(layer.bias, wanted.bias)
+        assert not torch.equal(layer.weight, start.weight)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_steps_change_neither_images_nor_labels(rule):
+    layers, images, labels = problem([6, 5, 4], 30)
     before = images.clone(), labels.clone()
-    sgd_step(layers, images, labels, 0.5, mean_linear_gradient)
+    trainer = Trainer(layers, images, labels, 11, 0.5, rule())
+    for start in range(5):
+        trainer.step(np.arange(start, start + 11))
     assert torch.equal(images, before[0])
     assert torch.equal(labels, before[1])
 
 
+def test_a_step_does_not_change_the_batch():
+    layers, images, labels = problem([6, 5, 4], 30)
+    batch = np.array([3, 1, 4, 15, 9])
+    Trainer(layers, images, labels, 5, 0.5, Mean()).step(batch)
+    assert batch.tolist() == [3, 1, 4, 15, 9]
+
+
+class Seen(UpdateRule):
+    """Does nothing but look at what it is given."""
+
+    def __init__(self):
+        self.values, self.held = [], []
+
+    def update(self, layers, inputs, output_gradients, rate):
+        tensors = [*inputs, *output_gradients]
+        self.values.append([tensor.clone() for tensor in tensors])
+        self.held.append(tensors)  # so that no memory is freed and then given out again
+        assert rate == 0.5
+
+
+def test_every_step_writes_into_the_same_memory():
+    layers, images, labels = problem([6, 5, 4], 30)
+    rule = Seen()
+    trainer = Trainer(layers, images, labels, 11, 0.5, rule)
+    batches = [np.arange(start, start + 11) for start in range(5)]
+    for batch in batches:
+        trainer.step(batch)
+    places = [[tensor.data_ptr() for tensor in tensors] for tensors in rule.held]
+    assert places == [places[0]] * 5
+    assert len(set(places[0])) == 4
+    for batch, values in zip(batches, rule.values, strict=True):
+        inputs, logits = forward(layers, images[batch])
+        wanted = [*inputs, *output_gradients(layers, inputs, logits, labels[batch])]
+        assert all(torch.equal(x, y) for x, y in zip(values, wanted, strict=True))
+        assert torch.equal(values[0], images[batch])
+
+
 @pytest.mark.parametrize("damaged", [0, 1, 2])
-@pytest.mark.parametrize("aggregate", [mean_linear_gradient, partial(winsorized_linear_gradient, c=1)])
-def test_a_step_names_the_layer_that_diverged_and_leaves_the_network(damaged, aggregate):
+@pytest.mark.parametrize("rule", RULES)
+def test_a_step_names_the_layer_that_diverged_and_leaves_the_network(damaged, rule):
     layers, images, labels = problem([6, 5, 4, 3], 11, torch.float32)
     for layer in layers:
         layer.weight.abs_()  # so that something positive reaches every layer
@@ -186,10 +252,65 @@ def test_a_step_names_the_layer_that_diverged_and_leaves_the_network(damaged, ag
     before = copy_of(layers)
     shape = ["5x6", "4x5", "3x4"][damaged]
     with pytest.raises(NonFiniteError, match=rf"layer {damaged + 1} of 3 \(weights {shape}\) is not finite"):
-        sgd_step(layers, images, labels, 0.1, aggregate)
+        step(layers, images, labels, 0.1, rule())
     for layer, old in zip(layers, before, strict=True):
         assert torch.equal(layer.weight, old.weight)
         assert torch.equal(layer.bias, old.bias)
+
+
+def test_a_step_names_the_layer_whose_gradient_diverged_and_leaves_the_network():
+    layers, images, labels = problem([6, 5, 4, 3], 11, torch.float32)
+    for layer, factor in zip(layers, (1e-30, 1e20, 1e25), strict=True):
+        layer.weight.abs_().mul_(factor)  # on the way forward the first makes up for the others
+    before = copy_of(layers)
+    with pytest.raises(NonFiniteError, match=r"gradient at the output of layer 1 of 3 \(weights 5x6\)"):
+        step(layers, images, labels, 0.1, Clipped(1))
+    for layer, old in zip(layers, before, strict=True):
+        assert torch.equal(layer.weight, old.weight)
+        assert torch.equal(layer.bias, old.bias)
+
+
+def step_in_float64(layers, images, labels, rate, c):
+    """The same step by sorting in float64; and how near to 0 an output before a ReLU came."""
+    layers = [Layer(layer.weight.double(), layer.bias.double()) for layer in layers]
+    inputs, logits = forward(layers, images.double())
+    nearest = min(
+        float(torch.nn.functional.linear(entered, *layer).abs().min())
+        for layer, entered in zip(layers[:-1], inputs[:-1], strict=True)
+    )
+    δ = output_gradients(layers, inputs, logits, labels)
+    for layer, entered, at_output in zip(layers, inputs, δ, strict=True):
+        weight, bias = reference.winsorized_linear_gradient(entered, at_output, c)
+        layer.weight.sub_(weight, alpha=rate)
+        layer.bias.sub_(bias, alpha=rate)
+    return layers, nearest
+
+
+def test_60_steps_on_mnist_are_each_that_of_float64(mnist):
+    rng = np.random.default_rng(0)
+    pixels = mnist["train_images"].to_numpy().reshape(-1, 784)[:2000].astype(np.float32)
+    images = torch.from_numpy(pixels / np.float32(mnist.attrs["pixel_max"]))
+    labels = torch.from_numpy(mnist["train_labels"].to_numpy()[:2000])
+    layers = initial_layers([784, 32, 32, 32, 10], "xavier", rng)
+    started_at = evaluate(layers, images, labels).loss
+    trainer, order = Trainer(layers, images, labels, 100, 0.1, Clipped(2)), BatchOrder(2000, 100, rng)
+    compared = 0
+    for _ in range(60):
+        batch, before = order.next(), copy_of(layers)
+        trainer.step(batch)
+        expected, nearest = step_in_float64(before, images[batch], labels[batch], 0.1, 2)
+        if nearest < 1e-6:  # on which side of its ReLU an output falls is then a matter of rounding
+            continue
+        compared += 1
+        for layer, wanted, old in zip(layers, expected, before, strict=True):
+            for found, exact, start in zip(layer, wanted, old, strict=True):
+                moved = float((exact - start).abs().max())
+                assert moved > 0
+                # Of the step, and of the weight that it is added to.
+                allowed = 1e-5 * moved + 1e-7 * float(exact.abs().max())
+                assert float((found.double() - exact).abs().max()) < allowed
+    assert compared > 50
+    assert evaluate(layers, images, labels).loss < started_at
 
 
 # --- evaluate -------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cgpipe.runtime.config import DATASETS, Config, ConfigError, leaves, load, widths
+from cgpipe.learning.aggregation.rules import UpdateName
+from cgpipe.runtime.config import DATASETS, Config, ConfigError, Experiment, leaves, load, widths
 
 
 def complete():
@@ -407,3 +408,24 @@ def test_the_shape_of_a_dataset_is_known_before_it_is_there(request, name):
     assert loaded.sizes["height"] * loaded.sizes["width"] == shape.features
     assert set(loaded["train_labels"].to_numpy()) == set(range(shape.classes))
     assert set(loaded["test_labels"].to_numpy()) == set(range(shape.classes))
+
+
+# --- update ----------------------------------------------------------------------------------------------
+
+
+def test_only_means_that_clip_take_another_c():
+    for update in ("median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"):
+        told = mistakes(minimal(update=update, winsor=[0, 2]))
+        assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} does not clip"]
+        load(minimal(update=update))
+    for update in ("winsorized_mean", "trimmed_mean"):
+        load(minimal(update=update, winsor=[0, 2]))
+
+
+def test_three_groups_need_three_examples():
+    assert "at least 3, for its three groups; it is 2" in mistake(minimal(update="m3", batch_size=2))
+    load(minimal(update="m3", batch_size=3))
+
+
+def test_the_updates_of_the_settings_are_those_of_the_rules():
+    assert set(get_args(Experiment.model_fields["update"].annotation)) == set(get_args(UpdateName))

@@ -202,16 +202,21 @@ def test_a_stage_has_another_hash_when_code_that_it_imports_is_another(tmp_path)
         path.write_text(
             "# Another comment.\n" + path.read_text(encoding="utf-8") + "\n\n# One more.\n", encoding="utf-8"
         )
+    for path in [*package.rglob("*.cpp"), *package.rglob("*.h")]:
+        path.write_text("// One more.\n\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
     assert hashes_of(tmp_path) == before
 
     for path, changed in (
         ("learning/networks.py", {"train", "gradients"}),
         ("learning/aggregation/reference.py", {"train"}),
+        ("learning/aggregation/kernel.cpp", {"train"}),
+        ("learning/aggregation/lanes.h", {"train"}),
         ("inference/nullworlds.py", {"nullworlds"}),
         ("stages/__init__.py", set(STAGES)),
     ):
         source = package / path
-        source.write_text(source.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
+        added = "\nADDED = 1\n" if path.endswith(".py") else "\nconst int ADDED = 1;\n"
+        source.write_text(source.read_text(encoding="utf-8") + added, encoding="utf-8")
         after = hashes_of(tmp_path)
         assert {stage for stage in STAGES if after[stage] != before[stage]} == changed
         before = after

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def winsorized_mean(values: npt.ArrayLike, c: int) -> npt.NDArray[np.float64]:
+def winsorized_mean(values: npt.ArrayLike, c: int, *, trimmed: bool = False) -> npt.NDArray[np.float64]:
     """Chatterjee 2020, section 3, for each scalar parameter on its own.
 
     Parameters
@@ -16,11 +16,13 @@ def winsorized_mean(values: npt.ArrayLike, c: int) -> npt.NDArray[np.float64]:
         Per-example values.
     c : int
         How many values to clip on each side.
+    trimmed : bool
+        Leave them out instead.
 
     Returns
     -------
     array of float64, shape (...)
-        Mean of min(max(v, l), u) over the examples.
+        Mean of min(max(v, l), u) over the examples; trimmed, of the values that are left.
     """
     v = np.asarray(values, dtype=np.float64)
     batch = v.shape[0]
@@ -29,12 +31,14 @@ def winsorized_mean(values: npt.ArrayLike, c: int) -> npt.NDArray[np.float64]:
         of_examples = [float(v[(b, *position)]) for b in range(batch)]
         lowest_first = sorted(of_examples)
         low, high = lowest_first[c], lowest_first[batch - 1 - c]
-        mean[position] = sum(min(max(x, low), high) for x in of_examples) / batch
+        clipped = [min(max(x, low), high) for x in of_examples]
+        kept = lowest_first[c : batch - c] if trimmed else clipped
+        mean[position] = sum(kept) / len(kept)
     return mean
 
 
 def winsorized_linear_gradient(
-    inputs: npt.ArrayLike, output_gradients: npt.ArrayLike, c: int
+    inputs: npt.ArrayLike, output_gradients: npt.ArrayLike, c: int, *, trimmed: bool = False
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The same for a linear layer, with every per-example gradient formed.
 
@@ -46,15 +50,17 @@ def winsorized_linear_gradient(
         Gradient of the summed loss at the layer's output.
     c : int
         How many values to clip on each side.
+    trimmed : bool
+        Leave them out instead.
 
     Returns
     -------
     weight_gradient : array of float64, shape (out, in)
-        Winsorized mean.
+        Winsorized or trimmed mean.
     bias_gradient : array of float64, shape (out,)
-        Winsorized mean.
+        Likewise.
     """
     a = np.asarray(inputs, dtype=np.float64)
     δ = np.asarray(output_gradients, dtype=np.float64)
     per_example = δ[:, :, None] * a[:, None, :]  # (b, o, i)
-    return winsorized_mean(per_example, c), winsorized_mean(δ, c)
+    return winsorized_mean(per_example, c, trimmed=trimmed), winsorized_mean(δ, c, trimmed=trimmed)

@@ -7,7 +7,8 @@ gradient at its output, g[b, o, i] = δ[b, o] · a[b, i], and its bias gradient 
 functions here form these products for a few output units at a time, so their memory stays bounded
 whatever the layer's size, and sort them over the examples.
 
-`oracle.py` beside this file says the same in float64, slowly; tests hold the two together.
+`oracle.py` beside this file says the same in float64, slowly, and kernel.cpp in float32 without forming
+the products; tests hold them together.
 """
 
 from typing import TypeVar
@@ -47,13 +48,13 @@ def clipped_per_side(percentile: float, batch: int) -> int:
     """
     if not 0 <= percentile < 50:
         raise ValueError(f"percentile {percentile}: give a number of at least 0 and below 50")
-    _check_count(0, batch)
+    check_count(0, batch)
     count = int(np.percentile(np.arange(batch), percentile, method="nearest"))
-    _check_count(count, batch)
+    check_count(count, batch)
     return count
 
 
-def winsorized_mean(values: Array, c: int) -> Array:
+def winsorized_mean(values: Array, c: int, *, trimmed: bool = False) -> Array:
     """Mean over the first axis, after clipping the c smallest and the c largest to their neighbours.
 
     For each position, over the examples: l and u are the (c+1)-th smallest and (c+1)-th largest of
@@ -67,11 +68,13 @@ def winsorized_mean(values: Array, c: int) -> Array:
     c : int
         How many values to clip on each side, 2c < batch. For a percentile of another batch size, see
         `clipped_per_side`.
+    trimmed : bool
+        Leave the 2c out instead of clipping them: the trimmed mean, over the batch - 2c others.
 
     Returns
     -------
     tensor or array of float, shape (...)
-        The winsorized mean, of the kind and the precision that was given.
+        The mean, of the kind and the precision that was given.
 
     Raises
     ------
@@ -89,49 +92,37 @@ def winsorized_mean(values: Array, c: int) -> Array:
     given = values.detach() if isinstance(values, torch.Tensor) else torch.from_numpy(np.array(values))
     if given.ndim == 0:
         raise ValueError("values has no axis: its first must be the examples of the minibatch")
-    _check_floating("values", given)
-    _check_count(c, given.shape[0])
-    _check_finite("values", given)
+    check_floating("values", given)
+    check_count(c, given.shape[0])
+    check_finite("values", given)
     rows = given.movedim(0, -1)  # (..., b)
-    mean = _winsorized_row_mean(rows, c)  # (...)
-    _check_finite("the sum of the clipped values", mean)
+    mean = _winsorized_row_mean(rows, c, trimmed)  # (...)
+    check_finite("the sum of the clipped values", mean)
     return mean if isinstance(values, torch.Tensor) else mean.numpy()[()]
 
 
 def winsorized_linear_gradient(
-    inputs: torch.Tensor, output_gradients: torch.Tensor, c: int
+    inputs: torch.Tensor, output_gradients: torch.Tensor, c: int, *, trimmed: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Winsorized mean of the per-example gradients of one linear layer (Chatterjee 2020, section 3).
+    """Winsorized mean of the per-example gradients of one linear layer, by sorting them.
 
-    Parameters
-    ----------
-    inputs : tensor of float, shape (batch, in)
-        What entered the layer, example by example.
-    output_gradients : tensor of float, shape (batch, out)
-        Gradient of the loss *summed* over the examples with respect to the layer's output, so that
-        row b is the gradient of example b's own loss.
-    c : int
-        How many of the per-example gradients to clip on each side, 2c < batch, for each scalar
-        parameter on its own. Weights and biases alike.
-
-    Returns
-    -------
-    weight_gradient : tensor of float, shape (out, in)
-        Winsorized *mean* over the minibatch, at the scale of one example.
-    bias_gradient : tensor of float, shape (out,)
-        Likewise.
-
-    Raises
-    ------
-    ValueError
-        If 2c >= batch, the batch is empty, shapes or devices do not match, or a value is not finite.
-    TypeError
-        If the tensors are not of the same floating-point type, or c is not an integer.
+    Parameters, results, their scale and errors are those of `operators.winsorized_linear_gradient`, which
+    takes this for float64, and where the kernel cannot be compiled.
     """
-    batch = _check_layer(inputs, output_gradients)
-    _check_count(c, batch)
-    _check_finite("inputs", inputs)
-    _check_finite("output_gradients", output_gradients)
+    batch = check_layer(inputs, output_gradients)
+    check_count(c, batch)
+    check_finite("inputs", inputs)
+    check_finite("output_gradients", output_gradients)
+    weight_gradient, bias_gradient = sorted_linear_gradient(inputs, output_gradients, c, trimmed)
+    check_finite("the gradient of the weights", weight_gradient)
+    check_finite("the gradient of the biases", bias_gradient)
+    return weight_gradient, bias_gradient
+
+
+def sorted_linear_gradient(
+    inputs: torch.Tensor, output_gradients: torch.Tensor, c: int, trimmed: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same without looking at what is given and what comes out: a GPU is not waited for."""
     if c == 0:
         return mean_linear_gradient(inputs, output_gradients)
     a = inputs.T.contiguous()  # (i, b)
@@ -140,11 +131,8 @@ def winsorized_linear_gradient(
     units = max(1, VALUES_AT_ONCE // max(1, a.numel()))
     for start in range(0, δ.shape[0], units):
         products = δ[start : start + units, None, :] * a  # (some o, i, b)
-        weight_gradient[start : start + units] = _winsorized_row_mean(products, c, in_place=True)
-    bias_gradient = _winsorized_row_mean(δ, c)
-    _check_finite("the gradient of the weights", weight_gradient)
-    _check_finite("the gradient of the biases", bias_gradient)
-    return weight_gradient, bias_gradient
+        weight_gradient[start : start + units] = _winsorized_row_mean(products, c, trimmed, in_place=True)
+    return weight_gradient, _winsorized_row_mean(δ, c, trimmed)
 
 
 def mean_linear_gradient(
@@ -159,8 +147,10 @@ def mean_linear_gradient(
     return output_gradients.T @ inputs / batch, output_gradients.sum(0) / batch
 
 
-def _winsorized_row_mean(rows: torch.Tensor, c: int, *, in_place: bool = False) -> torch.Tensor:
-    """Winsorized mean over the last axis, where one row's values lie next to each other."""
+def _winsorized_row_mean(
+    rows: torch.Tensor, c: int, trimmed: bool, *, in_place: bool = False
+) -> torch.Tensor:
+    """Winsorized or trimmed mean over the last axis, where one row's values lie next to each other."""
     batch = rows.shape[-1]
     if rows.device.type == "cpu":
         # numpy sorts short float32 rows with AVX-512 or AVX2, 4 to 5 times faster than torch.
@@ -169,13 +159,16 @@ def _winsorized_row_mean(rows: torch.Tensor, c: int, *, in_place: bool = False) 
         rows = torch.from_numpy(sorted_rows)
     else:
         rows = rows.sort(dim=-1).values
+    if trimmed:
+        return rows[..., c : batch - c].mean(-1)
     low, high = rows[..., c], rows[..., batch - 1 - c]
     between = rows[..., c + 1 : batch - 1 - c].sum(-1)
     ends = (c + 1) * (low + high) if batch - 1 - c > c else (2 * c + 1) * low
     return (between + ends) / batch
 
 
-def _check_count(c: int, batch: int) -> None:
+def check_count(c: int, batch: int) -> None:
+    """Refuse a c that is no integer, or leaves nothing of a minibatch."""
     if isinstance(c, bool) or not isinstance(c, (int, np.integer)):
         raise TypeError(
             f"c is {c!r}, but it counts the values clipped on each side: give an integer "
@@ -190,7 +183,8 @@ def _check_count(c: int, batch: int) -> None:
         )
 
 
-def _check_layer(inputs: torch.Tensor, output_gradients: torch.Tensor) -> int:
+def check_layer(inputs: torch.Tensor, output_gradients: torch.Tensor) -> int:
+    """Refuse a pair of tensors that belongs to no layer; else return the size of the minibatch."""
     shapes = f"inputs {tuple(inputs.shape)} and output_gradients {tuple(output_gradients.shape)}"
     if inputs.ndim != 2 or output_gradients.ndim != 2:
         raise ValueError(f"{shapes}: give shapes (batch, in) and (batch, out)")
@@ -201,7 +195,7 @@ def _check_layer(inputs: torch.Tensor, output_gradients: torch.Tensor) -> int:
             f"inputs on {inputs.device} and output_gradients on {output_gradients.device}: "
             "move both to the same device"
         )
-    _check_floating("inputs", inputs)
+    check_floating("inputs", inputs)
     if inputs.dtype != output_gradients.dtype:
         raise TypeError(
             f"inputs are {inputs.dtype} and output_gradients {output_gradients.dtype}: "
@@ -210,12 +204,14 @@ def _check_layer(inputs: torch.Tensor, output_gradients: torch.Tensor) -> int:
     return inputs.shape[0]
 
 
-def _check_floating(name: str, tensor: torch.Tensor) -> None:
+def check_floating(name: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor of another type than float32 and float64."""
     if tensor.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name} is {tensor.dtype}: give float32 or float64")
 
 
-def _check_finite(name: str, tensor: torch.Tensor) -> None:
+def check_finite(name: str, tensor: torch.Tensor) -> None:
+    """Refuse a tensor with values that are not finite, and name the first."""
     finite = torch.isfinite(tensor)
     if not bool(finite.all()):
         where = tuple(int(i) for i in torch.nonzero(~finite)[0])

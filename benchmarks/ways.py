@@ -1,0 +1,140 @@
+"""Ways to make one update of a fully connected network, from the one everybody would write to cgpipe's.
+
+Each takes a network's parameters, makes a step of its own out of them, and is called with indices of a
+minibatch. All compute the same update, to rounding.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch.func import functional_call, grad, vmap
+from torch.nn.functional import cross_entropy
+
+from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.learning.networks import Layer, initial_layers
+from cgpipe.learning.training import Trainer
+
+RATE = 0.1
+Step = Callable[[np.ndarray], None]
+
+
+class Data:
+    """A training set on the CPU."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def batch(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and labels of a minibatch."""
+        at = torch.from_numpy(indices)
+        return self.images[at], self.labels[at]
+
+
+def network(widths: Sequence[int], seed: int = 0) -> list[Layer]:
+    """Parameters to start from."""
+    return initial_layers(widths, "xavier", np.random.default_rng(seed))
+
+
+def module(layers: Sequence[Layer]) -> torch.nn.Sequential:
+    """The same network as a torch module."""
+    parts: list[torch.nn.Module] = []
+    for layer in layers:
+        linear = torch.nn.Linear(layer.weight.shape[1], layer.weight.shape[0])
+        linear.weight.data.copy_(layer.weight)
+        linear.bias.data.copy_(layer.bias)
+        parts += [linear, torch.nn.ReLU()]
+    return torch.nn.Sequential(*parts[:-1])
+
+
+def plain_sgd_eager(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+    """Plain SGD as the tutorials have it: autograd and torch.optim.SGD. Clips nothing, whatever c is."""
+    model = module(layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+
+    def step(indices: np.ndarray) -> None:
+        with torch.enable_grad():
+            x, y = data.batch(indices)
+            optimizer.zero_grad()
+            cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    return step
+
+
+def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+    """Per-example gradients by torch.func.vmap, their bounds by topk, then clamp and mean."""
+    model = module(layers)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(parameters: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(functional_call(model, parameters, (x[None],)), y[None])
+
+    per_example = vmap(grad(loss), in_dims=(None, 0, 0))
+
+    def step(indices: np.ndarray) -> None:
+        with torch.enable_grad():
+            gradients = per_example(parameters, *data.batch(indices))
+        for name, g in gradients.items():
+            high = g.topk(c + 1, dim=0).values[-1]
+            low = g.topk(c + 1, dim=0, largest=False).values[-1]
+            parameters[name].sub_(g.clamp(low, high).mean(0), alpha=RATE)
+
+    return step
+
+
+def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+    """Per-example gradients by Opacus, sorted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from opacus.grad_sample import GradSampleModule  # noqa: PLC0415 - only here
+    model = GradSampleModule(module(layers), loss_reduction="sum")
+
+    def step(indices: np.ndarray) -> None:
+        with torch.enable_grad():
+            x, y = data.batch(indices)
+            model.zero_grad()
+            cross_entropy(model(x), y, reduction="sum").backward()
+        with torch.no_grad():
+            for p in model.parameters():
+                ordered = p.grad_sample.sort(dim=0).values
+                between = ordered[c : batch - c].sum(0) + c * (ordered[c] + ordered[batch - 1 - c])
+                p.sub_(between / batch, alpha=RATE)
+                p.grad_sample = None
+
+    return step
+
+
+def cgpipe(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+    """What stage `train` does."""
+    own = [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
+    rule = update_rule("winsorized_mean", c, batch)
+    return Trainer(own, data.images, data.labels, batch, RATE, rule).step
+
+
+def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+    """The floor: the matrix products of the two passes alone; nothing is allocated or updated."""
+    widths = [layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in layers)]
+    left = [torch.empty(batch, n) for n in widths[1:]]
+    below = [torch.empty(batch, n) for n in widths[1:-1]]
+    shapes = list(pairwise(widths))
+
+    def step(indices: np.ndarray) -> None:
+        x = data.images[:batch]
+        for number, layer in enumerate(layers):
+            x = torch.mm(x, layer.weight.T, out=left[number])
+        for number in range(len(shapes) - 1, 0, -1):
+            x = torch.mm(x, layers[number].weight, out=below[number - 1])
+
+    return step
+
+
+WAYS = {
+    "plain_sgd_eager": plain_sgd_eager,
+    "vmap_topk": vmap_topk,
+    "opacus_sort": opacus_sort,
+    "cgpipe": cgpipe,
+    "matrix_products": matrix_products,
+}

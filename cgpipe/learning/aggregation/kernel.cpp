@@ -1,0 +1,626 @@
+// The winsorized gradient of a linear layer, without its per-example gradients.
+//
+// What is computed (Chatterjee 2020, section 3). Example b's gradient for the weight from input i to unit o
+// is the product δ[b,o]·a[b,i]. Of these B values the c largest are clipped to the (c+1)-th largest and the
+// c smallest to the (c+1)-th smallest, and all are averaged; `trimmed` leaves the 2c out instead. A bias is
+// the weight of an input that is 1 for every example.
+//
+// How. A value is a coefficient times a vector: one weight a lane, neighbouring weights in neighbouring
+// lanes.
+//
+// 1. Cascade. A lane keeps its c largest values so far, in order, in registers. A new value passes along
+//    them: at each place the larger stays and the smaller goes on. What falls out at the end passes
+//    likewise along the c smallest, and what falls out there lies between. Only these are summed:
+//        trimmed sum = Σ between                clipped sum = Σ between + c·max between + c·min between
+//    Nothing is subtracted from a total, so nothing cancels when one gradient is huge.
+// 2. Blocks. From c = 3 on, values come c at a time: a network sorts them, each meets one place of the list,
+//    and a shorter network puts the list in order again. From c = 17 on the lists no longer fit the
+//    registers, and one network sorts all the values of a tile in memory.
+// 3. Zeros are counted and not visited: δ is 0 where a unit is inactive, a is 0 for most pixels. Where more
+//    than 2c of the values are 0, both lists and what lies between them start at 0.
+// 4. Signs. Where no vector has a negative entry (pixels, activations after a ReLU) the coefficient gives
+//    the sign of the value. Positive ones then pass along the largest alone; negative ones, with the sign
+//    turned, along a list of their own. Half the operations. Both lists start at 0, which is right as long
+//    as more than c values are not negative and more than c are not positive.
+// 5. Two ways round. Coefficients may be the δ of a unit and lanes run along the inputs, or coefficients the
+//    inputs and lanes run along the units. The one with fewer values to visit is taken: for MNIST's first
+//    layer the second, as four pixels of five are 0.
+// 6. Tiles. The vectors are copied to [tile][example][WIDTH], so that a tile stays in the first-level cache
+//    while the coefficients of a block of rows pass over it.
+//
+// The additions to one weight come in an order that depends neither on the number of threads nor on the
+// instruction set, and so do the bits of the result.
+//
+// Operators, their schemas and the other devices: operators.py. Built by build.py.
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "lanes.h"
+
+#define INLINE [[gnu::always_inline]] inline
+#define INLINED __attribute__((always_inline))
+
+namespace {
+
+constexpr int VECTORS = 2;  // two cascades side by side hide each other's latency
+constexpr int WIDTH = VECTORS * Lanes::count;
+constexpr int64_t MOST_ROWS = 16;    // rows of a block; their coefficients share the cache with a tile
+constexpr int64_t MOST_LISTED = 16;  // places of a list
+
+// ---- The minibatch: looked over, and laid out ----
+
+// One factor of the products: what entered the layer, or the gradients at its output; (B, width).
+struct Factor {
+    const float* data;
+    int64_t batch;
+    int64_t width;
+    int64_t nonzero = 0;
+    bool negative = false;  // whether any value is
+    bool finite = true;     // whether every value is
+
+    explicit Factor(const at::Tensor& t)
+        : data(t.const_data_ptr<float>()), batch(t.size(0)), width(t.size(1)) {
+        const int64_t n = batch * width;
+        uint32_t below = 0, odd = 0;
+        for (int64_t start = 0; start < n; start += 4096) {  // in parts, so that 32 bits count enough
+            uint32_t some = 0;
+            for (int64_t j = start; j < std::min(n, start + 4096); ++j) {
+                const uint32_t bits = std::bit_cast<uint32_t>(data[j]);
+                const uint32_t magnitude = bits & 0x7fffffffu;
+                some += magnitude != 0;
+                below |= bits > 0x80000000u;
+                odd |= magnitude >= 0x7f800000u;
+            }
+            nonzero += some;
+        }
+        negative = below != 0;
+        finite = odd == 0;
+    }
+
+    // Values to visit when this is the factor of the coefficients and the other that of the vectors.
+    int64_t visits(const Factor& vectors) const {
+        return nonzero * ((vectors.width + WIDTH - 1) / WIDTH) * (vectors.negative ? 2 : 1);
+    }
+};
+
+// The vectors as [tile][example][WIDTH], 0 beyond the last lane. Shared among threads when there is a lot
+// to copy: to start and join them costs microseconds, and milliseconds where they compete for cores.
+at::Tensor tiled(const Factor& f) {
+    const int64_t tiles = (f.width + WIDTH - 1) / WIDTH;
+    at::Tensor to = at::empty({tiles, f.batch, WIDTH}, at::kFloat);
+    float* out = to.mutable_data_ptr<float>();
+    at::parallel_for(0, tiles, 1 + (1 << 20) / f.batch / WIDTH, [&](int64_t begin, int64_t end) {
+        for (int64_t tile = begin; tile < end; ++tile) {
+            const int64_t lanes = std::min<int64_t>(WIDTH, f.width - tile * WIDTH);
+            for (int64_t b = 0; b < f.batch; ++b) {
+                float* row = out + (tile * f.batch + b) * WIDTH;
+                std::copy_n(f.data + b * f.width + tile * WIDTH, lanes, row);
+                std::fill(row + lanes, row + WIDTH, 0.0f);
+            }
+        }
+    });
+    return to;
+}
+
+struct Coefficient {
+    float value;
+    int32_t vector;  // where in a tile the example's vector begins
+
+    template <typename Vector>
+    INLINE Vector times(const float* tile) const {
+        return Vector::of(value) * Vector::load(tile + vector);
+    }
+};
+
+// The coefficients of a block of rows: in each row first the positive ones, then the zeros, then the
+// negative.
+struct Coefficients {
+    int64_t batch;
+    std::vector<float> block;  // (B, MOST_ROWS): columns of a wide matrix would fall on few cache sets
+    std::vector<Coefficient> entries;
+    std::array<int64_t, MOST_ROWS> positive, negative;
+
+    explicit Coefficients(int64_t batch)
+        : batch(batch), block(batch * MOST_ROWS), entries(batch * MOST_ROWS) {}
+
+    // Zeros are written out only where there are so few of them that they are visited.
+    void read(const Factor& f, int64_t first, int64_t rows, int64_t most_zeros_visited) {
+        for (int64_t b = 0; b < batch; ++b) {
+            std::copy_n(f.data + b * f.width + first, rows, block.data() + b * MOST_ROWS);
+        }
+        for (int64_t r = 0; r < rows; ++r) {
+            Coefficient* row = entries.data() + r * batch;
+            int64_t above = 0, last = batch - 1;
+            for (int64_t b = 0; b < batch; ++b) {
+                const Coefficient entry{block[b * MOST_ROWS + r], static_cast<int32_t>(b * WIDTH)};
+                // Written at both ends and counted at one at most: no branch, as signs are unpredictable.
+                // Neither place holds an entry that was counted.
+                row[above] = entry;
+                row[last] = entry;
+                above += entry.value > 0;
+                last -= entry.value < 0;
+            }
+            positive[r] = above;
+            negative[r] = batch - 1 - last;
+            if (zeros(r) <= most_zeros_visited) std::fill(row + above, row + last + 1, Coefficient{0, 0});
+        }
+    }
+
+    int64_t zeros(int64_t r) const { return batch - positive[r] - negative[r]; }
+    const Coefficient* row(int64_t r) const { return entries.data() + r * batch; }
+    const Coefficient* positives(int64_t r) const { return row(r); }
+    const Coefficient* negatives(int64_t r) const { return row(r) + batch - negative[r]; }
+};
+
+// ---- Sorting networks ----
+
+using Exchange = std::pair<int64_t, int64_t>;
+
+// Sorts n values in ascending order: Batcher's merge exchange.
+constexpr std::vector<Exchange> merge_exchange(int64_t n) {
+    std::vector<Exchange> exchanges;
+    const int64_t top = n < 2 ? 0 : static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))) / 2;
+    for (int64_t p = top; p > 0; p /= 2) {
+        for (int64_t q = top, r = 0, d = p;; d = q - p, q /= 2, r = p) {
+            for (int64_t i = 0; i < n - d; ++i) {
+                if ((i & p) == r) exchanges.emplace_back(i, i + d);
+            }
+            if (q == p) break;
+        }
+    }
+    return exchanges;
+}
+
+// Sorts n values that fall and then rise, in ascending order, or, turned round, n values that rise and then
+// fall, in descending order.
+constexpr std::vector<Exchange> bitonic_merge(int64_t n, int64_t first = 0) {
+    if (n < 2) return {};
+    const int64_t apart = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))) / 2;
+    std::vector<Exchange> exchanges;
+    for (int64_t i = first; i < first + n - apart; ++i) exchanges.emplace_back(i, i + apart);
+    for (const Exchange& one : bitonic_merge(apart, first)) exchanges.push_back(one);
+    for (const Exchange& one : bitonic_merge(n - apart, first + apart)) exchanges.push_back(one);
+    return exchanges;
+}
+
+template <auto network, int64_t n>
+constexpr auto known() {
+    std::array<std::pair<int, int>, network(n).size()> exchanges;
+    for (std::size_t k = 0; k < exchanges.size(); ++k) exchanges[k] = network(n)[k];
+    return exchanges;
+}
+template <int N>
+constexpr auto SORT = known<[](int64_t n) { return merge_exchange(n); }, N>();
+template <int N>
+constexpr auto MERGE = known<[](int64_t n) { return bitonic_merge(n); }, N>();
+
+// ---- The sum of one row and one tile ----
+
+enum class Ends { clipped, trimmed };
+
+// f(0), f(1), ..., each with a constant: what a loop indexes is kept in memory, and these are registers.
+template <int N, typename F>
+INLINE void each(F f) {
+    [&]<int... I>(std::integer_sequence<int, I...>)
+        INLINED { (f(std::integral_constant<int, I>()), ...); }(std::make_integer_sequence<int, N>());
+}
+
+template <typename Vector>
+INLINE void exchange(Vector& to_be_smaller, Vector& to_be_larger) {
+    const Vector x = to_be_smaller;
+    to_be_smaller = smaller(x, to_be_larger);
+    to_be_larger = larger(x, to_be_larger);
+}
+
+template <const auto& NETWORK, typename Vector, int N>
+INLINE void ascending(Vector (&x)[N]) {
+    each<NETWORK.size()>([&](auto k) INLINED { exchange(x[NETWORK[k].first], x[NETWORK[k].second]); });
+}
+template <const auto& NETWORK, typename Vector, int N>
+INLINE void descending(Vector (&x)[N]) {
+    each<NETWORK.size()>([&](auto k) INLINED { exchange(x[NETWORK[k].second], x[NETWORK[k].first]); });
+}
+
+// Values of one sign, taken by magnitude, among any number of zeros.
+template <int C, typename Vector>
+struct OneSided {
+    Vector largest[C + 1];  // ascending; one more, as C may be 0
+    Vector most = Vector::of(0), between = Vector::of(0);
+
+    OneSided() {
+        each<C>([&](auto i) INLINED { largest[i] = Vector::of(0); });
+    }
+    INLINE void visit(Vector x) {
+        each<C>([&](auto i) INLINED { exchange(x, largest[C - 1 - i]); });
+        visit_between(x);
+    }
+    // The first block, which only fills the list.
+    INLINE void start(Vector (&x)[C]) {
+        ascending<SORT<C>>(x);
+        each<C>([&](auto i) INLINED { largest[i] = x[i]; });
+    }
+    // After the last block the list need not be in order.
+    template <bool last>
+    INLINE void visit(Vector (&x)[C]) {
+        descending<SORT<C>>(x);
+        each<C>([&](auto i) INLINED { exchange(x[i], largest[i]); });
+        if constexpr (!last) ascending<MERGE<C>>(largest);
+        each<C>([&](auto i) INLINED { visit_between(x[i]); });
+    }
+    INLINE void visit_between(Vector x) {
+        most = larger(most, x);
+        between = between + x;
+    }
+    Vector sum(Ends ends) const { return ends == Ends::clipped ? between + Vector::of(C) * most : between; }
+};
+
+// Values of either sign, among more than 2c zeros.
+template <int C, typename Vector>
+struct TwoSided {
+    Vector largest[C + 1], smallest[C + 1];  // ascending, descending
+    Vector most = Vector::of(0), least = Vector::of(0), between = Vector::of(0);
+
+    TwoSided() {
+        each<C>([&](auto i) INLINED { largest[i] = smallest[i] = Vector::of(0); });
+    }
+    INLINE Vector along_largest(Vector x) {
+        each<C>([&](auto i) INLINED { exchange(x, largest[C - 1 - i]); });
+        return x;
+    }
+    INLINE Vector along_smallest(Vector x) {
+        each<C>([&](auto i) INLINED { exchange(smallest[C - 1 - i], x); });
+        return x;
+    }
+    INLINE void visit(Vector x) { visit_between(along_smallest(along_largest(x))); }
+    // The first block, of which nothing falls out.
+    INLINE void start(Vector (&x)[C]) {
+        descending<SORT<C>>(x);
+        each<C>([&](auto i) INLINED {
+            largest[i] = larger(x[C - 1 - i], Vector::of(0));
+            smallest[i] = smaller(x[i], Vector::of(0));
+        });
+    }
+    template <bool last>
+    INLINE void visit(Vector (&x)[C]) {
+        descending<SORT<C>>(x);
+        // Afterwards the largest fall and rise, x rises and falls.
+        each<C>([&](auto i) INLINED { exchange(x[i], largest[i]); });
+        if constexpr (!last) ascending<MERGE<C>>(largest);
+        descending<MERGE<C>>(x);
+        // Afterwards the smallest rise and fall.
+        each<C>([&](auto i) INLINED { exchange(smallest[i], x[C - 1 - i]); });
+        if constexpr (!last) descending<MERGE<C>>(smallest);
+        each<C>([&](auto i) INLINED { visit_between(x[i]); });
+    }
+    INLINE void visit_between(Vector x) {
+        most = larger(most, x);
+        least = smaller(least, x);
+        between = between + x;
+    }
+    Vector sum(Ends ends) const {
+        return ends == Ends::clipped ? between + Vector::of(C) * (most + least) : between;
+    }
+};
+
+// Values of either sign, all of them visited.
+template <int C, typename Vector>
+struct TwoSidedOfAll : TwoSided<C, Vector> {
+    TwoSidedOfAll() {
+        constexpr float inf = std::numeric_limits<float>::infinity();
+        this->most = Vector::of(-inf);
+        this->least = Vector::of(inf);
+        each<C>([&](auto i) INLINED {
+            this->largest[i] = this->most;
+            this->smallest[i] = this->least;
+        });
+    }
+    // The first c values only fill the largest, the next c what these leave to the smallest.
+    INLINE void fill_largest(Vector x) { this->along_largest(x); }
+    INLINE void fill_smallest(Vector x) { this->along_smallest(this->along_largest(x)); }
+};
+
+// All values of some entries. From C = 3 on a block takes fewer operations than one value after the other.
+// `start`: nothing was visited before, and zeros do not matter; `last`: nothing is visited afterwards.
+template <int C, bool start, typename Cascade, typename Value>
+INLINE void visit_all(Cascade& cascade, const Coefficient* entry, int64_t n, bool last, Value value) {
+    static constexpr Coefficient zero{0, 0};
+    const Coefficient* const end = entry + n;
+    int64_t singles = n;
+    if constexpr (C > 2) {
+        decltype(value(*entry)) block[C];
+        singles = n % C;
+        if (start && n > C) {
+            // A block of what is left over, filled up with zeros, or a whole one: whichever is cheaper.
+            const int64_t filled = 2 * singles > C ? std::exchange(singles, 0) : C;
+            each<C>([&](auto i) INLINED { block[i] = value(i < filled ? entry[i] : zero); });
+            cascade.start(block);
+            entry += filled;
+        }
+    }
+    for (; singles > 0; --singles, ++entry) cascade.visit(value(*entry));
+    if constexpr (C > 2) {
+        decltype(value(*entry)) block[C];
+        for (; end - entry > (last ? C : 0); entry += C) {
+            each<C>([&](auto i) INLINED { block[i] = value(entry[i]); });
+            cascade.template visit<false>(block);
+        }
+        if (entry != end) {
+            each<C>([&](auto i) INLINED { block[i] = value(entry[i]); });
+            cascade.template visit<true>(block);
+        }
+    }
+}
+
+template <int C, typename Vector>
+Vector sum_one_side(const Coefficient* entries, int64_t n, const float* tile, Ends ends) {
+    if (n <= C) return Vector::of(0);
+    OneSided<C, Vector> cascade;
+    visit_all<C, true>(cascade, entries, n, true, [&](const Coefficient& entry) INLINED {
+        return Vector::of(std::abs(entry.value)) * Vector::load(tile + entry.vector);
+    });
+    return cascade.sum(ends);
+}
+
+template <int C, typename Vector>
+Vector sum_both_sides_among_zeros(const Coefficients& of, int64_t row, const float* tile, Ends ends) {
+    TwoSided<C, Vector> cascade;
+    const auto value = [&](const Coefficient& entry) INLINED { return entry.times<Vector>(tile); };
+    visit_all<C, true>(cascade, of.positives(row), of.positive[row], of.negative[row] == 0, value);
+    visit_all<C, false>(cascade, of.negatives(row), of.negative[row], true, value);
+    return cascade.sum(ends);
+}
+
+template <int C, typename Vector>
+Vector sum_both_sides_of_all(const Coefficients& of, int64_t row, const float* tile, Ends ends) {
+    TwoSidedOfAll<C, Vector> cascade;
+    const auto value = [&](const Coefficient& entry) INLINED { return entry.times<Vector>(tile); };
+    for (int j = 0; j < C; ++j) cascade.fill_largest(value(of.row(row)[j]));
+    for (int j = C; j < 2 * C; ++j) cascade.fill_smallest(value(of.row(row)[j]));
+    visit_all<C, false>(cascade, of.row(row) + 2 * C, of.batch - 2 * C, true, value);
+    return cascade.sum(ends);
+}
+
+using RowSum = void (*)(const Coefficients&, int64_t row, bool signed_vectors, const float* tile, Ends,
+                        float* out);
+
+// The row's sums over the lanes of a tile, with lists in registers; two vectors side by side hide each
+// other's latency where the lists are short.
+template <int C>
+void listed(const Coefficients& of, int64_t row, bool signed_vectors, const float* tile, Ends ends,
+            float* out) {
+    const int64_t most_of_one_sign = of.batch - 1 - C;
+    if (signed_vectors || of.positive[row] > most_of_one_sign || of.negative[row] > most_of_one_sign) {
+        using Vector = std::conditional_t<(C < 2), Pair, Lanes>;
+        const auto sum =
+            of.zeros(row) > 2 * C ? sum_both_sides_among_zeros<C, Vector> : sum_both_sides_of_all<C, Vector>;
+        for (int i = 0; i < WIDTH; i += Vector::count) sum(of, row, tile + i, ends).store(out + i);
+    } else {
+        using Vector = std::conditional_t<(C < 5), Pair, Lanes>;
+        for (int i = 0; i < WIDTH; i += Vector::count) {
+            const Vector up = sum_one_side<C, Vector>(of.positives(row), of.positive[row], tile + i, ends);
+            const Vector down = sum_one_side<C, Vector>(of.negatives(row), of.negative[row], tile + i, ends);
+            (up - down).store(out + i);
+        }
+    }
+}
+
+template <std::size_t... C>
+constexpr std::array<RowSum, sizeof...(C)> listed_for(std::index_sequence<C...>) {
+    return {listed<static_cast<int>(C)>...};
+}
+constexpr auto LISTED = listed_for(std::make_index_sequence<MOST_LISTED + 1>());
+
+// The same sums for any c, by sorting the tile's values; `values` has room for batch × WIDTH.
+void sorted(const Coefficients& of, int64_t row, const float* tile, int64_t c, Ends ends,
+            const std::vector<Exchange>& exchanges, float* values, float* out) {
+    int64_t filled = 0;
+    for (int64_t j = 0; j < of.batch; ++j) {
+        const Coefficient& entry = of.row(row)[j];
+        for (int i = 0; i < WIDTH; ++i) values[filled++] = entry.value * tile[entry.vector + i];
+    }
+    for (const auto& [i, j] : exchanges) {
+        for (int v = 0; v < WIDTH; v += Lanes::count) {
+            const Lanes x = Lanes::load(values + i * WIDTH + v), y = Lanes::load(values + j * WIDTH + v);
+            smaller(x, y).store(values + i * WIDTH + v);
+            larger(x, y).store(values + j * WIDTH + v);
+        }
+    }
+    for (int v = 0; v < WIDTH; v += Lanes::count) {
+        const auto ranked = [&](int64_t rank) { return Lanes::load(values + rank * WIDTH + v); };
+        Lanes sum = Lanes::of(0);
+        for (int64_t rank = c; rank < of.batch - c; ++rank) sum = sum + ranked(rank);
+        if (ends == Ends::clipped) {
+            sum = sum + Lanes::of(static_cast<float>(c)) * (ranked(c) + ranked(of.batch - 1 - c));
+        }
+        sum.store(out + v);
+    }
+}
+
+// ---- All rows and tiles ----
+
+// Where the sums go: to[row·row_stride + lane·lane_stride] = (add ? what is there : 0) + scale · sum.
+struct Target {
+    float* to;
+    int64_t row_stride;
+    int64_t lane_stride;
+    float scale;
+    bool add;
+};
+
+void write_block(const Target& target, int64_t first, int64_t rows, int64_t tile, int64_t lanes,
+                 const float (*sums)[WIDTH]) {
+    float* to = target.to + first * target.row_stride + tile * WIDTH * target.lane_stride;
+    const auto write = [&](int64_t r, int64_t lane) {
+        float& at = to[r * target.row_stride + lane * target.lane_stride];
+        at = (target.add ? at : 0.0f) + target.scale * sums[r][lane];
+    };
+    if (target.lane_stride == 1) {
+        const Lanes scale = Lanes::of(target.scale);
+        for (int64_t r = 0; r < rows; ++r) {
+            float* row = to + r * target.row_stride;
+            int64_t lane = 0;
+            for (; lane + Lanes::count <= lanes; lane += Lanes::count) {
+                const Lanes was = target.add ? Lanes::load(row + lane) : Lanes::of(0);
+                (was + scale * Lanes::load(sums[r] + lane)).store(row + lane);
+            }
+            for (; lane < lanes; ++lane) write(r, lane);
+        }
+    } else {
+        for (int64_t lane = 0; lane < lanes; ++lane)
+            for (int64_t r = 0; r < rows; ++r) write(r, lane);
+    }
+}
+
+void sum_products(const Factor& coefficients, const Factor& vectors, int64_t c, Ends ends,
+                  const Target& target) {
+    const at::Tensor tiles_kept = tiled(vectors);
+    const float* tiles = tiles_kept.const_data_ptr<float>();
+    const int64_t batch = coefficients.batch;
+    const int64_t tile_count = tiles_kept.size(0);
+    const int64_t threads = at::get_num_threads();
+    const int64_t rows_a_block = std::clamp<int64_t>(coefficients.width / (2 * threads), 1, MOST_ROWS);
+    const int64_t blocks = (coefficients.width + rows_a_block - 1) / rows_a_block;
+    const auto exchanges = c > MOST_LISTED ? merge_exchange(batch) : std::vector<Exchange>();
+
+    // Each worker takes the next block: rows differ in how much there is to visit.
+    const int64_t workers = std::min(threads, blocks);
+    std::atomic<int64_t> next{0};
+    at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+        Coefficients of(batch);
+        std::vector<float> values(exchanges.empty() ? 0 : batch * WIDTH);
+        float sums[MOST_ROWS][WIDTH];
+        for (int64_t worker = begin; worker < end; ++worker) {
+            for (int64_t block = next++; block < blocks; block = next++) {
+                const int64_t first = block * rows_a_block;
+                const int64_t rows = std::min(rows_a_block, coefficients.width - first);
+                of.read(coefficients, first, rows, c > MOST_LISTED ? batch : 2 * c);
+                for (int64_t tile = 0; tile < tile_count; ++tile) {
+                    const float* at_tile = tiles + tile * batch * WIDTH;
+                    for (int64_t r = 0; r < rows; ++r) {
+                        if (of.zeros(r) >= batch - c) {  // all that is not 0 is clipped to 0
+                            std::fill_n(sums[r], WIDTH, 0.0f);
+                        } else if (c > MOST_LISTED) {
+                            sorted(of, r, at_tile, c, ends, exchanges, values.data(), sums[r]);
+                        } else {
+                            LISTED[c](of, r, vectors.negative, at_tile, ends, sums[r]);
+                        }
+                    }
+                    const int64_t lanes = std::min<int64_t>(WIDTH, vectors.width - tile * WIDTH);
+                    write_block(target, first, rows, tile, lanes, sums);
+                }
+            }
+        }
+    });
+}
+
+// ---- The operators ----
+
+std::string shape(const at::Tensor& t) {
+    std::string text = "(";
+    for (int64_t d = 0; d < t.dim(); ++d) text += (d ? ", " : "") + std::to_string(t.size(d));
+    return text + (t.dim() == 1 ? ",)" : ")");
+}
+
+void check_float(const char* name, const at::Tensor& t) {
+    TORCH_CHECK_TYPE(t.scalar_type() == at::kFloat, name, " is ", t.scalar_type(), ": give float32");
+    TORCH_CHECK_VALUE(t.device().is_cpu(), name, " is on ", t.device(),
+                      ": this operator takes tensors on the CPU");
+}
+
+void check_finite(const char* name, const Factor& f) {
+    if (f.finite) return;
+    int64_t count = 0, first = -1;
+    for (int64_t j = 0; j < f.batch * f.width; ++j) {
+        if (!std::isfinite(f.data[j])) {
+            if (count++ == 0) first = j;
+        }
+    }
+    TORCH_CHECK_VALUE(false, name, ": ", count, " of ", f.batch * f.width,
+                      " values are not finite, the first at (", first / f.width, ", ", first % f.width, ")");
+}
+
+void check_layer(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c) {
+    check_float("inputs", inputs);
+    check_float("output_gradients", output_gradients);
+    const std::string shapes = "inputs " + shape(inputs) + " and output_gradients " + shape(output_gradients);
+    TORCH_CHECK_VALUE(inputs.dim() == 2 && output_gradients.dim() == 2, shapes,
+                      ": give shapes (batch, in) and (batch, out)");
+    const int64_t batch = inputs.size(0);
+    TORCH_CHECK_VALUE(batch == output_gradients.size(0), shapes,
+                      ": the number of examples, their first axis, must be the same");
+    TORCH_CHECK_VALUE(batch > 0, "the minibatch is empty: give at least one example");
+    TORCH_CHECK_VALUE(batch <= std::numeric_limits<int32_t>::max() / WIDTH, "a minibatch of ", batch,
+                      " is too large for one call: give at most ",
+                      std::numeric_limits<int32_t>::max() / WIDTH);
+    TORCH_CHECK_VALUE(c >= 0 && 2 * c < batch, "c = ", c, " with a minibatch of ", batch,
+                      ": clipping c values on each side needs 0 <= 2c < ", batch, ", so c may be 0 to ",
+                      (batch - 1) / 2);
+}
+
+// weight and bias become (add ? what they are : 0) + scale · mean.
+void aggregate(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c, bool trimmed,
+               float scale, bool add, at::Tensor& weight, at::Tensor& bias) {
+    const at::Tensor a = inputs.contiguous(), δ = output_gradients.contiguous();
+    const Factor entered(a), at_output(δ);
+    check_finite("inputs", entered);
+    check_finite("output_gradients", at_output);
+    const int64_t batch = a.size(0);
+    const Ends ends = trimmed ? Ends::trimmed : Ends::clipped;
+    const float of_sum = scale / static_cast<float>(trimmed ? batch - 2 * c : batch);
+    float* weights = weight.mutable_data_ptr<float>();
+    if (at_output.visits(entered) <= entered.visits(at_output)) {
+        sum_products(at_output, entered, c, ends, {weights, weight.stride(0), weight.stride(1), of_sum, add});
+    } else {
+        sum_products(entered, at_output, c, ends, {weights, weight.stride(1), weight.stride(0), of_sum, add});
+    }
+    const at::Tensor one = at::ones({batch, 1}, at::kFloat);
+    sum_products(Factor(one), at_output, c, ends,
+                 {bias.mutable_data_ptr<float>(), 0, bias.stride(0), of_sum, add});
+}
+
+std::tuple<at::Tensor, at::Tensor> winsorized_linear_gradient(const at::Tensor& inputs,
+                                                              const at::Tensor& output_gradients, int64_t c,
+                                                              bool trimmed) {
+    check_layer(inputs, output_gradients, c);
+    at::Tensor weight = at::empty({output_gradients.size(1), inputs.size(1)}, at::kFloat);
+    at::Tensor bias = at::empty({output_gradients.size(1)}, at::kFloat);
+    aggregate(inputs, output_gradients, c, trimmed, 1.0f, false, weight, bias);
+    return {weight, bias};
+}
+
+void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Tensor& inputs,
+                               const at::Tensor& output_gradients, int64_t c, double rate, bool trimmed) {
+    check_layer(inputs, output_gradients, c);
+    check_float("weight", weight);
+    check_float("bias", bias);
+    TORCH_CHECK_VALUE(weight.dim() == 2 && weight.size(0) == output_gradients.size(1) &&
+                          weight.size(1) == inputs.size(1) && bias.dim() == 1 &&
+                          bias.size(0) == weight.size(0),
+                      "weight ", shape(weight), " and bias ", shape(bias), ": a layer from ", inputs.size(1),
+                      " to ", output_gradients.size(1), " has weight (", output_gradients.size(1), ", ",
+                      inputs.size(1), ") and bias (", output_gradients.size(1), ",)");
+    aggregate(inputs, output_gradients, c, trimmed, -static_cast<float>(rate), true, weight, bias);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(cgpipe, CPU, library) {
+    library.impl("winsorized_linear_gradient", &winsorized_linear_gradient);
+    library.impl("winsorized_linear_update_", &winsorized_linear_update_);
+}

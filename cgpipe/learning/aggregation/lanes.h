@@ -1,0 +1,124 @@
+// A vector of float32, one weight a lane: AVX-512, AVX2, or what the compiler makes of a plain loop.
+//
+// `larger` and `smaller` are exact choices of one of their operands; NaN does not come here.
+#pragma once
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+
+struct Lanes {
+    static constexpr int count = 16;
+    __m512 v;
+    static Lanes of(float x) { return {_mm512_set1_ps(x)}; }
+    static Lanes load(const float* p) { return {_mm512_loadu_ps(p)}; }
+    void store(float* p) const { _mm512_storeu_ps(p, v); }
+};
+inline Lanes operator+(Lanes x, Lanes y) {
+    return {_mm512_add_ps(x.v, y.v)};
+}
+inline Lanes operator-(Lanes x, Lanes y) {
+    return {_mm512_sub_ps(x.v, y.v)};
+}
+inline Lanes operator*(Lanes x, Lanes y) {
+    return {_mm512_mul_ps(x.v, y.v)};
+}
+inline Lanes larger(Lanes x, Lanes y) {
+    return {_mm512_max_ps(x.v, y.v)};
+}
+inline Lanes smaller(Lanes x, Lanes y) {
+    return {_mm512_min_ps(x.v, y.v)};
+}
+
+#elif defined(__AVX2__)
+
+struct Lanes {
+    static constexpr int count = 8;
+    __m256 v;
+    static Lanes of(float x) { return {_mm256_set1_ps(x)}; }
+    static Lanes load(const float* p) { return {_mm256_loadu_ps(p)}; }
+    void store(float* p) const { _mm256_storeu_ps(p, v); }
+};
+inline Lanes operator+(Lanes x, Lanes y) {
+    return {_mm256_add_ps(x.v, y.v)};
+}
+inline Lanes operator-(Lanes x, Lanes y) {
+    return {_mm256_sub_ps(x.v, y.v)};
+}
+inline Lanes operator*(Lanes x, Lanes y) {
+    return {_mm256_mul_ps(x.v, y.v)};
+}
+inline Lanes larger(Lanes x, Lanes y) {
+    return {_mm256_max_ps(x.v, y.v)};
+}
+inline Lanes smaller(Lanes x, Lanes y) {
+    return {_mm256_min_ps(x.v, y.v)};
+}
+
+#else
+
+struct Lanes {
+    static constexpr int count = 4;
+    float v[count];
+    static Lanes of(float x) { return {{x, x, x, x}}; }
+    static Lanes load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+    void store(float* p) const {
+        for (int i = 0; i < count; ++i) p[i] = v[i];
+    }
+};
+template <typename Choice>
+inline Lanes lane_by_lane(Lanes x, Lanes y, Choice choice) {
+    Lanes z;
+    for (int i = 0; i < Lanes::count; ++i) z.v[i] = choice(x.v[i], y.v[i]);
+    return z;
+}
+inline Lanes operator+(Lanes x, Lanes y) {
+    return lane_by_lane(x, y, [](float a, float b) { return a + b; });
+}
+inline Lanes operator-(Lanes x, Lanes y) {
+    return lane_by_lane(x, y, [](float a, float b) { return a - b; });
+}
+inline Lanes operator*(Lanes x, Lanes y) {
+    return lane_by_lane(x, y, [](float a, float b) { return a * b; });
+}
+inline Lanes larger(Lanes x, Lanes y) {
+    return lane_by_lane(x, y, [](float a, float b) { return a > b ? a : b; });
+}
+inline Lanes smaller(Lanes x, Lanes y) {
+    return lane_by_lane(x, y, [](float a, float b) { return a < b ? a : b; });
+}
+
+#endif
+
+// Two side by side.
+struct Pair {
+    static constexpr int count = 2 * Lanes::count;
+    Lanes left, right;
+    static Pair of(float x) { return {Lanes::of(x), Lanes::of(x)}; }
+    static Pair load(const float* p) { return {Lanes::load(p), Lanes::load(p + Lanes::count)}; }
+    void store(float* p) const {
+        left.store(p);
+        right.store(p + Lanes::count);
+    }
+};
+inline Pair operator+(Pair x, Pair y) {
+    return {x.left + y.left, x.right + y.right};
+}
+inline Pair operator-(Pair x, Pair y) {
+    return {x.left - y.left, x.right - y.right};
+}
+inline Pair operator*(Pair x, Pair y) {
+    return {x.left * y.left, x.right * y.right};
+}
+inline Pair larger(Pair x, Pair y) {
+    return {larger(x.left, y.left), larger(x.right, y.right)};
+}
+inline Pair smaller(Pair x, Pair y) {
+    return {smaller(x.left, y.left), smaller(x.right, y.right)};
+}
+
+}  // namespace

@@ -1,0 +1,305 @@
+from itertools import pairwise
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateName, update_rule
+from cgpipe.learning.networks import Layer, forward, initial_layers, output_gradients
+
+RATE = 0.1
+NAMES = get_args(UpdateName)
+WITH_C = ("winsorized_mean", "trimmed_mean")
+OF_THREE_STEPS = ("rm3", "ra3")
+
+# --- each rule as it is defined, in float64, from the gradients of single examples ----------------
+
+# Takes the gradients of one parameter, (step, example), up to now; returns the direction of this step.
+
+
+def winsorized_mean(gradients, c):
+    ordered = sorted(gradients[-1])
+    return np.mean(np.clip(gradients[-1], ordered[c], ordered[-1 - c]))
+
+
+def trimmed_mean(gradients, c):
+    return np.mean(sorted(gradients[-1])[c : len(gradients[-1]) - c])
+
+
+def median(gradients, c):
+    return np.median(gradients[-1])
+
+
+def m3(gradients, c):
+    return np.median([np.mean(group) for group in np.array_split(gradients[-1], 3)])
+
+
+def rm3(gradients, c):
+    return np.median(gradients[-3:].mean(1)) if len(gradients) > 2 else 0.0
+
+
+def ra3(gradients, c):
+    return np.mean(gradients[-3:].mean(1)) if len(gradients) > 2 else 0.0
+
+
+def sign_of_sum(gradients, c):
+    return np.sign(np.sum(gradients[-1]))
+
+
+def sum_of_signs(gradients, c):
+    return np.mean(np.sign(gradients[-1]))
+
+
+DEFINITIONS = {
+    definition.__name__: definition
+    for definition in (winsorized_mean, trimmed_mean, median, m3, rm3, ra3, sign_of_sum, sum_of_signs)
+}
+
+
+def test_every_rule_has_a_definition_here():
+    assert set(DEFINITIONS) == set(NAMES)
+
+
+class Definition:
+    """A network of NumPy that goes by a definition, parameter by parameter."""
+
+    def __init__(self, layers, name, c):
+        self.layers = [tuple(p.numpy().astype(np.float64) for p in layer) for layer in layers]
+        self.direction, self.c = DEFINITIONS[name], c
+        self.seen = [[[], []] for _ in layers]  # for each parameter, a (example, ...) a step
+
+    def step(self, inputs, gradients):
+        for number, (entered, δ) in enumerate(zip(inputs, gradients, strict=True)):
+            a, δ = entered.numpy().astype(np.float64), δ.numpy().astype(np.float64)
+            per_example = δ[:, :, None] * a[:, None, :], δ
+            for parameter, seen, now in zip(self.layers[number], self.seen[number], per_example, strict=True):
+                seen.append(now)
+                steps = np.array(seen)  # (step, example, ...)
+                for place in np.ndindex(*parameter.shape):
+                    parameter[place] -= RATE * self.direction(steps[(..., *place)], self.c)
+
+
+def network(dtype=torch.float64):
+    layers = initial_layers([6, 5, 4], "xavier", np.random.default_rng(0))
+    return [Layer(*(parameter.to(dtype) for parameter in layer)) for layer in layers]
+
+
+def copy_of(layers):
+    return [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
+
+
+def minibatch(layers, rng, size, dtype=torch.float64):
+    """What enters each layer, a fifth of the pixels 0, and the gradients at its output."""
+    pixels = rng.uniform(size=(size, 6)) * (rng.random((size, 6)) < 0.8)
+    inputs, logits = forward(layers, torch.from_numpy(pixels).to(dtype))
+    labels = torch.from_numpy(rng.integers(0, 4, size))
+    return inputs, output_gradients(layers, inputs, logits, labels)
+
+
+def assert_equal(layers, others):
+    for layer, other in zip(layers, others, strict=True):
+        assert torch.equal(layer.weight, other.weight)
+        assert torch.equal(layer.bias, other.bias)
+
+
+def changed(layers, others):
+    return any(
+        not torch.equal(x, y) for x, y in zip(layers, others, strict=True) for x, y in zip(x, y, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
+@pytest.mark.parametrize("size", [9, 10])
+@pytest.mark.parametrize(
+    ("name", "c"), [(name, c) for name in NAMES for c in ((0, 1, 3) if name in WITH_C else (0,))]
+)
+def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
+    layers, rule, rng = network(dtype), update_rule(name, c, size), np.random.default_rng(1)
+    exact = Definition(layers, name, c)
+    trail = [copy_of(layers)]
+    for _ in range(5):
+        inputs, gradients = minibatch(layers, rng, size, dtype)
+        before = [factor.clone() for factor in (*inputs, *gradients)]
+        rule.update(layers, inputs, gradients, RATE)
+        assert all(torch.equal(x, y) for x, y in zip(before, (*inputs, *gradients), strict=True))
+        exact.step(inputs, gradients)
+        for layer, wanted in zip(layers, exact.layers, strict=True):
+            assert layer.weight.dtype == layer.bias.dtype == dtype
+            np.testing.assert_allclose(layer.weight, wanted[0], rtol=0, atol=tolerance)
+            np.testing.assert_allclose(layer.bias, wanted[1], rtol=0, atol=tolerance)
+        trail.append(copy_of(layers))
+    looked_at = 2 if name in OF_THREE_STEPS else 0
+    for number, (earlier, later) in enumerate(pairwise(trail)):
+        assert changed(earlier, later) == (number >= looked_at)
+
+
+# --- winsorized, trimmed, median ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WITH_C)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_without_clipping_it_is_plain_sgd(name, dtype):
+    layers, rng = network(dtype), np.random.default_rng(1)
+    plain = copy_of(layers)
+    rule = update_rule(name, 0, 10)
+    for _ in range(3):
+        minibatches = minibatch(layers, rng, 10, dtype)
+        rule.update(layers, *minibatches, RATE)
+        Mean().update(plain, *minibatches, RATE)
+    assert_equal(layers, plain)
+    assert changed(layers, network(dtype))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 33, 34, 35, 36, 99, 100])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_median_is_that_of_numpy(size, dtype):
+    rng = np.random.default_rng(size)
+    layer = Layer(torch.zeros(7, 5, dtype=dtype), torch.zeros(7, dtype=dtype))
+    a = torch.from_numpy(rng.standard_normal((size, 5))).to(dtype)
+    δ = torch.from_numpy(rng.standard_normal((size, 7))).to(dtype)
+    update_rule("median", 0, size).update([layer], [a], [δ], 1.0)
+    per_example = δ.double().numpy()[:, :, None] * a.double().numpy()[:, None, :]
+    tolerance = {"rtol": 100 * torch.finfo(dtype).eps, "atol": torch.finfo(dtype).eps}
+    np.testing.assert_allclose(-layer.weight, np.median(per_example, axis=0), **tolerance)
+    np.testing.assert_allclose(-layer.bias, np.median(δ.double(), axis=0), **tolerance)
+
+
+def test_clipped_and_trimmed_differ():
+    layers = network()
+    clipped, trimmed, all_of_them = copy_of(layers), copy_of(layers), copy_of(layers)
+    given = minibatch(layers, np.random.default_rng(1), 10)
+    for changing, rule in ((clipped, Clipped(2)), (trimmed, Clipped(2, trimmed=True)), (all_of_them, Mean())):
+        rule.update(changing, *given, RATE)
+    assert changed(clipped, trimmed)
+    assert changed(clipped, all_of_them)
+    assert changed(trimmed, all_of_them)
+
+
+# --- medians of means -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "groups"), [(3, (1, 1, 1)), (10, (4, 3, 3)), (11, (4, 4, 3)), (100, (34, 33, 33))]
+)
+def test_the_groups_of_m3_are_in_order_and_of_nearly_one_size(size, groups):
+    layer = Layer(torch.zeros(1, 1), torch.zeros(1))
+    first, second, _ = groups
+    δ = torch.zeros(size, 1)
+    # If these are the groups, their means are 3, 1 and 2.
+    δ[first - 1] = 3.0 * first
+    δ[first : first + second] = 1.0
+    δ[first + second :] = 2.0
+    update_rule("m3", 0, size).update([layer], [torch.ones(size, 1)], [δ], 1.0)
+    assert layer.bias.item() == pytest.approx(-2.0, rel=1e-6)
+    assert layer.weight.item() == pytest.approx(-2.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_m3_refuses_fewer_examples_than_groups_and_leaves_the_network(size):
+    layers = network()
+    before = copy_of(layers)
+    given = minibatch(layers, np.random.default_rng(1), size)
+    with pytest.raises(ValueError, match=rf"m3 with a minibatch of {size}: .* at least 3 examples"):
+        update_rule("m3", 0, size).update(layers, *given, RATE)
+    assert_equal(layers, before)
+
+
+def test_one_bad_minibatch_of_three_does_not_move_rm3_but_moves_ra3():
+    for name, moved in (("rm3", 0.0), ("ra3", -1e6 / 3)):
+        layer = Layer(torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+        rule = update_rule(name, 0, 2)
+        for of_all in (0.0, 1e6, 0.0):
+            δ = torch.full((2, 1), of_all, dtype=torch.float64)
+            rule.update([layer], [torch.ones_like(δ)], [δ], 1.0)
+        assert layer.weight.item() == layer.bias.item() == pytest.approx(moved)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("taken_at", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_restored_rule_goes_on_bit_by_bit(name, taken_at, dtype):
+    layers, rule, rng = network(dtype), update_rule(name, 0, 10), np.random.default_rng(1)
+    for _ in range(taken_at):
+        rule.update(layers, *minibatch(layers, rng, 10, dtype), RATE)
+    state, other = rule.state(), copy_of(layers)
+    # As a checkpoint keeps it.
+    kept = {name: torch.from_numpy(values.numpy().copy()) for name, values in state.items()}
+    assert bool(kept) == (name in OF_THREE_STEPS)
+    again = update_rule(name, 0, 10)
+    again.restore(kept)
+    as_kept = {name: values.clone() for name, values in kept.items()}
+    for _ in range(4):
+        given = minibatch(layers, rng, 10, dtype)
+        rule.update(layers, *given, RATE)
+        again.update(other, *given, RATE)
+        assert_equal(layers, other)
+    assert changed(layers, network(dtype))
+    # What was kept stays as it was.
+    assert all(torch.equal(kept[name], values) for name, values in as_kept.items())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OF_THREE_STEPS])
+def test_a_rule_without_state_refuses_one(name):
+    state = update_rule("rm3", 0, 10).state()
+    with pytest.raises(ValueError, match=r"keeps no state, and was given \['held'\]"):
+        update_rule(name, 0, 10).restore(state)
+
+
+@pytest.mark.parametrize("name", OF_THREE_STEPS)
+def test_a_rule_with_state_refuses_none(name):
+    with pytest.raises(ValueError, match="state"):
+        update_rule(name, 0, 10).restore({})
+
+
+# --- signs ----------------------------------------------------------------------------------------
+
+
+def test_signs_are_1_0_and_minus_1_for_each_parameter():
+    δ = torch.tensor([[1.0, 1.0, 0.0, -3.0], [2.0, -1.0, 0.0, -1.0], [4.0, -7.0, 0.0, 0.0]])
+    a = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-2.0, 1.0]])
+    for name, weight, bias in (
+        ("sign_of_sum", [[-1, 1], [1, -1], [0, 0], [-1, 0]], [1, -1, 0, -1]),
+        ("sum_of_signs", [[1, 1], [1, -1], [0, 0], [-2, 0]], [3, -1, 0, -2]),
+    ):
+        layer = Layer(torch.zeros(4, 2), torch.zeros(4))
+        update_rule(name, 0, 3).update([layer], [a], [δ], 1.0)
+        share = 1 if name == "sign_of_sum" else 1 / 3
+        torch.testing.assert_close(layer.weight, -share * torch.tensor(weight, dtype=torch.float32))
+        torch.testing.assert_close(layer.bias, -share * torch.tensor(bias, dtype=torch.float32))
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("c", [0, 2])
+def test_a_rule_that_does_not_exist_is_refused_with_those_that_do(c):
+    with pytest.raises(
+        ValueError, match=r"no update rule 'mean': give one of winsorized_mean, .* sum_of_signs"
+    ):
+        update_rule("mean", c, 10)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_C])
+def test_a_rule_that_clips_nothing_refuses_a_c(name):
+    with pytest.raises(ValueError, match=rf"{name} with c = 2: only winsorized_mean and trimmed_mean"):
+        update_rule(name, 2, 10)
+
+
+@pytest.mark.parametrize("name", WITH_C)
+@pytest.mark.parametrize(("c", "size"), [(5, 10), (6, 10), (-1, 10), (1, 1), (1, 2)])
+def test_clipping_everything_is_refused(name, c, size):
+    with pytest.raises(ValueError, match=rf"c = {c} .* {size}: .* 0 to {(size - 1) // 2}$"):
+        update_rule(name, c, size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_minibatch_is_refused(name):
+    with pytest.raises(ValueError, match="minibatch is empty"):
+        update_rule(name, 0, 0)
+
+
+@pytest.mark.parametrize("c", [1.0, True, None])
+def test_a_c_that_is_no_integer_is_refused(c):
+    with pytest.raises(TypeError, match="give an integer"):
+        update_rule("winsorized_mean", c, 10)
