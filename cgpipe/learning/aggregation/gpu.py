@@ -147,11 +147,7 @@ def winsorized_linear_update_(
         If a tensor is not float32.
     """
     a, δ = _checked(inputs, output_gradients, c)
-    if tuple(weight.shape) != (δ.shape[1], a.shape[1]) or tuple(bias.shape) != (δ.shape[1],):
-        raise ValueError(
-            f"weight {tuple(weight.shape)} and bias {tuple(bias.shape)}: a layer from {a.shape[1]} to "
-            f"{δ.shape[1]} has weight {(δ.shape[1], a.shape[1])} and bias {(δ.shape[1],)}"
-        )
+    reference.check_target(weight, bias, a, δ)
     if c > MOST_LISTED:
         of_weight, of_bias = reference.sorted_linear_gradient(a, δ, c, trimmed)
         weight.sub_(of_weight, alpha=rate)

@@ -33,6 +33,7 @@
 //
 // Operators, their schemas and the other devices: operators.py. Built by build.py.
 
+#include <ATen/MemoryOverlap.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
@@ -568,7 +569,7 @@ void check_layer(const at::Tensor& inputs, const at::Tensor& output_gradients, i
     TORCH_CHECK_VALUE(batch <= std::numeric_limits<int32_t>::max() / WIDTH, "a minibatch of ", batch,
                       " is too large for one call: give at most ",
                       std::numeric_limits<int32_t>::max() / WIDTH);
-    TORCH_CHECK_VALUE(c >= 0 && 2 * c < batch, "c = ", c, " with a minibatch of ", batch,
+    TORCH_CHECK_VALUE(c >= 0 && c <= (batch - 1) / 2, "c = ", c, " with a minibatch of ", batch,
                       ": clipping c values on each side needs 0 <= 2c < ", batch, ", so c may be 0 to ",
                       (batch - 1) / 2);
 }
@@ -609,6 +610,8 @@ void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Ten
     check_layer(inputs, output_gradients, c);
     check_float("weight", weight);
     check_float("bias", bias);
+    at::assert_no_internal_overlap(weight);
+    at::assert_no_internal_overlap(bias);
     TORCH_CHECK_VALUE(weight.dim() == 2 && weight.size(0) == output_gradients.size(1) &&
                           weight.size(1) == inputs.size(1) && bias.dim() == 1 &&
                           bias.size(0) == weight.size(0),

@@ -124,6 +124,7 @@ def _reference_update(
     rate: float,
     trimmed: bool = False,
 ) -> None:
+    reference.check_target(weight, bias, inputs, output_gradients)
     of_weight, of_bias = _reference_gradient(inputs, output_gradients, c, trimmed)
     weight.sub_(of_weight, alpha=rate)
     bias.sub_(of_bias, alpha=rate)
@@ -157,6 +158,7 @@ def _gpu_update(
 def _fake_gradient(
     inputs: torch.Tensor, output_gradients: torch.Tensor, c: int, trimmed: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    reference.check_layer(inputs, output_gradients)
     units = output_gradients.shape[1]
     return inputs.new_empty(units, inputs.shape[1]), inputs.new_empty(units)
 
@@ -171,4 +173,4 @@ def _fake_update(
     rate: float,
     trimmed: bool = False,
 ) -> None:
-    return None
+    reference.check_target(weight, bias, inputs, output_gradients)

@@ -204,6 +204,24 @@ def check_layer(inputs: torch.Tensor, output_gradients: torch.Tensor) -> int:
     return inputs.shape[0]
 
 
+def check_target(
+    weight: torch.Tensor, bias: torch.Tensor, inputs: torch.Tensor, output_gradients: torch.Tensor
+) -> None:
+    """Refuse weights and biases that are not those of the layer."""
+    check_layer(inputs, output_gradients)
+    into, out = inputs.shape[1], output_gradients.shape[1]
+    if tuple(weight.shape) != (out, into) or tuple(bias.shape) != (out,):
+        raise ValueError(
+            f"weight {tuple(weight.shape)} and bias {tuple(bias.shape)}: a layer from {into} to {out} has "
+            f"weight {(out, into)} and bias {(out,)}"
+        )
+    if not weight.device == bias.device == inputs.device:
+        raise ValueError(
+            f"weight on {weight.device}, bias on {bias.device} and inputs on {inputs.device}: move all to the "
+            "same device"
+        )
+
+
 def check_floating(name: str, tensor: torch.Tensor) -> None:
     """Refuse a tensor of another type than float32 and float64."""
     if tensor.dtype not in (torch.float32, torch.float64):

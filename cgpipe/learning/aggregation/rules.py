@@ -192,6 +192,8 @@ class OfThreeSteps(UpdateRule):
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from where `state` was taken."""
+        if "held" not in state:
+            raise ValueError("the state of three steps was not given: restore takes what state returned")
         self._held = int(state["held"])
         depth = (len(state) - 1) // 4
         self._earlier = [
@@ -259,6 +261,8 @@ def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
     ValueError
         If there is no such rule, it takes no c, or 2c >= batch_size.
     """
+    if name not in get_args(UpdateName):
+        raise ValueError(f"there is no update rule {name!r}: give one of {', '.join(get_args(UpdateName))}")
     check_count(c, batch_size)
     if name in ("winsorized_mean", "trimmed_mean"):
         return Clipped(c, trimmed=name == "trimmed_mean") if c else Mean()
@@ -275,9 +279,7 @@ def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
             return OfThreeSteps(median=False)
         case "sign_of_sum":
             return SignOfSum()
-        case "sum_of_signs":
-            return SumOfSigns()
-    raise ValueError(f"there is no update rule {name!r}: give one of {', '.join(get_args(UpdateName))}")
+    return SumOfSigns()
 
 
 def _subtract(layer: Layer, weight_gradient: torch.Tensor, bias_gradient: torch.Tensor, rate: float) -> None:
