@@ -217,8 +217,8 @@ def check_target(
         )
     if not weight.device == bias.device == inputs.device:
         raise ValueError(
-            f"weight on {weight.device}, bias on {bias.device} and inputs on {inputs.device}: move all to the "
-            "same device"
+            f"weight on {weight.device}, bias on {bias.device} and inputs on {inputs.device}: move all to "
+            "the same device"
         )
 
 
