@@ -155,6 +155,7 @@ def test_a_run_that_diverges_beside_others_in_one_job_lets_them_finish(
         "seed": 1,
         "snapshots": False,
         "steps": 3,
+        "update": "winsorized_mean",
         "winsor": 0,
     }
     specs = [run, run | {"learning_rate": 1.0e30}, run | {"winsor": 1}]

@@ -171,7 +171,7 @@ def test_fresh_clone_with_results_moved_over_reruns_nothing(finished: Tree, tmp_
 
 def test_edited_training_module_reruns_training_and_what_follows(tree: Tree) -> None:
     module = tree.folder / "cgpipe" / "learning" / "networks.py"
-    edit(module, r"\* \(entered > 0\)", "* (entered >= 0)")
+    edit(module, r"inputs\[number\], 0, ", "inputs[number], 1, ")
     # Stage gradients imports it too; the data and the corruption do not.
     assert tree.planned() == Counter(FROM_TRAIN)
 
@@ -189,7 +189,7 @@ def test_edited_figure_redraws_figures_alone(tree: Tree) -> None:
 def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None:
     module = tree.folder / "cgpipe" / "learning" / "training.py"
     edit(module, r'^""".*"""$', '"""Another docstring."""\n\n# A comment.')
-    edit(module, r"^    inputs, logits = forward\(layers, images\)$", r"    # why\n\g<0>  # how")
+    edit(module, r"^    right = correct.cpu\(\).numpy\(\)$", r"    # why\n\g<0>  # how")
     assert tree.planned() == Counter()
 
 

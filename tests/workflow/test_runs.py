@@ -102,6 +102,7 @@ LONG = {
     "seed": 3,
     "snapshots": True,
     "steps": 3000,
+    "update": "winsorized_mean",
     "winsor": 1,
 }
 
