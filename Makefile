@@ -28,7 +28,7 @@ test: lint types unit ## Lint, types and tests
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror cgpipe/learning/aggregation/kernel.cpp cgpipe/learning/aggregation/lanes.h
+	$(BIN)/clang-format --dry-run --Werror cgpipe/learning/aggregation/*.cpp cgpipe/learning/aggregation/*.h
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/lint-imports
 	$(BIN)/python tests/workflow/lint.py

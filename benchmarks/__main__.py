@@ -66,7 +66,7 @@ def headline(data: ways.Data, rounds: int) -> dict[str, Any]:
     order = BatchOrder(len(data.labels), 100, np.random.default_rng(1))
     layers = ways.network(PAPER)
     steps = {
-        (name, c): (way(layers, data, 100, c), 1 if name in SLOW else 10)
+        (name, c): (way(layers, data, 100, c).step, 1 if name in SLOW else 10)
         for c in LEVELS
         for name, way in ways.WAYS.items()
     }
@@ -101,7 +101,7 @@ def trained(data: ways.Data, rounds: int, steps_before: int = 1500) -> dict[str,
         for _ in range(steps_before):
             before.step(order.next())
         for name in ("plain_sgd_eager", "cgpipe"):
-            steps[name, c] = (ways.WAYS[name](layers, data, 100, c), 10)
+            steps[name, c] = (ways.WAYS[name](layers, data, 100, c).step, 10)
     found = measure(steps, rounds, order.next)
     return {
         "steps_before": steps_before,
@@ -124,7 +124,7 @@ def growth(data: ways.Data, rounds: int) -> list[dict[str, Any]]:
         order = BatchOrder(len(data.labels), batch, np.random.default_rng(3))
         layers = ways.network(widths)
         both: dict[Any, tuple[ways.Step, int]] = {
-            name: (ways.WAYS[name](layers, data, batch, c), 3) for name in ("plain_sgd_eager", "cgpipe")
+            name: (ways.WAYS[name](layers, data, batch, c).step, 3) for name in ("plain_sgd_eager", "cgpipe")
         }
         found = measure(both, rounds, order.next)
         rows.append(
@@ -191,7 +191,7 @@ way, c, hidden = sys.argv[1], int(sys.argv[2]), [int(n) for n in sys.argv[3].spl
 data = mnist()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rng = np.random.default_rng(0)
-step = ways.WAYS[way](ways.network([784, *hidden, 10]), data, 100, c)
+step = ways.WAYS[way](ways.network([784, *hidden, 10]), data, 100, c).step
 for _ in range(30):
     step(rng.permutation(60000)[:100])
 print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

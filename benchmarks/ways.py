@@ -1,11 +1,13 @@
 """Ways to make one update of a fully connected network, from the one everybody would write to cgpipe's.
 
-Each takes a network's parameters, makes a step of its own out of them, and is called with indices of a
-minibatch. All compute the same update, to rounding.
+Each takes a network to start from, copies it, and gives back a step, called with the indices of a
+minibatch, and the parameters that the step changes. All of them make the same update, to rounding; only
+`plain_sgd_eager` clips nothing, and `matrix_products`, the floor, changes nothing.
 """
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +21,14 @@ from cgpipe.learning.training import Trainer
 
 RATE = 0.1
 Step = Callable[[np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to make a step."""
+
+    step: Step
+    parameters: list[torch.Tensor]  # weight and bias of each layer, from input to output
 
 
 class Data:
@@ -49,7 +59,7 @@ def module(layers: Sequence[Layer]) -> torch.nn.Sequential:
     return torch.nn.Sequential(*parts[:-1])
 
 
-def plain_sgd_eager(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+def plain_sgd_eager(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     """Plain SGD as the tutorials have it: autograd and torch.optim.SGD. Clips nothing, whatever c is."""
     model = module(layers)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
@@ -61,10 +71,10 @@ def plain_sgd_eager(layers: Sequence[Layer], data: Data, batch: int, c: int) -> 
             cross_entropy(model(x), y).backward()
             optimizer.step()
 
-    return step
+    return Way(step, [p.data for p in model.parameters()])
 
 
-def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     """Per-example gradients by torch.func.vmap, their bounds by topk, then clamp and mean."""
     model = module(layers)
     parameters = {name: p.detach() for name, p in model.named_parameters()}
@@ -82,10 +92,10 @@ def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
             low = g.topk(c + 1, dim=0, largest=False).values[-1]
             parameters[name].sub_(g.clamp(low, high).mean(0), alpha=RATE)
 
-    return step
+    return Way(step, list(parameters.values()))
 
 
-def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     """Per-example gradients by Opacus, sorted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -93,7 +103,8 @@ def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step
     model = GradSampleModule(module(layers), loss_reduction="sum")
 
     def step(indices: np.ndarray) -> None:
-        with torch.enable_grad():
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Full backward hook is firing")  # as images need no gradient
             x, y = data.batch(indices)
             model.zero_grad()
             cross_entropy(model(x), y, reduction="sum").backward()
@@ -104,17 +115,18 @@ def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step
                 p.sub_(between / batch, alpha=RATE)
                 p.grad_sample = None
 
-    return step
+    return Way(step, [p.data for p in model.parameters()])
 
 
-def cgpipe(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+def cgpipe(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     """What stage `train` does."""
     own = [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
     rule = update_rule("winsorized_mean", c, batch)
-    return Trainer(own, data.images, data.labels, batch, RATE, rule).step
+    trainer = Trainer(own, data.images, data.labels, batch, RATE, rule)
+    return Way(trainer.step, [tensor for layer in own for tensor in (layer.weight, layer.bias)])
 
 
-def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Step:
+def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     """The floor: the matrix products of the two passes alone; nothing is allocated or updated."""
     widths = [layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in layers)]
     left = [torch.empty(batch, n) for n in widths[1:]]
@@ -128,13 +140,14 @@ def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> 
         for number in range(len(shapes) - 1, 0, -1):
             x = torch.mm(x, layers[number].weight, out=below[number - 1])
 
-    return step
+    return Way(step, [])
 
 
+# In this order they are measured: side by side what is compared most closely.
 WAYS = {
+    "matrix_products": matrix_products,
     "plain_sgd_eager": plain_sgd_eager,
+    "cgpipe": cgpipe,
     "vmap_topk": vmap_topk,
     "opacus_sort": opacus_sort,
-    "cgpipe": cgpipe,
-    "matrix_products": matrix_products,
 }

@@ -118,7 +118,7 @@ def output_gradients(
         One a layer, input to output.
     """
     δ = torch.softmax(logits, 1, out=out[-1] if out else None)  # (b, class)
-    δ -= (labels[:, None] == torch.arange(δ.shape[1], device=δ.device)).to(δ.dtype)
+    δ.scatter_add_(1, labels[:, None], δ.new_full((), -1.0).expand(len(δ), 1))
     gradients = [δ]
     for number in range(len(layers) - 1, 0, -1):
         δ = torch.mm(δ, layers[number].weight, out=out[number - 1] if out else None)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.rules import UpdateRule
 from cgpipe.learning.networks import Layer, forward, output_gradients
 
@@ -130,6 +131,13 @@ class Trainer:
         self._left = [images.new_empty(batch_size, len(layer.bias)) for layer in layers]
         self._gradients = [torch.empty_like(left) for left in self._left]
         self._on_gpu = images.device.type == "cuda"
+        # On the CPU a whole step is one operator, if this rule's can be.
+        self._whole = (
+            rule.fused is not None
+            and images.device.type == "cpu"
+            and images.dtype == torch.float32
+            and operators.ready() != "reference"
+        )
         self._finite = torch.ones((), dtype=torch.bool, device=images.device)
         self._steps = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -174,6 +182,24 @@ class Trainer:
             )
 
     def _update(self) -> None:
+        if self._whole:
+            self._update_at_once()
+        else:
+            self._update_by_parts()
+
+    def _update_at_once(self) -> None:
+        assert self.rule.fused is not None
+        weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+        finite = torch.ops.cgpipe.sgd_step_.default(
+            *(weights, biases, self.images, self.labels, self._batch),
+            *(self._entered, self._classes, self._left, self._gradients),
+            *(self.rule.fused.c, self.learning_rate, self.rule.fused.trimmed),
+        )
+        if not finite:
+            inputs = [self._entered, *self._left[:-1]]
+            raise NonFiniteError(_name_non_finite(self.layers, inputs, self._left[-1], self._gradients))
+
+    def _update_by_parts(self) -> None:
         images = torch.index_select(self.images, 0, self._batch, out=self._entered)
         labels = torch.index_select(self.labels, 0, self._batch, out=self._classes)
         inputs, logits = forward(self.layers, images, out=self._left)
@@ -269,11 +295,23 @@ def _require_finite(
     # forward, and the first layer on the way back.
     if math.isfinite(logits.sum()) and math.isfinite(gradients[0].sum()):
         return
+    if name := _name_non_finite(layers, inputs, logits, gradients):
+        raise NonFiniteError(name)
+
+
+def _name_non_finite(
+    layers: Sequence[Layer],
+    inputs: Sequence[torch.Tensor],
+    logits: torch.Tensor,
+    gradients: Sequence[torch.Tensor],
+) -> str:
+    """Say where the first value is that is not finite; empty if all are."""
     if not bool(torch.isfinite(logits).all()):
-        raise NonFiniteError(_first_non_finite(layers, inputs))
+        return _first_non_finite(layers, inputs)
     for number, δ in reversed(list(enumerate(gradients, start=1))):
         if not bool(torch.isfinite(δ).all()):
-            raise NonFiniteError(f"the gradient at the output of {_layer(layers, number)} is not finite")
+            return f"the gradient at the output of {_layer(layers, number)} is not finite"
+    return ""
 
 
 def _first_non_finite(layers: Sequence[Layer], inputs: Sequence[torch.Tensor]) -> str:

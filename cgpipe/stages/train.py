@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import UpdateName, update_rule
+from cgpipe.learning.aggregation.rules import UpdateName, UpdateRule, update_rule
 from cgpipe.learning.networks import Init, Layer, initial_layers
 from cgpipe.learning.training import (
     BatchOrder,
@@ -218,7 +218,7 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
     made = provenance.of(data.images, data.labels)
     result = as_dataset(current, logged, data.labels["pristine"].values)
     result.attrs["device"] = data.device.type
-    result.attrs["kernel"] = kernel(spec, data.device)
+    result.attrs["kernel"] = kernel(current.rule, data.device)
     if spec.snapshots:
         write_snapshots(checkpoint, logged, folder / "snapshots.safetensors", made)
     title = (
@@ -237,11 +237,12 @@ def rule_in_words(spec: Spec) -> str:
     return f"{spec.update} c = {spec.winsor}" if spec.winsor else spec.update
 
 
-def kernel(spec: Spec, device: torch.device) -> str:
+def kernel(rule: UpdateRule, device: torch.device) -> str:
     """What made the updates: the CPU kernel's instruction set, `reference`, `triton`, or torch alone."""
-    if spec.winsor == 0 and spec.update != "median":
+    if rule.fused is None:
         return "torch"
-    return operators.ready() if device.type == "cpu" else "triton"
+    made_by = operators.ready() if device.type == "cpu" else "triton"
+    return "torch" if rule.fused.c == 0 and made_by in ("reference", "triton") else made_by
 
 
 def in_words(seen: tuple[Evaluation, Evaluation]) -> str:

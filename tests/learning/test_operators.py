@@ -882,12 +882,12 @@ def test_what_was_compiled_of_something_else_is_not_taken(tmp_path, monkeypatch,
     assert before.exists()
 
 
-# A compiler that writes half a library and then waits.
+# A compiler that writes half a library, says what process it is and then waits.
 HANGING = """#!/bin/sh
 case "$*" in *-dump*) echo 13.2.0; exit;; esac
 while [ "$1" != -o ]; do shift; done
 echo half > "$2"
-case "$2" in *.so) touch "{linking}"; sleep 1000;; esac
+case "$2" in *.so) echo $$ > "{linking}.new"; mv "{linking}.new" "{linking}"; exec sleep 1000;; esac
 """
 
 
@@ -908,6 +908,7 @@ def test_a_build_killed_midway_leaves_nothing_that_is_loaded_later(tmp_path):
     finally:
         os.killpg(building.pid, signal.SIGKILL)
         building.wait()
+    os.kill(int(linking.read_text()), signal.SIGKILL)  # ninja gave it a process group of its own
     (half,) = cache.rglob("*.so")
     assert half.read_text() == "half\n"
     assert not list((cache / "cgpipe").glob("*.so"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cgpipe.learning.aggregation import oracle, reference
+from cgpipe.learning.aggregation import operators, oracle, reference
 from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateRule, update_rule
 from cgpipe.learning.networks import Layer, forward, initial_layers, output_gradients
 from cgpipe.learning.training import (
@@ -171,6 +171,44 @@ def test_a_winsorized_step_is_that_of_the_oracle(c, trimmed, dtype, tolerance):
         np.testing.assert_allclose(layer.weight, old.weight.numpy() - 0.5 * weight, rtol=0, atol=tolerance)
         np.testing.assert_allclose(layer.bias, old.bias.numpy() - 0.5 * bias, rtol=0, atol=tolerance)
         assert layer.weight.dtype == layer.bias.dtype == dtype
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    st.integers(1, 30),
+    st.data(),
+    st.booleans(),
+    st.integers(0, 2**16),
+)
+def test_a_step_in_one_operator_is_the_step_by_parts(widths, batch, data, trimmed, seed):
+    c = data.draw(st.integers(0, (batch - 1) // 2))
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform(-0.5, 1, (batch + 5, widths[0])).astype(np.float32)
+    images = torch.from_numpy(np.where(rng.random(pixels.shape) < 0.4, 0, pixels))
+    labels = torch.from_numpy(rng.integers(0, widths[-1], len(images)))
+    at_once, by_parts = (initial_layers(widths, "official", np.random.default_rng(seed)) for _ in range(2))
+    trainers = [
+        Trainer(of, images, labels, batch, 0.1, Clipped(c, trimmed=trimmed)) for of in (at_once, by_parts)
+    ]
+    assert trainers[0]._whole == (operators.ready() != "reference")
+    trainers[1]._whole = False
+    indices = rng.permutation(len(images))[:batch]
+    for trainer in trainers:
+        trainer.step(indices)
+    for made, wanted in zip(trainers[0]._left, trainers[1]._left, strict=True):
+        torch.testing.assert_close(made, wanted, rtol=1e-5, atol=1e-5)
+    for made, wanted in zip(at_once, by_parts, strict=True):
+        torch.testing.assert_close(made.weight, wanted.weight, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(made.bias, wanted.bias, rtol=1e-5, atol=1e-5)
+
+
+def test_a_label_beyond_the_classes_is_told():
+    layers, images, labels = problem([6, 5, 4], 11, torch.float32)
+    labels[3] = 4
+    before = copy_of(layers)
+    with pytest.raises(IndexError, match="label 4 of example 3 of the minibatch: give 0 to 3"):
+        step(layers, images, labels, 0.1, Mean())
+    assert torch.equal(layers[0].weight, before[0].weight)
 
 
 RULES = [Mean, lambda: Clipped(1), lambda: update_rule("rm3", 0, 11)]

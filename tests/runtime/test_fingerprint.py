@@ -211,6 +211,7 @@ def test_a_stage_has_another_hash_when_code_that_it_imports_is_another(tmp_path)
         ("learning/aggregation/reference.py", {"train"}),
         ("learning/aggregation/kernel.cpp", {"train"}),
         ("learning/aggregation/lanes.h", {"train"}),
+        ("learning/aggregation/step.cpp", {"train"}),
         ("inference/nullworlds.py", {"nullworlds"}),
         ("stages/__init__.py", set(STAGES)),
     ):

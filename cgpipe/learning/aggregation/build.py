@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-SOURCES = ("kernel.cpp", "lanes.h")
+SOURCES = ("kernel.cpp", "kernel.h", "lanes.h", "step.cpp")
 COMPILER = ["-O3", "-std=c++20", "-fopenmp", "-ffp-contract=off", "-w"]
 # By what torch found that the processor can do; any other gets what the compiler takes for granted.
 INSTRUCTIONS = {
@@ -75,7 +75,7 @@ def _compile(folder: Path, flags: list[str], scratch: Path) -> Path:
     try:
         cpp_extension.load(
             "winsorized",
-            [str(folder / "kernel.cpp")],
+            [str(folder / name) for name in SOURCES if name.endswith(".cpp")],
             extra_cflags=flags,
             extra_ldflags=["-fopenmp"],
             build_directory=str(scratch),

@@ -14,14 +14,14 @@
 //        trimmed sum = Σ between                clipped sum = Σ between + c·max between + c·min between
 //    Nothing is subtracted from a total, so nothing cancels when one gradient is huge.
 // 2. Blocks. From c = 3 on, values come c at a time: a network sorts them, each meets one place of the list,
-//    and a shorter network puts the list in order again. From c = 17 on the lists no longer fit the
-//    registers, and one network sorts all the values of a tile in memory.
+//    and a shorter network puts the list in order again. Each c has its own code; from c = 9 on, where
+//    the lists would fill the registers, one network sorts all the values of a tile in memory.
 // 3. Zeros are counted and not visited: δ is 0 where a unit is inactive, a is 0 for most pixels. Where more
 //    than 2c of the values are 0, both lists and what lies between them start at 0.
 // 4. Signs. Where no vector has a negative entry (pixels, activations after a ReLU) the coefficient gives
 //    the sign of the value. Positive ones then pass along the largest alone; negative ones, with the sign
-//    turned, along a list of their own. Half the operations. Both lists start at 0, which is right as long
-//    as more than c values are not negative and more than c are not positive.
+//    turned when the coefficients are read, along a list of their own. Half the operations. Both lists start
+//    at 0, which is right as long as more than c values are not negative and more than c are not positive.
 // 5. Two ways round. Coefficients may be the δ of a unit and lanes run along the inputs, or coefficients the
 //    inputs and lanes run along the units. The one with fewer values to visit is taken: for MNIST's first
 //    layer the second, as four pixels of five are 0.
@@ -31,7 +31,9 @@
 // The additions to one weight come in an order that depends neither on the number of threads nor on the
 // instruction set, and so do the bits of the result.
 //
-// Operators, their schemas and the other devices: operators.py. Built by build.py.
+// Operators, their schemas and the other devices: operators.py. A whole step: step.cpp. Built by build.py.
+
+#include "kernel.h"
 
 #include <ATen/MemoryOverlap.h>
 #include <ATen/Parallel.h>
@@ -61,8 +63,8 @@ namespace {
 
 constexpr int VECTORS = 2;  // two cascades side by side hide each other's latency
 constexpr int WIDTH = VECTORS * Lanes::count;
-constexpr int64_t MOST_ROWS = 16;    // rows of a block; their coefficients share the cache with a tile
-constexpr int64_t MOST_LISTED = 16;  // places of a list
+constexpr int64_t MOST_ROWS = 16;   // rows of a block; their coefficients share the cache with a tile
+constexpr int64_t MOST_LISTED = 8;  // places of a list; each length is compiled on its own
 
 // ---- The minibatch: looked over, and laid out ----
 
@@ -94,9 +96,10 @@ struct Factor {
         finite = odd == 0;
     }
 
-    // Values to visit when this is the factor of the coefficients and the other that of the vectors.
+    // Values to visit, by 32, when this is the factor of the coefficients and the other that of the vectors;
+    // the same on every machine, whatever its WIDTH, as the order of additions follows from it.
     int64_t visits(const Factor& vectors) const {
-        return nonzero * ((vectors.width + WIDTH - 1) / WIDTH) * (vectors.negative ? 2 : 1);
+        return nonzero * ((vectors.width + 31) / 32) * (vectors.negative ? 2 : 1);
     }
 };
 
@@ -132,16 +135,21 @@ struct Coefficient {
 // The coefficients of a block of rows: in each row first the positive ones, then the zeros, then the
 // negative.
 struct Coefficients {
-    int64_t batch;
+    int64_t batch, c;
+    bool signed_vectors;
     std::vector<float> block;  // (B, MOST_ROWS): columns of a wide matrix would fall on few cache sets
     std::vector<Coefficient> entries;
     std::array<int64_t, MOST_ROWS> positive, negative;
+    std::array<bool, MOST_ROWS> by_sign;  // one sign at a time; the negative ones are held by magnitude
 
-    explicit Coefficients(int64_t batch)
-        : batch(batch), block(batch * MOST_ROWS), entries(batch * MOST_ROWS) {}
+    Coefficients(int64_t batch, int64_t c, bool signed_vectors)
+        : batch(batch),
+          c(c),
+          signed_vectors(signed_vectors),
+          block(batch * MOST_ROWS),
+          entries(batch * MOST_ROWS) {}
 
-    // Zeros are written out only where there are so few of them that they are visited.
-    void read(const Factor& f, int64_t first, int64_t rows, int64_t most_zeros_visited) {
+    void read(const Factor& f, int64_t first, int64_t rows) {
         for (int64_t b = 0; b < batch; ++b) {
             std::copy_n(f.data + b * f.width + first, rows, block.data() + b * MOST_ROWS);
         }
@@ -159,7 +167,13 @@ struct Coefficients {
             }
             positive[r] = above;
             negative[r] = batch - 1 - last;
-            if (zeros(r) <= most_zeros_visited) std::fill(row + above, row + last + 1, Coefficient{0, 0});
+            by_sign[r] =
+                !signed_vectors && c <= MOST_LISTED && std::max(positive[r], negative[r]) < batch - c;
+            if (by_sign[r]) {
+                for (int64_t j = last + 1; j < batch; ++j) row[j].value = -row[j].value;
+            } else if (c > MOST_LISTED || zeros(r) <= 2 * c) {  // else zeros are not visited
+                std::fill(row + above, row + last + 1, Coefficient{0, 0});
+            }
         }
     }
 
@@ -372,9 +386,8 @@ template <int C, typename Vector>
 Vector sum_one_side(const Coefficient* entries, int64_t n, const float* tile, Ends ends) {
     if (n <= C) return Vector::of(0);
     OneSided<C, Vector> cascade;
-    visit_all<C, true>(cascade, entries, n, true, [&](const Coefficient& entry) INLINED {
-        return Vector::of(std::abs(entry.value)) * Vector::load(tile + entry.vector);
-    });
+    visit_all<C, true>(cascade, entries, n, true,
+                       [&](const Coefficient& entry) INLINED { return entry.times<Vector>(tile); });
     return cascade.sum(ends);
 }
 
@@ -397,16 +410,13 @@ Vector sum_both_sides_of_all(const Coefficients& of, int64_t row, const float* t
     return cascade.sum(ends);
 }
 
-using RowSum = void (*)(const Coefficients&, int64_t row, bool signed_vectors, const float* tile, Ends,
-                        float* out);
+using RowSum = void (*)(const Coefficients&, int64_t row, const float* tile, Ends, float* out);
 
 // The row's sums over the lanes of a tile, with lists in registers; two vectors side by side hide each
 // other's latency where the lists are short.
 template <int C>
-void listed(const Coefficients& of, int64_t row, bool signed_vectors, const float* tile, Ends ends,
-            float* out) {
-    const int64_t most_of_one_sign = of.batch - 1 - C;
-    if (signed_vectors || of.positive[row] > most_of_one_sign || of.negative[row] > most_of_one_sign) {
+void listed(const Coefficients& of, int64_t row, const float* tile, Ends ends, float* out) {
+    if (!of.by_sign[row]) {
         using Vector = std::conditional_t<(C < 2), Pair, Lanes>;
         const auto sum =
             of.zeros(row) > 2 * C ? sum_both_sides_among_zeros<C, Vector> : sum_both_sides_of_all<C, Vector>;
@@ -503,14 +513,14 @@ void sum_products(const Factor& coefficients, const Factor& vectors, int64_t c, 
     const int64_t workers = std::min(threads, blocks);
     std::atomic<int64_t> next{0};
     at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
-        Coefficients of(batch);
+        Coefficients of(batch, c, vectors.negative);
         std::vector<float> values(exchanges.empty() ? 0 : batch * WIDTH);
         float sums[MOST_ROWS][WIDTH];
         for (int64_t worker = begin; worker < end; ++worker) {
             for (int64_t block = next++; block < blocks; block = next++) {
                 const int64_t first = block * rows_a_block;
                 const int64_t rows = std::min(rows_a_block, coefficients.width - first);
-                of.read(coefficients, first, rows, c > MOST_LISTED ? batch : 2 * c);
+                of.read(coefficients, first, rows);
                 for (int64_t tile = 0; tile < tile_count; ++tile) {
                     const float* at_tile = tiles + tile * batch * WIDTH;
                     for (int64_t r = 0; r < rows; ++r) {
@@ -519,7 +529,7 @@ void sum_products(const Factor& coefficients, const Factor& vectors, int64_t c, 
                         } else if (c > MOST_LISTED) {
                             sorted(of, r, at_tile, c, ends, exchanges, values.data(), sums[r]);
                         } else {
-                            LISTED[c](of, r, vectors.negative, at_tile, ends, sums[r]);
+                            LISTED[c](of, r, at_tile, ends, sums[r]);
                         }
                     }
                     const int64_t lanes = std::min<int64_t>(WIDTH, vectors.width - tile * WIDTH);
@@ -574,9 +584,25 @@ void check_layer(const at::Tensor& inputs, const at::Tensor& output_gradients, i
                       (batch - 1) / 2);
 }
 
-// weight and bias become (add ? what they are : 0) + scale · mean.
-void aggregate(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c, bool trimmed,
-               float scale, bool add, at::Tensor& weight, at::Tensor& bias) {
+}  // namespace
+
+void cgpipe::check_update(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& inputs,
+                          const at::Tensor& output_gradients, int64_t c) {
+    check_layer(inputs, output_gradients, c);
+    check_float("weight", weight);
+    check_float("bias", bias);
+    at::assert_no_internal_overlap(weight);
+    at::assert_no_internal_overlap(bias);
+    TORCH_CHECK_VALUE(weight.dim() == 2 && weight.size(0) == output_gradients.size(1) &&
+                          weight.size(1) == inputs.size(1) && bias.dim() == 1 &&
+                          bias.size(0) == weight.size(0),
+                      "weight ", shape(weight), " and bias ", shape(bias), ": a layer from ", inputs.size(1),
+                      " to ", output_gradients.size(1), " has weight (", output_gradients.size(1), ", ",
+                      inputs.size(1), ") and bias (", output_gradients.size(1), ",)");
+}
+
+void cgpipe::aggregate(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c, bool trimmed,
+                       float scale, bool add, at::Tensor& weight, at::Tensor& bias) {
     const at::Tensor a = inputs.contiguous(), δ = output_gradients.contiguous();
     const Factor entered(a), at_output(δ);
     check_finite("inputs", entered);
@@ -595,6 +621,10 @@ void aggregate(const at::Tensor& inputs, const at::Tensor& output_gradients, int
                  {bias.mutable_data_ptr<float>(), 0, bias.stride(0), of_sum, add});
 }
 
+namespace {
+
+using cgpipe::aggregate, cgpipe::check_update;
+
 std::tuple<at::Tensor, at::Tensor> winsorized_linear_gradient(const at::Tensor& inputs,
                                                               const at::Tensor& output_gradients, int64_t c,
                                                               bool trimmed) {
@@ -607,17 +637,7 @@ std::tuple<at::Tensor, at::Tensor> winsorized_linear_gradient(const at::Tensor& 
 
 void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Tensor& inputs,
                                const at::Tensor& output_gradients, int64_t c, double rate, bool trimmed) {
-    check_layer(inputs, output_gradients, c);
-    check_float("weight", weight);
-    check_float("bias", bias);
-    at::assert_no_internal_overlap(weight);
-    at::assert_no_internal_overlap(bias);
-    TORCH_CHECK_VALUE(weight.dim() == 2 && weight.size(0) == output_gradients.size(1) &&
-                          weight.size(1) == inputs.size(1) && bias.dim() == 1 &&
-                          bias.size(0) == weight.size(0),
-                      "weight ", shape(weight), " and bias ", shape(bias), ": a layer from ", inputs.size(1),
-                      " to ", output_gradients.size(1), " has weight (", output_gradients.size(1), ", ",
-                      inputs.size(1), ") and bias (", output_gradients.size(1), ",)");
+    check_update(weight, bias, inputs, output_gradients, c);
     aggregate(inputs, output_gradients, c, trimmed, -static_cast<float>(rate), true, weight, bias);
 }
 

@@ -1,7 +1,9 @@
-// A vector of float32, one weight a lane: AVX-512, AVX2, or what the compiler makes of a plain loop.
+// A vector of float32, one weight a lane: AVX-512, AVX2 or the compiler's own vectors.
 //
 // `larger` and `smaller` are exact choices of one of their operands; NaN does not come here.
 #pragma once
+
+#include <cstring>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -63,33 +65,30 @@ inline Lanes smaller(Lanes x, Lanes y) {
 
 struct Lanes {
     static constexpr int count = 4;
-    float v[count];
-    static Lanes of(float x) { return {{x, x, x, x}}; }
-    static Lanes load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
-    void store(float* p) const {
-        for (int i = 0; i < count; ++i) p[i] = v[i];
+    typedef float Four __attribute__((vector_size(16)));  // of GCC and Clang, on any processor
+    Four v;
+    static Lanes of(float x) { return {Four{x, x, x, x}}; }
+    static Lanes load(const float* p) {
+        Lanes x;
+        std::memcpy(&x.v, p, sizeof(x.v));
+        return x;
     }
+    void store(float* p) const { std::memcpy(p, &v, sizeof(v)); }
 };
-template <typename Choice>
-inline Lanes lane_by_lane(Lanes x, Lanes y, Choice choice) {
-    Lanes z;
-    for (int i = 0; i < Lanes::count; ++i) z.v[i] = choice(x.v[i], y.v[i]);
-    return z;
-}
 inline Lanes operator+(Lanes x, Lanes y) {
-    return lane_by_lane(x, y, [](float a, float b) { return a + b; });
+    return {x.v + y.v};
 }
 inline Lanes operator-(Lanes x, Lanes y) {
-    return lane_by_lane(x, y, [](float a, float b) { return a - b; });
+    return {x.v - y.v};
 }
 inline Lanes operator*(Lanes x, Lanes y) {
-    return lane_by_lane(x, y, [](float a, float b) { return a * b; });
+    return {x.v * y.v};
 }
 inline Lanes larger(Lanes x, Lanes y) {
-    return lane_by_lane(x, y, [](float a, float b) { return a > b ? a : b; });
+    return {x.v > y.v ? x.v : y.v};
 }
 inline Lanes smaller(Lanes x, Lanes y) {
-    return lane_by_lane(x, y, [](float a, float b) { return a < b ? a : b; });
+    return {x.v < y.v ? x.v : y.v};
 }
 
 #endif

@@ -4,6 +4,11 @@
 gradient; `torch.ops.cgpipe.winsorized_linear_update_(weight, bias, inputs, output_gradients, c, rate,
 trimmed)` subtracts `rate` times them in place. float32. On the CPU they are kernel.cpp, compiled at the first
 use, or, where that is not possible, the sorting reference; on a GPU, gpu.py.
+
+`torch.ops.cgpipe.sgd_step_` is a whole step of a network, of step.cpp alone: the examples `batch` of `images`
+and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there
+into `gradients`, and the network is updated, c = 0 being plain SGD. It returns False, and leaves the network
+as it was, if a logit or a gradient is not finite.
 """
 
 import warnings
@@ -21,6 +26,11 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "winsorized_linear_update_(Tensor(a!) weight, Tensor(b!) bias, Tensor inputs, Tensor output_gradients,"
     " int c, float rate, bool trimmed=False) -> ()"
+)
+_LIBRARY.define(  # type: ignore[no-untyped-call]
+    "sgd_step_(Tensor(a!)[] weights, Tensor(b!)[] biases, Tensor images, Tensor labels, Tensor batch,"
+    " Tensor(c!) entered, Tensor(d!) classes, Tensor(e!)[] left, Tensor(f!)[] gradients,"
+    " int c, float rate, bool trimmed=False) -> bool"
 )
 
 
@@ -99,7 +109,8 @@ def ready() -> str:
         _LIBRARY.impl("winsorized_linear_update_", _reference_update, "CPU")  # type: ignore[no-untyped-call]
         warnings.warn(
             "the fused CPU kernel could not be compiled, so winsorized gradients are taken by sorting: the "
-            "same numbers to rounding, in some 30 times the time (docs/performance.md). Install a C++20 "
+            "same numbers to rounding, in some 30 times the time, and plain SGD by torch, in twice "
+            "(docs/performance.md). Install a C++20 "
             "compiler (Debian and Ubuntu: apt install g++; conda: conda install gxx) and see that the folder "
             f"of TORCH_EXTENSIONS_DIR, or else ~/.cache, can be written. The reason: {error}",
             RuntimeWarning,

@@ -9,7 +9,7 @@ Index letters: b example, o output unit, i input unit.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
@@ -22,8 +22,17 @@ UpdateName = Literal[
 ]
 
 
+class Fused(NamedTuple):
+    """What `torch.ops.cgpipe.sgd_step_` needs to know to make a rule's update."""
+
+    c: int
+    trimmed: bool
+
+
 class UpdateRule(ABC):
     """One way to update."""
+
+    fused: Fused | None = None  # None: it cannot make this one
 
     @abstractmethod
     def update(
@@ -66,6 +75,8 @@ class UpdateRule(ABC):
 class Mean(UpdateRule):
     """Plain SGD. The gradient goes into the weights by the matrix product that makes it."""
 
+    fused = Fused(0, trimmed=False)
+
     def update(
         self,
         layers: Sequence[Layer],
@@ -84,15 +95,17 @@ class Clipped(UpdateRule):
 
     Parameters
     ----------
-    c : int or None
-        How many gradients to clip, or to leave out, on each side; None for all but the middle, which makes
-        it the coordinate-wise median.
+    c : int
+        How many gradients to clip, or to leave out, on each side. Where that is all but the middle it is the
+        coordinate-wise median.
     trimmed : bool
         Whether they are left out.
     """
 
-    def __init__(self, c: int | None, *, trimmed: bool = False) -> None:
-        self.c, self.trimmed = c, trimmed
+    fused: Fused
+
+    def __init__(self, c: int, *, trimmed: bool = False) -> None:
+        self.fused = Fused(c, trimmed)
         operators.ready()
 
     def update(
@@ -103,14 +116,14 @@ class Clipped(UpdateRule):
         rate: float,
     ) -> None:
         """Subtract it by the fused operator, or, in another precision than float32, by sorting."""
+        c, trimmed = self.fused
         for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            c = (len(a) - 1) // 2 if self.c is None else self.c
             if a.dtype == torch.float32:
                 torch.ops.cgpipe.winsorized_linear_update_.default(
-                    layer.weight, layer.bias, a, δ, c, rate, self.trimmed
+                    layer.weight, layer.bias, a, δ, c, rate, trimmed
                 )
             else:
-                gradients = operators.winsorized_linear_gradient(a, δ, c, trimmed=self.trimmed)
+                gradients = operators.winsorized_linear_gradient(a, δ, c, trimmed=trimmed)
                 _subtract(layer, *gradients, rate)
 
 
@@ -270,7 +283,7 @@ def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
         raise ValueError(f"{name} with c = {c}: only winsorized_mean and trimmed_mean clip; give c = 0")
     match name:
         case "median":
-            return Clipped(None)
+            return Clipped((batch_size - 1) // 2)
         case "m3":
             return MedianOfThree()
         case "rm3":
