@@ -16,10 +16,10 @@ rule train:
         f"{LOGS}/train/{RUN}.log",
     benchmark:
         f"{BENCHMARKS}/train/{RUN}.tsv"
-    # Two runs of one thread each get further than one after the other on two (docs/performance.md).
-    threads: 1
     wildcard_constraints:
         experiment=one_of(lambda of: of.snapshots and not of.together),
+    # Two runs of one thread each get further than one after the other on two (docs/performance.md).
+    threads: 1
     params:
         spec=settings("train"),
         code=code_hash("train"),
