@@ -94,7 +94,7 @@ def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None
 LONG = {
     "batch_size": 50,
     "device": "cpu",
-    "hidden": [16],
+    "hidden": [256, 256],
     "init": "xavier",
     "learning_rate": 0.1,
     "noise": 0.5,
