@@ -1,0 +1,158 @@
+"""Contributions of a whole population, against autodiff and against loops over the examples in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+
+from cgpipe.gradients.population import (
+    example_contributions,
+    example_contributions_by_autodiff,
+    group_gradients,
+    inner_products,
+)
+from cgpipe.learning.networks import Layer, initial_layers
+
+
+def problem(widths, examples, seed=0, dtype=torch.float64):
+    rng = np.random.default_rng(seed)
+    layers = [
+        Layer(of.weight.to(dtype), torch.from_numpy(rng.normal(size=len(of.bias))).to(dtype))
+        for of in initial_layers(widths, "official", rng)
+    ]
+    images = torch.from_numpy(rng.normal(size=(examples, widths[0]))).to(dtype)
+    return layers, images, torch.from_numpy(rng.integers(0, widths[-1], examples))
+
+
+def loss(parameters, x, y):
+    """Loss of each example."""
+    for number in range(len(parameters) // 2):
+        if number:
+            x = torch.relu(x)
+        x = torch.nn.functional.linear(x, parameters[f"weight{number}"], parameters[f"bias{number}"])
+    return cross_entropy(x, y, reduction="none")
+
+
+def named(layers):
+    return {
+        f"{name}{number}": value for number, of in enumerate(layers) for name, value in of._asdict().items()
+    }
+
+
+def by_loop(layers, images, labels):
+    """Gradient of each example's own loss, layer by layer: (example, layer) of flat float64 arrays."""
+    rows = []
+    for x, y in zip(images, labels, strict=True):
+        parameters = {name: p.detach().clone().requires_grad_() for name, p in named(layers).items()}
+        with torch.enable_grad():
+            loss(parameters, x[None], y[None]).sum().backward()
+        rows.append(
+            [
+                np.concatenate(
+                    [parameters[f"{name}{number}"].grad.numpy().ravel() for name in ("weight", "bias")]
+                )
+                for number in range(len(layers))
+            ]
+        )
+    return rows
+
+
+def two_groups(_logits, part):
+    return torch.arange(part.start, part.stop) % 2
+
+
+def groups_of(of):
+    return lambda _, part: torch.from_numpy(of)[part]
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=2, max_size=4),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.integers(0, 2**16),
+)
+def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, seed):
+    layers, images, labels = problem(widths, examples, seed)
+    of = np.random.default_rng(seed).integers(0, 3, examples)
+    rows = by_loop(layers, images, labels)
+    sums = group_gradients(layers, images, labels, groups_of(of), 3, at_once=at_once)
+    found = example_contributions(layers, images, labels, sums.total(), at_once=at_once)
+    gram = sums.gram()
+    for number in range(len(layers)):
+        each = np.array([row[number] for row in rows])  # (example, parameter)
+        totals = np.array([each[of == k].sum(0) for k in range(3)])
+        scale = np.abs(totals @ totals.T).max() + 1e-12
+        np.testing.assert_allclose(gram[number], totals @ totals.T, rtol=1e-9, atol=1e-12 * scale)
+        np.testing.assert_allclose(
+            sums.energy[:, number], [np.square(each[of == k]).sum() for k in range(3)], rtol=1e-9, atol=1e-15
+        )
+        u = each @ each.sum(0)
+        np.testing.assert_allclose(found.u[:, number], u, rtol=1e-9, atol=1e-10 * (np.abs(u).max() + 1e-12))
+        np.testing.assert_allclose(
+            found.squared_norm[:, number], np.square(each).sum(1), rtol=1e-9, atol=1e-15
+        )
+    assert sums.size.tolist() == [int((of == k).sum()) for k in range(3)]
+    losses = loss(named(layers), images, labels).numpy()
+    np.testing.assert_allclose(sums.loss, [losses[of == k].sum() for k in range(3)], rtol=1e-9, atol=1e-12)
+    flat = np.array([np.concatenate(row) for row in rows])
+    products = inner_products(layers, images, labels)
+    np.testing.assert_allclose(products, flat @ flat.T, rtol=1e-9, atol=1e-12 * np.square(flat).sum())
+
+
+@pytest.mark.parametrize("widths", [[5, 3], [6, 5, 4], [7, 6, 5, 3]])
+def test_closed_form_and_autodiff_agree(widths):
+    layers, images, labels = problem(widths, 23, seed=4)
+    sums = group_gradients(layers, images, labels, two_groups, 2, at_once=10)
+    found = example_contributions(layers, images, labels, sums.total(), at_once=10)
+    u, squares = example_contributions_by_autodiff(loss, named(layers), images, labels, at_once=7)
+    np.testing.assert_allclose(found.u.sum(1), u, rtol=1e-10)
+    np.testing.assert_allclose(found.squared_norm.sum(1), squares, rtol=1e-10)
+
+
+def test_float32_is_near_float64():
+    layers, images, labels = problem([40, 30, 20, 10], 300, seed=1)
+    single = [Layer(*(p.float() for p in layer)) for layer in layers]
+    exact = group_gradients(layers, images, labels, two_groups, 2)
+    near = group_gradients(single, images.float(), labels, two_groups, 2)
+    np.testing.assert_allclose(near.gram(), exact.gram(), rtol=1e-4)
+    wanted = example_contributions(layers, images, labels, exact.total())
+    found = example_contributions(single, images.float(), labels, near.total())
+    assert np.abs(found.u - wanted.u).max() < 1e-5 * np.abs(wanted.u).max()
+    np.testing.assert_allclose(found.squared_norm, wanted.squared_norm, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_contributions_add_up_to_the_squared_norm(dtype):
+    layers, images, labels = problem([8, 7, 5], 50, dtype=dtype)
+    sums = group_gradients(layers, images, labels, two_groups, 2)
+    found = example_contributions(layers, images, labels, sums.total())
+    np.testing.assert_allclose(found.u.sum(0), sums.gram().sum((1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(found.squared_norm.sum(0), sums.energy.sum(0), rtol=1e-6)
+
+
+def test_an_empty_group_is_zero():
+    layers, images, labels = problem([4, 3], 6)
+    sums = group_gradients(layers, images, labels, lambda _, part: torch.zeros(6, dtype=torch.int64)[part], 2)
+    assert sums.size.tolist() == [6, 0]
+    assert not sums.gram()[:, 1].any()
+    assert not sums.energy[1].any()
+
+
+def test_groups_may_depend_on_what_is_learned():
+    layers, images, labels = problem([4, 6, 3], 40)
+    logits = torch.relu(images @ layers[0].weight.T + layers[0].bias) @ layers[1].weight.T + layers[1].bias
+    wrong = logits.argmax(1) != labels
+    sums = group_gradients(
+        layers, images, labels, lambda z, part: (z.argmax(1) != labels[part]).long(), 2, at_once=9
+    )
+    assert sums.size.tolist() == [int((~wrong).sum()), int(wrong.sum())]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_gradients_that_are_not_finite_are_named(value):
+    layers, images, labels = problem([4, 6, 3], 10)
+    layers[1].weight[0, 0] = value
+    with pytest.raises(ValueError, match=r"layers \[0, 1\] are not finite.*diverged"):
+        group_gradients(layers, images, labels, two_groups, 2)
