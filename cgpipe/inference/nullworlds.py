@@ -4,8 +4,8 @@ In a null world the designation of the examples, pristine or corrupt, is permute
 sizes of both groups are kept. Every statistic here is a function of the sum of a quantity over the
 group, so a world is one masked sum and many worlds are one matrix product.
 
-`scipy.stats.permutation_test` is the oracle: from the same generator state it draws the same worlds,
-and a test holds the two together.
+P-values are those of `scipy.stats.permutation_test`, which is the oracle of the tests; so is the closed form
+of the worlds' mean and variance.
 """
 
 from typing import Literal
@@ -55,16 +55,43 @@ def null_group_sums(
     if not np.isfinite(u).all():
         raise ValueError("a contribution is not finite: the run diverged or its file is damaged")
     examples, size = len(members), int(members.sum())
-    # The group first, as scipy concatenates the samples that it permutes.
-    ordered = np.concatenate([u[:, members], u[:, ~members]], axis=1)  # (t, e)
+    by_example = np.ascontiguousarray(u.T)  # (e, t)
     sums = np.empty((worlds, len(u)))
-    at_once = max(1, MASKS_AT_ONCE // max(1, examples))
-    for start in range(0, worlds, at_once):
-        masks = np.zeros((min(at_once, worlds - start), examples))  # (world, e)
-        for mask in masks:
-            mask[rng.permutation(examples)[:size]] = 1
-        sums[start : start + len(masks)] = masks @ ordered.T
+    masks = np.empty((min(worlds, max(1, MASKS_AT_ONCE // max(1, examples))), examples))  # (world, e)
+    for start in range(0, worlds, len(masks)):
+        of_worlds = masks[: worlds - start]
+        for mask in of_worlds:
+            # Which examples, and not in which order: that is all of a permutation that a sum can see.
+            drawn = np.zeros(examples, np.bool_)
+            drawn[rng.choice(examples, size, replace=False, shuffle=False)] = True
+            mask[:] = drawn
+        sums[start : start + len(of_worlds)] = of_worlds @ by_example
     return sums
+
+
+def null_moments(u: Floats, size: int) -> tuple[Floats, Floats]:
+    """Mean and variance of what `null_group_sums` draws, in closed form.
+
+    A group drawn at random is a sample without replacement from a finite population.
+
+    Parameters
+    ----------
+    u : array of float, shape (step, example)
+        Contributions.
+    size : int
+        Examples in the group.
+
+    Returns
+    -------
+    mean, variance : arrays of float64, shape (step,)
+        Of the sum over the group, over all null worlds.
+    """
+    examples = u.shape[1]
+    if not 0 <= size <= examples:
+        raise ValueError(f"a group of {size} of {examples} examples: give 0 to {examples}")
+    if examples < 2:
+        return size * u.sum(1), np.zeros(len(u))
+    return size * u.mean(1), size * (1 - size / examples) * u.var(1, ddof=1)
 
 
 def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-sided") -> Floats:

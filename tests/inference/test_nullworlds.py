@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from cgpipe.inference import nullworlds
-from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, p_value
+from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, null_moments, p_value
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 
@@ -39,31 +39,31 @@ def by_scipy(u, members, worlds, seed, alternative):
 
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
 @pytest.mark.parametrize("shift", [-1, 0, 2])
-def test_null_worlds_and_p_values_are_those_of_scipy(alternative, shift):
+def test_p_values_are_those_of_scipy(alternative, shift):
     # Whole numbers are summed without rounding, so every tie is the same on both sides.
     rng = np.random.default_rng(0)
     u = rng.integers(-3, 4, (6, 25)).astype(np.float64)
     members = rng.random(25) < 0.4
     u[3:, members] += shift
     expected = by_scipy(u, members, 500, 7, alternative)
-    null = null_group_sums(u, members, 500, rng=np.random.default_rng(7))
     observed = u[:, members].sum(1)
-    np.testing.assert_array_equal(null, expected.null_distribution)
     np.testing.assert_array_equal(observed, expected.statistic)
-    np.testing.assert_array_equal(p_value(observed, null, alternative), expected.pvalue)
+    np.testing.assert_array_equal(p_value(observed, expected.null_distribution, alternative), expected.pvalue)
+    # And with worlds of our own, near it.
+    null = null_group_sums(u, members, 4_000, rng=rng)
+    near = by_scipy(u, members, 4_000, 8, alternative).pvalue
+    np.testing.assert_allclose(p_value(observed, null, alternative), near, atol=0.05)
 
 
-@given(
-    hnp.arrays(np.float64, st.tuples(st.integers(1, 3), st.just(14)), elements=st.floats(-100, 100)),
-    st.integers(2, 12),
-    st.integers(0, 1000),
-)
-def test_null_sums_of_any_values_are_those_of_scipy_to_rounding(u, size, seed):
-    members = np.zeros(14, np.bool_)
-    members[np.random.default_rng(seed).permutation(14)[:size]] = True
-    expected = by_scipy(u, members, 50, seed, "two-sided").null_distribution
-    found = null_group_sums(u, members, 50, rng=np.random.default_rng(seed))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_every_group_is_drawn_as_often_as_any_other(size):
+    u = 2.0 ** np.arange(6)[None]  # each group has a sum of its own
+    members = np.arange(6) < size
+    groups = by_scipy(u, members, np.inf, 0, "two-sided").null_distribution.ravel()
+    drawn = null_group_sums(u, members, 200 * len(groups), rng=np.random.default_rng(size))
+    found, counts = np.unique(drawn, return_counts=True)
+    np.testing.assert_array_equal(found, np.unique(groups))
+    assert stats.chisquare(counts).pvalue > 0.001
 
 
 @given(
@@ -149,6 +149,26 @@ def test_contributions_that_are_not_finite_are_refused(value):
     u[2, 3] = value
     with pytest.raises(ValueError, match="not finite"):
         null_group_sums(u, members, 5, rng=np.random.default_rng(0))
+
+
+# --- the closed form ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 24, 59, 60])
+def test_null_worlds_have_the_mean_and_variance_of_the_closed_form(size):
+    rng = np.random.default_rng(3)
+    u = rng.standard_exponential((8, 60))
+    mean, variance = null_moments(u, size)
+    drawn = null_group_sums(u, np.arange(60) < size, 20_000, rng=rng)
+    assert (np.abs(drawn.mean(0) - mean) <= 5 * np.sqrt(variance / 20_000) + 1e-9).all()
+    np.testing.assert_allclose(drawn.var(0), variance, rtol=0.06, atol=1e-20)
+
+
+def test_moments_of_one_example_and_of_a_group_that_is_too_large():
+    mean, variance = null_moments(np.array([[3.0]]), 1)
+    assert (mean.tolist(), variance.tolist()) == ([3.0], [0.0])
+    with pytest.raises(ValueError, match="give 0 to 1"):
+        null_moments(np.array([[3.0]]), 2)
 
 
 # --- level and power ------------------------------------------------------------------------------
