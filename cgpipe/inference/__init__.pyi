@@ -1,3 +1,19 @@
-from .nullworlds import curve_p_value, null_band, null_group_sums, p_value
+from .claims import Cell, Runs, findings
+from .nullworlds import curve_p_value, null_band, null_group_sums, null_moments, p_value
+from .verdicts import Criterion, Finding, Observed, table, trend
 
-__all__ = ["curve_p_value", "null_band", "null_group_sums", "p_value"]
+__all__ = [
+    "Cell",
+    "Criterion",
+    "Finding",
+    "Observed",
+    "Runs",
+    "curve_p_value",
+    "findings",
+    "null_band",
+    "null_group_sums",
+    "null_moments",
+    "p_value",
+    "table",
+    "trend",
+]

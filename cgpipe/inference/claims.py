@@ -1,0 +1,466 @@
+"""The claims of the paper as tests (Chatterjee 2020; C1 to C12 of docs/science.md).
+
+Each claim is a statistic of the artifacts with a criterion that was written down before looking at any
+result, so a claim may fail. A claim about all levels of noise (or of c) is judged at its least favourable
+level. Conditions on how far a run came keep a run that is too short from deciding anything.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from scipy import stats
+
+from cgpipe.inference.verdicts import Criterion, Finding, Observed, trend
+
+Floats = npt.NDArray[np.float64]
+
+# Bounds of the criteria, and of the conditions under which a run can say something.
+MEMORIZED = 0.99  # training accuracy that is at, or very near, 100 %
+CLOSE = 0.1  # between curves that are called close, and between f^p and f^c where they meet
+TOLERANCE = 0.01  # of accuracies, for "never exceeds", "falls", "still rising"
+ALIKE = 0.02  # of test accuracies that are called alike
+MOSTLY = 0.95  # share of null worlds that do not cross
+EARLY = 10  # steps 0 to 9
+HALF = 0.5  # share of examples learned, so that a run says something of how they are learned
+
+MIXED = (0.25, 0.5, 0.75)  # noise levels of figures 2 and 3
+
+
+class Cell(NamedTuple):
+    """One run and what was found of it."""
+
+    noise: float
+    winsor: int
+    replicate: int
+    history: xr.Dataset  # of stage train
+    coherence: xr.Dataset | None = None
+    nullworlds: xr.Dataset | None = None  # exact
+
+
+class Runs(NamedTuple):
+    """The runs that the claims are about."""
+
+    label_noise: Sequence[Cell]  # plain SGD
+    winsorization: Sequence[Cell]
+    full_batch: Sequence[Cell]
+
+
+def findings(runs: Runs) -> list[Finding]:
+    """All claims, in order.
+
+    Parameters
+    ----------
+    runs : Runs
+        Each experiment may be empty; its claims are then inconclusive.
+
+    Returns
+    -------
+    list of Finding
+        One or several for each claim.
+    """
+    tested = (
+        *_memorization(runs.label_noise),
+        *_order_of_learning(runs.label_noise),
+        *_early_gradients(runs.label_noise),
+        *_fractions(runs.label_noise),
+        *_null_worlds(runs.label_noise),
+        *_first_contributions(runs.label_noise),
+        *_winsorized(runs.winsorization),
+        _full_batch(runs.full_batch, runs.winsorization),
+    )
+    return sorted(tested, key=lambda finding: int(finding.claim[1:]))
+
+
+# --- C1, C2: learning curves ----------------------------------------------------------------------
+
+
+def _memorization(cells: Sequence[Cell]) -> Iterator[Finding]:
+    def final(of: Sequence[Cell]) -> Observed:
+        least = min(of, key=lambda cell: _training(cell)[-1])
+        reached = _training(least)[-1]
+        short = _rising(least) or reached < HALF
+        return Observed(
+            reached, cannot_fail="training accuracy is still rising, or has yet to" if short else ""
+        )
+
+    yield Finding(
+        "C1",
+        "training accuracy at the end, at the noise level that gets least far",
+        Criterion("≥", MEMORIZED),
+        _each_replicate(cells, final),
+    )
+
+    def reached(of: Sequence[Cell]) -> Observed:
+        accuracy = min(MEMORIZED, *(_training(cell).max() for cell in of)) if of else 0.0
+        if accuracy < HALF:
+            return Observed(np.nan, cannot_say=f"a noise level never reaches {HALF:.0%} training accuracy")
+        steps = [_step_of(cell, accuracy) for cell in of]
+        return trend([cell.noise for cell in of], steps, "grows")
+
+    yield Finding(
+        "C2",
+        "Kendall's τ between noise and the step at which all levels' training accuracy is reached",
+        Criterion(">", 0),
+        _each_replicate(cells, reached),
+    )
+
+
+# --- C3: pristine before corrupt ------------------------------------------------------------------
+
+
+def _order_of_learning(cells: Sequence[Cell]) -> Iterator[Finding]:
+    def before(of: Sequence[Cell]) -> Observed:
+        found = [_pristine_first(cell) for cell in _mixed(of)]
+        if not found:
+            return Observed(np.nan)
+        short = any(_share(cell, pristine=True)[-1] < HALF for cell in _mixed(of))
+        return Observed(
+            min(share for share, _ in found),
+            max(p for _, p in found),
+            cannot_say="pristine examples are not learned yet" if short else "",
+        )
+
+    yield Finding(
+        "C3",
+        "chance that a pristine example is learned before a corrupt one, at the least favourable noise",
+        Criterion(">", 0.5),
+        _each_replicate(cells, before),
+    )
+
+    def distance(pristine: bool) -> Callable[[Sequence[Cell]], Observed]:
+        def largest(of: Sequence[Cell]) -> Observed:
+            pure = next((cell for cell in of if cell.noise == (0 if pristine else 1)), None)
+            if pure is None or not _mixed(of):
+                return Observed(np.nan)
+            apart = [np.abs(_share(c, pristine=pristine) - _training(pure))[1:].mean() for c in _mixed(of)]
+            short = _training(pure)[-1] < HALF
+            return Observed(
+                max(apart), cannot_say="the curve to be close to has not risen yet" if short else ""
+            )
+
+        return largest
+
+    for pristine, group, pure in ((True, "pristine", "0 %"), (False, "corrupt", "100 %")):
+        yield Finding(
+            "C3",
+            f"mean distance between the share of {group} examples learned and the curve at {pure} noise, at "
+            "the noise where it is largest",
+            Criterion("≤", CLOSE),
+            _each_replicate(cells, distance(pristine)),
+        )
+
+    def rate(of: Sequence[Cell]) -> Observed:
+        some = [cell for cell in of if cell.noise < 1]
+        short = any(_share(cell, pristine=True)[-1] < HALF for cell in some)
+        found = trend(
+            [cell.noise for cell in some], [_share(c, pristine=True)[1:].mean() for c in some], "falls"
+        )
+        return found._replace(
+            cannot_say=found.cannot_say or ("pristine examples are not learned yet" if short else "")
+        )
+
+    yield Finding(
+        "C3",
+        "Kendall's τ between noise and the mean share of pristine examples learned over the logged steps",
+        Criterion("<", 0),
+        _each_replicate(cells, rate),
+    )
+
+
+# --- C4: early gradients --------------------------------------------------------------------------
+
+
+def _early_gradients(cells: Sequence[Cell]) -> Iterator[Finding]:
+    def size(of: Sequence[Cell]) -> Observed:
+        known = [(cell.noise, cell.coherence) for cell in of if cell.coherence is not None]
+        early = [
+            float(np.log(found["squared_norm"].sel(group="all", part="network").values[:EARLY]).mean())
+            for _, found in known
+        ]
+        return trend([noise for noise, _ in known], early, "falls")
+
+    yield Finding(
+        "C4",
+        "Kendall's τ between noise and the mean of log ‖g‖² over steps 0 to 9",
+        Criterion("<", 0),
+        _each_replicate(cells, size),
+    )
+
+
+# --- C5, C6: fractions of the gradient ------------------------------------------------------------
+
+
+def _fractions(cells: Sequence[Cell]) -> Iterator[Finding]:
+    def starts(cell: Cell, apart: Floats) -> Observed:
+        return Observed(apart[:EARLY].mean())
+
+    def crosses(cell: Cell, apart: Floats) -> Observed:
+        return Observed(apart[EARLY:].min() if len(apart) > EARLY else np.nan, cannot_fail=_unfinished(cell))
+
+    def ends(cell: Cell, apart: Floats) -> Observed:
+        return Observed(abs(apart[-1]), cannot_say=_unfinished(cell))
+
+    for noise in (0.25, 0.5):
+        for statistic, criterion, of in (
+            ("mean of f^p - f^c over steps 0 to 9", Criterion(">", 0), starts),
+            ("smallest f^p - f^c after step 9", Criterion("<", 0), crosses),
+            ("|f^p - f^c| at the end", Criterion("≤", CLOSE), ends),
+        ):
+            yield Finding("C5", f"{statistic}, {noise:.0%} noise", criterion, _apart(cells, noise, of))
+
+    def changes(cell: Cell, apart: Floats) -> Observed:
+        return Observed(float((np.diff(np.sign(apart)) != 0).sum()), cannot_say=_unfinished(cell))
+
+    def drift(cell: Cell, apart: Floats) -> Observed:
+        steps = np.arange(len(apart))
+        # f^p - f^c = 2 f^p - 1. Steps are not independent, so no p-value.
+        return Observed(float(stats.kendalltau(steps, apart).statistic), cannot_say=_unfinished(cell))
+
+    yield Finding(
+        "C6",
+        "how often f^p and f^c cross, 75% noise",
+        Criterion("≤", 0),
+        _apart(cells, 0.75, changes),
+    )
+    yield Finding(
+        "C6",
+        "Kendall's τ between step and f^p, 75% noise",
+        Criterion("<", 0),
+        _apart(cells, 0.75, drift),
+    )
+
+
+# --- C7, C8: null worlds --------------------------------------------------------------------------
+
+
+def _null_worlds(cells: Sequence[Cell]) -> Iterator[Finding]:
+    above: dict[float, tuple[str, tuple[str, ...]]] = {
+        0.25: ("f^p stays above f^c", ("pristine",)),
+        0.5: ("f^p and f^c do not cross", ("pristine", "corrupt")),
+        0.75: ("f^c stays above f^p", ("corrupt",)),
+    }
+    for noise, (what, groups) in above.items():
+        yield Finding(
+            "C7",
+            f"share of the null worlds in which {what}, {noise:.0%} noise",
+            Criterion("≥", MOSTLY),
+            [
+                Observed(sum(float(cell.nullworlds[f"f_null_{group}_above"]) for group in groups))
+                for cell in cells
+                if cell.noise == noise and cell.nullworlds is not None
+            ],
+        )
+
+
+def _first_contributions(cells: Sequence[Cell]) -> Iterator[Finding]:
+    for noise in MIXED:
+        observed = []
+        for cell in cells:
+            if cell.noise == noise and cell.nullworlds is not None:
+                pristine, corrupt = (
+                    cell.nullworlds["i"].sel(group=of).values for of in ("pristine", "corrupt")
+                )
+                apart = (pristine - corrupt) / (np.abs(pristine) + np.abs(corrupt))
+                short = f"steps 0 to {EARLY - 1} were not all logged" if len(apart) < EARLY else ""
+                observed.append(Observed(apart.min(), float(cell.nullworlds["i_curve_p"]), cannot_say=short))
+        yield Finding(
+            "C8",
+            f"smallest (i^p - i^c) / (|i^p| + |i^c|) over steps 0 to 9, {noise:.0%} noise",
+            Criterion(">", 0),
+            observed,
+        )
+
+
+# --- C9 to C11: winsorized SGD --------------------------------------------------------------------
+
+
+def _winsorized(cells: Sequence[Cell]) -> Iterator[Finding]:
+    noisy = [cell for cell in cells if cell.noise > 0]
+    for c in sorted({cell.winsor for cell in cells if cell.winsor > 1}) or [2]:
+
+        def excess(of: Sequence[Cell], c: int = c) -> Observed:
+            some = [_training(cell).max() - _proper(cell) for cell in of if cell.winsor == c]
+            plain = [_training(cell).max() - _proper(cell) for cell in of if cell.winsor == 0]
+            short = max(plain, default=0) < 5 * TOLERANCE
+            return Observed(
+                max(some, default=np.nan),
+                cannot_say="plain SGD does not memorize by then either" if short else "",
+            )
+
+        yield Finding(
+            "C9",
+            f"training accuracy above proper accuracy, most over the steps and noise levels, c = {c}",
+            Criterion("≤", TOLERANCE),
+            _each_replicate(noisy, excess),
+        )
+
+    def worst_trend(value: Callable[[Cell], float]) -> Callable[[Sequence[Cell]], Observed]:
+        def largest(of: Sequence[Cell]) -> Observed:
+            found = [
+                trend([cell.winsor for cell in level], [value(cell) for cell in level], "falls")
+                for level in _by(lambda cell: cell.noise, of)
+            ]
+            if not found:
+                return Observed(np.nan)
+            reason = next((seen.cannot_say for seen in found if seen.cannot_say), "")
+            p = [seen.p for seen in found if seen.p is not None]
+            return Observed(max(seen.value for seen in found), max(p, default=None), cannot_say=reason)
+
+        return largest
+
+    yield Finding(
+        "C10",
+        "Kendall's τ between c and the growth of overfit a decade of steps, at the least favourable noise",
+        Criterion("<", 0),
+        _each_replicate(noisy, worst_trend(_overfit_growth)),
+    )
+    some = [cell for cell in cells if cell.noise < 1]
+    yield Finding(
+        "C11",
+        "Kendall's τ between c and training accuracy at the end, at the least favourable noise below 100 %",
+        Criterion("<", 0),
+        _each_replicate(some, worst_trend(lambda cell: float(_training(cell)[-1]))),
+    )
+
+    def fall(of: Sequence[Cell]) -> Observed:
+        largest = max(cell.winsor for cell in of)
+        falls = [
+            min(curve.max() - curve[-1] for curve in (_training(cell), cell.history["accuracy_test"].values))
+            for cell in of
+            if cell.winsor == largest
+        ]
+        rising = any(_rising(cell) for cell in of if cell.winsor == largest)
+        clips = "" if largest > 1 else "no large c"
+        return Observed(
+            min(falls), cannot_say=clips, cannot_fail="training accuracy is still rising" if rising else ""
+        )
+
+    yield Finding(
+        "C11",
+        "fall of training and of test accuracy from their peaks, at the largest c and the noise below 100 % "
+        "where it is smallest",
+        Criterion(">", TOLERANCE),
+        _each_replicate(some, fall),
+    )
+
+
+# --- C12: full batch ------------------------------------------------------------------------------
+
+
+def _full_batch(full: Sequence[Cell], stochastic: Sequence[Cell]) -> Finding:
+    plain = {(cell.noise, cell.replicate): cell for cell in stochastic if cell.winsor == 0}
+
+    def apart(of: Sequence[Cell]) -> Observed:
+        found, short = [], ""
+        for cell in of:
+            beside = plain.get((cell.noise, cell.replicate))
+            if beside is None:
+                continue
+            accuracy = min(_training(cell).max(), _training(beside).max())
+            if accuracy < 0.9 * _proper(cell):
+                short = "training accuracy is below nine tenths of proper accuracy"
+            found.append(_test_at(cell, accuracy) - _test_at(beside, accuracy))
+        largest = max(found, key=abs, default=np.nan)
+        return Observed(abs(largest), cannot_say=short)
+
+    return Finding(
+        "C12",
+        "difference in test accuracy between full-batch descent and SGD at the same training accuracy, at "
+        "the noise where it is largest",
+        Criterion("≤", ALIKE),
+        _each_replicate(full, apart),
+    )
+
+
+# --- what the statistics are made of --------------------------------------------------------------
+
+
+def _by(key: Callable[[Cell], float], cells: Iterable[Cell]) -> Iterator[list[Cell]]:
+    for _, of in groupby(sorted(cells, key=key), key=key):
+        yield sorted(of, key=lambda cell: (cell.noise, cell.winsor))
+
+
+def _each_replicate(cells: Iterable[Cell], statistic: Callable[[Sequence[Cell]], Observed]) -> list[Observed]:
+    return [statistic(of) for of in _by(lambda cell: cell.replicate, cells)]
+
+
+def _apart(
+    cells: Sequence[Cell], noise: float, statistic: Callable[[Cell, Floats], Observed]
+) -> list[Observed]:
+    """A statistic of f^p - f^c at a noise level."""
+    found = []
+    for cell in cells:
+        if cell.noise == noise and cell.nullworlds is not None:
+            f = cell.nullworlds["f"]
+            found.append(statistic(cell, f.sel(group="pristine").values - f.sel(group="corrupt").values))
+    return found
+
+
+def _mixed(cells: Sequence[Cell]) -> list[Cell]:
+    return [cell for cell in cells if 0 < cell.noise < 1]
+
+
+def _training(cell: Cell) -> Floats:
+    return np.asarray(cell.history["accuracy_training"].values, np.float64)
+
+
+def _proper(cell: Cell) -> float:
+    """Accuracy of a network that gets all pristine and no corrupt example right."""
+    return float(cell.history["pristine"].values.mean())
+
+
+def _share(cell: Cell, *, pristine: bool) -> Floats:
+    """Share of the pristine, or the corrupt, examples that are right at each logged step."""
+    of_group = cell.history["pristine"].values.astype(bool) == pristine
+    return np.asarray(cell.history["correct"].values[:, of_group].mean(1), np.float64)
+
+
+def _unfinished(cell: Cell) -> str:
+    done = _share(cell, pristine=False)[-1] >= HALF
+    return "" if done else "fewer than half of the corrupt examples are learned"
+
+
+def _rising(cell: Cell) -> bool:
+    """Whether training accuracy still rose in the second half of the run."""
+    steps, accuracy = cell.history["step"].values, _training(cell)
+    return bool(accuracy[-1] - accuracy[steps <= steps[-1] / 2][-1] > TOLERANCE)
+
+
+def _step_of(cell: Cell, accuracy: float) -> float:
+    """The step at which a training accuracy is first reached, between logged steps in a straight line."""
+    steps, seen = cell.history["step"].values, _training(cell)
+    at = int(np.argmax(seen >= accuracy))
+    if at == 0:
+        return float(steps[0])
+    part = (accuracy - seen[at - 1]) / (seen[at] - seen[at - 1])
+    return float(steps[at - 1] + part * (steps[at] - steps[at - 1]))
+
+
+def _test_at(cell: Cell, accuracy: float) -> float:
+    """Test accuracy when a training accuracy is first reached."""
+    return float(np.interp(_step_of(cell, accuracy), cell.history["step"], cell.history["accuracy_test"]))
+
+
+def _pristine_first(cell: Cell) -> tuple[float, float]:
+    """Chance that a pristine example stays right from an earlier step on than a corrupt one, and its p."""
+    since = cell.history["learned_last"].values.astype(np.int64)
+    since = np.where(since < 0, since.max() + 1, since)  # never: after all others
+    pristine = cell.history["pristine"].values.astype(bool)
+    found = stats.mannwhitneyu(since[pristine], since[~pristine], alternative="less")
+    pairs = float(pristine.sum()) * float((~pristine).sum())
+    return 1 - float(found.statistic) / pairs, float(found.pvalue)
+
+
+def _overfit_growth(cell: Cell) -> float:
+    """Slope of overfit over log10 of the step: overfit = ta - [ε/10 + (1-ε)·va] (section 3)."""
+    ta, va = _training(cell), cell.history["accuracy_test"].values
+    overfit = ta - (cell.noise / 10 + (1 - cell.noise) * va)
+    steps = cell.history["step"].values
+    later = steps >= 1
+    return (
+        float(stats.linregress(np.log10(steps[later]), overfit[later]).slope) if later.sum() > 1 else np.nan
+    )
