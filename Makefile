@@ -45,6 +45,7 @@ test-slow: install ## The tests that take minutes
 
 bench: install ## Speed and memory beside other ways, on MNIST (see docs/performance.md)
 	$(BIN)/python -m benchmarks --out results/benchmarks
+	$(BIN)/python -m benchmarks.population --out results/benchmarks
 
 install: $(VENV)/.installed ## Make .venv and install what is locked (about 6 GB, torch with CUDA)
 
