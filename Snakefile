@@ -19,7 +19,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        [path for figure in FIGURES for path in figure_files(figure)],
+        [path for figure in plan.drawn(CONFIG) for path in figure_files(figure)],
+        [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
         [path for cell in plan.all_cells(CONFIG) for path in run_files(cell)],
 
 
@@ -27,4 +28,5 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/gradients.smk"
 include: "workflow/rules/nullworlds.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"

@@ -41,7 +41,7 @@ def stage(command: Callable[..., None]) -> click.Command:
     return main.command(name=command.__name__, help=command.__doc__)(command)
 
 
-def call(name: str, spec: str, code: str, **paths: Path | None) -> None:
+def call(name: str, spec: str, code: str, **paths: Any) -> None:
     """Run a stage, and turn what can go wrong with files and settings into one message."""
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
 
@@ -104,11 +104,44 @@ def gradients(spec: str, code: str, **paths: Path) -> None:
 
 
 @stage
-@click.option("--gradients", type=READ, required=True, help="From stage gradients.")
+@click.option("--dataset", type=READ, required=True, help="From stage data.")
+@click.option("--corrupted", type=READ, required=True, help="From stage corrupt.")
+@click.option("--snapshots", type=READ, required=True, help="From stage train.")
+@click.option("--contributions", type=WRITE, required=True, help="NetCDF to write.")
+def contributions(spec: str, code: str, **paths: Path) -> None:
+    """Contributions of all examples over all parameters."""
+    call("contributions", spec, code, **paths)
+
+
+@stage
+@click.option("--contributions", type=READ, required=True, help="From stage contributions.")
+@click.option("--coherence", type=WRITE, required=True, help="NetCDF to write.")
+def coherence(spec: str, code: str, **paths: Path) -> None:
+    """Coherence and its companions, by group of examples and part of the network."""
+    call("coherence", spec, code, **paths)
+
+
+@stage
+@click.option("--source", type=READ, required=True, help="From stage gradients or contributions.")
 @click.option("--nullworlds", type=WRITE, required=True, help="NetCDF to write.")
 def nullworlds(spec: str, code: str, **paths: Path) -> None:
     """F and i in the data and in null worlds, with bands and p-values."""
     call("nullworlds", spec, code, **paths)
+
+
+@stage
+@click.option("--label-noise", type=READ, multiple=True, help="Histories of plain SGD under label noise.")
+@click.option("--coherence", type=READ, multiple=True, help="From stage coherence, of the same runs.")
+@click.option(
+    "--nullworlds", type=READ, multiple=True, help="From stage nullworlds, exact, of the same runs."
+)
+@click.option("--winsorization", type=READ, multiple=True, help="Histories at all levels of winsorization.")
+@click.option("--full-batch", type=READ, multiple=True, help="Histories of full-batch descent.")
+@click.option("--claims", type=WRITE, required=True, help="NetCDF to write.")
+@click.option("--table", type=WRITE, required=True, help="The same as CSV.")
+def claims(spec: str, code: str, **paths: Any) -> None:
+    """Test the claims of the paper on the artifacts of all runs."""
+    call("claims", spec, code, **paths)
 
 
 @stage
@@ -117,7 +150,7 @@ def nullworlds(spec: str, code: str, **paths: Path) -> None:
     "--out", type=WRITE, required=True, help="Path without ending; .csv, .pdf, .svg and .png are written."
 )
 def figures(spec: str, code: str, **paths: Path) -> None:
-    """One figure of the paper, with the numbers it shows, from INPUTS: histories or null worlds."""
+    """One figure, with the numbers it shows, from INPUTS: histories, null worlds, coherence or claims."""
     call("figures", spec, code, **paths)
 
 

@@ -66,7 +66,7 @@ SMALL: dict[str, Any] = {
             "hidden": [16],
             "init": "xavier",
             "learning_rate": 0.125,
-            "batch_size": 50,
+            "batch_size": "all",
             "steps": 12,
             "update": "winsorized_mean",
             "noise": [0.5],
@@ -77,13 +77,22 @@ SMALL: dict[str, Any] = {
         },
     },
     "gradients": {"examples": 60, "weights": 40},
+    "contributions": {"stiffness_examples": 50},
     "nullworlds": {"drawn": 2, "worlds": 200, "level": 0.9},
     "figures": {
         "figure1": {"experiment": "label_noise", "learned": "at_step"},
         "figure2": {"experiment": "label_noise"},
+        "figure2_exact": {"experiment": "label_noise"},
         "figure3": {"experiment": "label_noise"},
+        "figure3_exact": {"experiment": "label_noise"},
         "figure4": {"experiment": "winsorization"},
+        "coherence": {"experiment": "label_noise"},
         "style": {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"},
+    },
+    "claims": {
+        "label_noise": "label_noise",
+        "winsorization": "winsorization",
+        "full_batch": "bare",
     },
 }
 

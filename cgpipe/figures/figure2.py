@@ -16,8 +16,8 @@ def table(samples: Sequence[Sample]) -> pd.DataFrame:
     return worlds.table(samples, "f", "step")
 
 
-def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Draw the table; see `cgpipe.figures.worlds.draw`."""
+def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], of: str = "") -> Figure:
+    """Draw the table; `of` says of which examples; see `cgpipe.figures.worlds.draw`."""
     return worlds.draw(
         numbers,
         style,
@@ -26,5 +26,5 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         label="fraction $f$",
         steps=log_steps,
         share="all",
-        explanation="$p$: permutation test over the whole curve, largest of the replicates.",
+        explanation=f"$p$: permutation test over the whole curve, largest of the replicates. {of}".rstrip(),
     )

@@ -16,8 +16,8 @@ def table(samples: Sequence[Sample]) -> pd.DataFrame:
     return worlds.table(samples, "i", "early_step")
 
 
-def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Draw the table; see `cgpipe.figures.worlds.draw`."""
+def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], of: str = "") -> Figure:
+    """Draw the table; `of` says of which examples; see `cgpipe.figures.worlds.draw`."""
     return worlds.draw(
         numbers,
         style,
@@ -26,5 +26,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         label="contribution $i$",
         steps=few_steps,
         share="col",
-        explanation="$p$: permutation test of $i^p-i^c$ over the whole curve, largest of the replicates.",
+        explanation="$p$: permutation test of $i^p-i^c$ over the whole curve, largest of the replicates. "
+        f"{of}".rstrip(),
     )

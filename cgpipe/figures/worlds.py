@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from cgpipe.figures.style import (
     CORRUPT,
     DASHED,
+    DOTTED,
     NULL_BAND,
     PRISTINE,
     LineStyle,
@@ -30,6 +31,9 @@ GROUPS: dict[str, tuple[int, LineStyle, str]] = {
     "pristine": (PRISTINE, "-", "p"),
     "corrupt": (CORRUPT, DASHED, "c"),
 }
+
+SELF_TERMS = "0.35"
+_OF_ROW = {"data": "", "pairs": "\npairs $e\\neq e'$ alone"}
 
 
 class Sample(NamedTuple):
@@ -57,7 +61,8 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
     DataFrame
         Columns `row` (data, world 1, ..., and the ends of the null band: null low, null high), `noise`,
         `group`, `step`, `mean`, `low`, `high`, `n`; and rows `p` (at each step) and `curve p` (once a
-        run, at its last step) that hold p-values, of group `pristine`.
+        run, at its last step) that hold p-values, of group `pristine`. For f also rows `pairs`, f over
+        the pairs of different examples alone, and `self terms` of group `all`, the share of the others.
     """
     rows = []
     for sample in samples:
@@ -67,6 +72,7 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
             "data": worlds[statistic],
             "null low": worlds[f"{statistic}_null_low"],
             "null high": worlds[f"{statistic}_null_high"],
+            **({"pairs": worlds["f_pairs"]} if statistic == "f" else {}),
             **{
                 f"world {int(world)}": worlds[f"{statistic}_null"].sel(world=world)
                 for world in worlds["world"].values
@@ -77,6 +83,9 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
             for group in GROUPS:
                 of_group = {"row": row, **of_run, "group": group, "step": steps}
                 rows.append(pd.DataFrame({**of_group, "value": values.sel(group=group).values}))
+        if statistic == "f":
+            share = {"row": "self terms", **of_run, "group": "all", "step": steps}
+            rows.append(pd.DataFrame({**share, "value": worlds["self_term_share"].values}))
         of_test = {**of_run, "group": "pristine"}
         p = {"row": "p", **of_test, "step": steps, "value": worlds[f"{statistic}_p"].values}
         curve_p = [float(worlds[f"{statistic}_curve_p"])]
@@ -122,11 +131,11 @@ def draw(
     Returns
     -------
     Figure
-        A row for the data and one for each null world.
+        A row for the data, for f one for the pairs of different examples alone, and one for each null world.
     """
     levels = sorted(numbers["noise"].unique())
     worlds = sorted((row for row in numbers["row"].unique() if row.startswith("world")), key=_number)
-    rows = ["data", *worlds]
+    rows = ["data", *(["pairs"] if "pairs" in set(numbers["row"]) else []), *worlds]
     figure = new_figure(style, 0.12 + 0.21 * len(rows))
     grid = figure.subplots(len(rows), len(levels), sharex=True, sharey=share, squeeze=False)
     last = int(numbers["step"].max())
@@ -134,6 +143,9 @@ def draw(
         of_level = numbers[numbers["noise"] == noise]
         for line, row in enumerate(rows):
             axes = grid[line, column]
+            if row == "pairs":
+                alone = of_level[of_level["row"] == "self terms"].sort_values("step")
+                axes.plot(alone["step"], alone["mean"], color=SELF_TERMS, linestyle=DOTTED)
             if row == "data":
                 _null_bands(axes, of_level)
                 axes.set_title(_p_value(of_level), loc="right", fontsize="small", color="0.35")
@@ -142,16 +154,24 @@ def draw(
                 curve(axes, of_group, colors[place], linestyle)
             steps(axes, last)
             if column == 0:
-                axes.set_ylabel(label if row == "data" else f"{label}\nnull {row}")
+                axes.set_ylabel(label + _OF_ROW.get(row, f"\nnull {row}"))
         grid[0, column].set_title(f"{per_cent(noise)} noise", loc="left")
         grid[-1, column].set_xlabel("step")
+    if "pairs" in rows:
+        # Where pairs cancel, f over them has no bounds, and leaves the panel.
+        shown = numbers[numbers["row"].isin(["data", *worlds])]["mean"]
+        grid[0, 0].set_ylim(min(-0.1, max(shown.min() - 0.05, -0.5)), max(1.1, min(shown.max() + 0.05, 1.5)))
     handles: list[Any] = [
         Line2D([], [], color=colors[place], linestyle=linestyle) for place, linestyle, _ in GROUPS.values()
     ]
     names = [f"{group}, ${symbol}^{letter}$" for group, (_, _, letter) in GROUPS.items()]
     handles.append(Patch(color=NULL_BAND))
-    figure.legend(handles, [*names, "null band"], loc="outside upper center", ncols=3)
-    note(figure, f"{replicates_note(numbers)} {explanation}")
+    names.append("null band")
+    if "pairs" in rows:
+        handles.append(Line2D([], [], color=SELF_TERMS, linestyle=DOTTED))
+        names.append("self-term share")
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), handlelength=2.2)
+    note(figure, f"{replicates_note(numbers)}\n{explanation}")
     return figure
 
 

@@ -20,6 +20,9 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
     field_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticUndefined
@@ -44,7 +47,15 @@ DATASETS = {
 }
 
 
-FIGURES = ("figure1", "figure2", "figure3", "figure4")
+FIGURES = (
+    "figure1",
+    "figure2",
+    "figure2_exact",
+    "figure3",
+    "figure3_exact",
+    "figure4",
+    "coherence",
+)
 
 
 class ConfigError(ValueError):
@@ -84,6 +95,23 @@ class Corruption(Section):
     )
 
 
+def _is_all(batch_size: Any) -> bool:
+    return bool(batch_size == "all")
+
+
+def _number_or_all(given: Any, number: ValidatorFunctionWrapHandler) -> Any:
+    return given if _is_all(given) else number(given)
+
+
+# `all` becomes the number of training examples as soon as the dataset is known.
+BatchSize = Annotated[
+    int,
+    Field(ge=1),
+    WrapValidator(_number_or_all),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["all"]}]}),
+]
+
+
 class Experiment(Section):
     """One network and schedule, over levels of noise and winsorization."""
 
@@ -98,7 +126,9 @@ class Experiment(Section):
     learning_rate: float = Field(
         0.1, gt=0, le=1.0e38, description="Step size of SGD, for the mean gradient of a minibatch"
     )
-    batch_size: int = Field(100, ge=1, description="Examples in a minibatch")
+    batch_size: BatchSize = Field(
+        100, description="Examples in a minibatch; `all` is full-batch gradient descent"
+    )
     steps: int = Field(ge=1, description="Updates of a run")
     noise: list[Noise] = Field(
         [0.0, 0.25, 0.5, 0.75, 1.0],
@@ -153,14 +183,16 @@ class Experiment(Section):
     @classmethod
     def _three_groups(cls, update: str, info: ValidationInfo) -> str:
         batch = info.data.get("batch_size", 3)
-        if update == "m3" and batch < 3:
+        if update == "m3" and not _is_all(batch) and batch < 3:
             raise ValueError(f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}")
         return update
 
     @field_validator("winsor")
     @classmethod
     def _something_between(cls, values: list[int], info: ValidationInfo) -> list[int]:
-        batch: int = info.data.get("batch_size", 2 * max(values) + 1)
+        batch: float = info.data.get("batch_size", math.inf)
+        if _is_all(batch):
+            batch = math.inf
         update: str = info.data.get("update", "winsorized_mean")
         mistakes = Mistakes()
         if update not in ("winsorized_mean", "trimmed_mean"):
@@ -182,6 +214,16 @@ class Gradients(Section):
         400, ge=1, description="Training examples whose gradients are sampled, drawn once a run"
     )
     weights: int = Field(300, ge=1, description="Weights sampled of each layer (no biases), drawn once a run")
+
+
+class Contributions(Section):
+    """What is looked at beside the contributions of all examples."""
+
+    stiffness_examples: int = Field(
+        1_000,
+        ge=2,
+        description="Training examples over all pairs of which stiffness is taken, drawn once a run",
+    )
 
 
 class NullWorlds(Section):
@@ -239,15 +281,44 @@ class Figures(Section):
         None, description="Learning curves and learned examples under label noise; omit for none"
     )
     figure2: Figure | None = Field(
-        None, description="Fractions f of the gradient, data and null worlds; omit for none"
+        None,
+        description="Fractions f of the gradient, data and null worlds, from a sample as in the paper; omit "
+        "for none",
+    )
+    figure2_exact: Figure | None = Field(
+        None, description="The same from all examples and all parameters; omit for none"
     )
     figure3: Figure | None = Field(
-        None, description="Mean cumulative contributions i, data and null worlds; omit for none"
+        None,
+        description="Mean cumulative contributions i, data and null worlds, from a sample as in the paper; "
+        "omit for none",
+    )
+    figure3_exact: Figure | None = Field(
+        None, description="The same from all examples and all parameters; omit for none"
     )
     figure4: Figure | None = Field(
         None, description="Accuracies and overfit under winsorized SGD; omit for none"
     )
+    coherence: Figure | None = Field(
+        None, description="m-coherence of the gradients of all examples; omit for none"
+    )
     style: Style = Field(default_factory=Style, description="How all figures look")
+
+
+class Claims(Section):
+    """Which experiments the claims of the paper are tested on."""
+
+    label_noise: Slug | None = Field(
+        None, description="Experiment behind claims C1 to C8; without it they are inconclusive"
+    )
+    winsorization: Slug | None = Field(
+        None, description="Experiment behind claims C9 to C11; without it they are inconclusive"
+    )
+    full_batch: Slug | None = Field(
+        None,
+        description="Experiment with `batch_size: all` behind claim C12, compared with plain SGD of "
+        "`claims.winsorization`; without it C12 is inconclusive",
+    )
 
 
 class Config(Section):
@@ -274,8 +345,14 @@ class Config(Section):
         min_length=1, description="Training runs, by a name of your own"
     )
     gradients: Gradients = Field(default_factory=Gradients, description="The sample of per-example gradients")
+    contributions: Contributions = Field(
+        default_factory=Contributions, description="The contributions of all examples"
+    )
     nullworlds: NullWorlds = Field(default_factory=NullWorlds, description="Permutation tests")
     figures: Figures = Field(default_factory=Figures, description="What to draw")
+    claims: Claims | None = Field(
+        None, description="The claims of the paper as tests, a table and a figure; omit for none"
+    )
 
     @field_validator("experiments")
     @classmethod
@@ -283,12 +360,20 @@ class Config(Section):
         cls, experiments: dict[str, Experiment], info: ValidationInfo
     ) -> dict[str, Experiment]:
         mistakes = Mistakes()
+        most, allowed = _training_examples(info)
+        sized = {}
         for name, experiment in experiments.items():
-            most, allowed = _training_examples(info)
-            if experiment.batch_size > most:
-                mistakes.add((name, "batch_size"), experiment.batch_size, allowed)
+            if _is_all(experiment.batch_size):
+                sized[name] = experiment.model_copy(update={"batch_size": most})
+                for place, c in enumerate(experiment.winsor):
+                    if 2 * c >= most:
+                        mistakes.add((name, "winsor", place), c, f"c with 2c below batch_size: {allowed}")
+            else:
+                sized[name] = experiment
+                if experiment.batch_size > most:
+                    mistakes.add((name, "batch_size"), experiment.batch_size, allowed)
         mistakes.tell()
-        return experiments
+        return sized
 
     @field_validator("gradients")
     @classmethod
@@ -299,6 +384,16 @@ class Config(Section):
             mistakes.add(("examples",), gradients.examples, allowed)
         mistakes.tell()
         return gradients
+
+    @field_validator("contributions")
+    @classmethod
+    def _pairs_of_the_dataset(cls, contributions: Contributions, info: ValidationInfo) -> Contributions:
+        mistakes = Mistakes()
+        most, allowed = _training_examples(info)
+        if contributions.stiffness_examples > most:
+            mistakes.add(("stiffness_examples",), contributions.stiffness_examples, allowed)
+        mistakes.tell()
+        return contributions
 
     @field_validator("figures")
     @classmethod
@@ -318,16 +413,16 @@ class Config(Section):
 
             if name != "figure4" and 0 not in experiment.winsor:
                 wrong(f"an experiment with winsor level 0, plain SGD; {given} has {experiment.winsor}")
-            if name not in ("figure2", "figure3"):
+            if name in ("figure1", "figure4"):
                 continue
-            if not any(0 < noise < 1 for noise in experiment.noise):
+            if name != "coherence" and not any(0 < noise < 1 for noise in experiment.noise):
                 wrong(
                     "an experiment with a noise level between 0 and 1, where there are both pristine and "
                     f"corrupt examples; {given} has {experiment.noise}"
                 )
             if not experiment.snapshots:
                 wrong(f"an experiment with snapshots: true; {given} has false")
-            if dataset and gradients:
+            if dataset and gradients and name in ("figure2", "figure3"):
                 fewest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
                 if fewest < gradients.weights:
                     wrong(
@@ -337,19 +432,60 @@ class Config(Section):
         mistakes.tell()
         return figures
 
+    @field_validator("claims")
+    @classmethod
+    def _of_experiments_that_can_say(cls, claims: Claims | None, info: ValidationInfo) -> Claims | None:
+        if claims is None:
+            return None
+        experiments: Mapping[str, Experiment] = info.data.get("experiments", {})
+        named = {name: getattr(claims, name) for name in Claims.model_fields}
+        known = {name: experiments[given] for name, given in named.items() if given in experiments}
+        mistakes = Mistakes()
+        for name, experiment in known.items():
+            if 0 not in experiment.winsor:
+                allowed = (
+                    f"an experiment with winsor level 0, plain SGD; {named[name]} has {experiment.winsor}"
+                )
+                mistakes.add((name,), named[name], allowed)
+        if "label_noise" in known and not known["label_noise"].snapshots:
+            given = named["label_noise"]
+            mistakes.add(("label_noise",), given, f"an experiment with snapshots: true; {given} has false")
+        if named["full_batch"] and not named["winsorization"]:
+            mistakes.add(("full_batch",), named["full_batch"], "only beside winsorization, to compare with")
+        if "full_batch" in known and known["full_batch"].batch_size < _training_examples(info)[0]:
+            size = known["full_batch"].batch_size
+            allowed = f"an experiment with batch_size: all; that of {named['full_batch']} is {size}"
+            mistakes.add(("full_batch",), named["full_batch"], allowed)
+        if {"full_batch", "winsorization"} <= set(known):
+            one, other = known["full_batch"], known["winsorization"]
+            if (one.hidden, one.init) != (other.hidden, other.init):
+                allowed = (
+                    f"an experiment with the network of {named['winsorization']}, hidden: {other.hidden} and "
+                    f"init: {other.init}; it has {one.hidden} and {one.init}"
+                )
+                mistakes.add(("full_batch",), named["full_batch"], allowed)
+        mistakes.tell()
+        return claims
+
 
 def _of_known_experiments(settings: Mapping[str, Any]) -> Mistakes:
-    """Figures of experiments that there are none of; told whatever else is wrong with the experiments."""
+    """Figures and claims of experiments that there are none of; told whatever is wrong with the others."""
     mistakes = Mistakes()
-    figures, experiments = settings.get("figures"), settings.get("experiments")
-    if isinstance(figures, Mapping) and isinstance(experiments, Mapping):
-        known = [name for name in experiments if isinstance(name, str)]
-        for name in FIGURES:
-            figure = figures.get(name)
-            given = figure.get("experiment") if isinstance(figure, Mapping) else None
-            if isinstance(given, str) and given not in known:
-                allowed = f"one of {', '.join(known)}{_suggestion(given, known)}"
-                mistakes.add(("figures", name, "experiment"), given, allowed)
+    experiments = settings.get("experiments")
+    if not isinstance(experiments, Mapping):
+        return mistakes
+    known = [name for name in experiments if isinstance(name, str)]
+    figures, claims = (
+        of if isinstance(of, Mapping) else {} for of in (settings.get("figures"), settings.get("claims"))
+    )
+    named: dict[tuple[str, ...], Any] = {("claims", name): claims.get(name) for name in Claims.model_fields}
+    for name in FIGURES:
+        figure = figures.get(name)
+        if isinstance(figure, Mapping):
+            named["figures", name, "experiment"] = figure.get("experiment")
+    for path, given in named.items():
+        if isinstance(given, str) and given not in known:
+            mistakes.add(path, given, f"one of {', '.join(known)}{_suggestion(given, known)}")
     return mistakes
 
 

@@ -74,6 +74,11 @@ def figures(config: Config) -> dict[str, str]:
     return {number: figure.experiment for number, figure in wanted.items() if figure is not None}
 
 
+def drawn(config: Config) -> list[str]:
+    """All figures to draw, that of the claims included."""
+    return [*figures(config), *(["claims"] if config.claims else [])]
+
+
 def environment(config: Config) -> dict[str, str]:
     """Environment of the jobs: the Python that runs snakemake, and the place of the raw files.
 
@@ -136,21 +141,44 @@ def gradients(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def contributions(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of stage `contributions`."""
+    return {
+        "device": config.device,
+        "noise": _noise(config, at["noise"]),
+        "replicate": int(at["replicate"]),
+        "seed": config.seed,
+        "stiffness_examples": config.contributions.stiffness_examples,
+    }
+
+
+def coherence(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of stage `coherence`."""
+    return {"noise": _noise(config, at["noise"]), "replicate": int(at["replicate"])}
+
+
 def nullworlds(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `nullworlds`."""
+    """Settings of stage `nullworlds`; `source` is `sampled` or `exact`."""
     return {
         "drawn": config.nullworlds.drawn,
         "level": config.nullworlds.level,
         "noise": _noise(config, at["noise"]),
         "replicate": int(at["replicate"]),
         "seed": config.seed,
+        "source": at["source"],
         "worlds": config.nullworlds.worlds,
     }
 
 
+def claims() -> dict[str, Any]:
+    """Settings of stage `claims`: none; its criteria are part of the code."""
+    return {}
+
+
 def figure(config: Config, number: str) -> dict[str, Any]:
-    """Settings of stage `figures` for one figure, such as `figure1`."""
-    of_figure = getattr(config.figures, number).model_dump(exclude={"experiment"})
+    """Settings of stage `figures` for one figure, such as `figure1` or `claims`."""
+    settings = getattr(config.figures, number, None)  # the figure of the claims has none
+    of_figure = settings.model_dump(exclude={"experiment"}) if settings else {}
     return {"figure": number, "style": config.figures.style.model_dump(), **of_figure}
 
 

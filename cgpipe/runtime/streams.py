@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-Concern = Literal["corruption", "initialisation", "batches", "sample", "nullworlds"]
+Concern = Literal["corruption", "initialisation", "batches", "sample", "nullworlds", "stiffness"]
 
 # Part of every result: a number, once given, stays with its concern.
 _NUMBERS: dict[Concern, int] = {
@@ -18,6 +18,7 @@ _NUMBERS: dict[Concern, int] = {
     "batches": 2,
     "sample": 3,
     "nullworlds": 4,
+    "stiffness": 5,
 }
 
 

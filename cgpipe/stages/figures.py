@@ -1,65 +1,101 @@
-"""Stage `figures`: histories or null worlds to one figure and the numbers it shows."""
+"""Stage `figures`: artifacts to one figure and the numbers it shows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
+import xarray as xr
 from matplotlib.figure import Figure
 
-from cgpipe.figures import figure1, figure2, figure3, figure4, worlds
+from cgpipe.figures import claims, coherence, figure1, figure2, figure3, figure4, worlds
 from cgpipe.figures.style import Style, styled
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, settings_of, whole
 from cgpipe.runtime.progress import log
+
+Name = Literal[
+    "figure1", "figure2", "figure2_exact", "figure3", "figure3_exact", "figure4", "coherence", "claims"
+]
+EVERYTHING = "All examples, all parameters."
 
 
 @dataclass(frozen=True)
 class Spec:
     """The settings that this stage reads."""
 
-    figure: Literal["figure1", "figure2", "figure3", "figure4"]
+    figure: Name
     style: Style
     learned: figure1.Learned | None = None  # figure 1 alone
 
 
+Cells = list[tuple[dict[str, Any], xr.Dataset]]  # settings, artifact
+
+
+class Drawing(NamedTuple):
+    """How one figure comes about."""
+
+    stage: str  # whose artifacts it is made from
+    table: Callable[[Spec, Cells], pd.DataFrame]
+    draw: Callable[[pd.DataFrame, Style, list[Any]], Figure]
+
+
+def samples(cells: Cells) -> list[worlds.Sample]:
+    """For figures 2 and 3."""
+    return [worlds.Sample(of["noise"], of["replicate"], null) for of, null in cells]
+
+
+def table_of_figure1(spec: Spec, cells: Cells) -> pd.DataFrame:
+    """For figure 1."""
+    runs = [figure1.Run(of["noise"], of["replicate"], history) for of, history in cells]
+    return figure1.table(runs, spec.learned or "at_step")
+
+
+def table_of_figure4(_: Spec, cells: Cells) -> pd.DataFrame:
+    """For figure 4."""
+    return figure4.table([figure4.Run(of["noise"], of["winsor"], of["replicate"], run) for of, run in cells])
+
+
+def table_of_coherence(_: Spec, cells: Cells) -> pd.DataFrame:
+    """For the figure of coherence."""
+    return coherence.table([coherence.Run(of["noise"], of["replicate"], found) for of, found in cells])
+
+
+DRAWINGS: dict[Name, Drawing] = {
+    "figure1": Drawing("train", table_of_figure1, figure1.draw),
+    "figure2": Drawing("nullworlds", lambda _, cells: figure2.table(samples(cells)), figure2.draw),
+    "figure2_exact": Drawing(
+        "nullworlds",
+        lambda _, cells: figure2.table(samples(cells)),
+        partial(figure2.draw, of=EVERYTHING),
+    ),
+    "figure3": Drawing("nullworlds", lambda _, cells: figure3.table(samples(cells)), figure3.draw),
+    "figure3_exact": Drawing(
+        "nullworlds",
+        lambda _, cells: figure3.table(samples(cells)),
+        partial(figure3.draw, of=EVERYTHING),
+    ),
+    "figure4": Drawing("train", table_of_figure4, figure4.draw),
+    "coherence": Drawing("coherence", table_of_coherence, coherence.draw),
+    "claims": Drawing("claims", lambda _, cells: claims.table(cells[0][1]), claims.draw),
+}
+
+
 def run(spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path) -> None:
     """Write `out`.csv, and draw it as .pdf, .svg and .png."""
-    numbers = table(spec, inputs)
+    drawing = DRAWINGS[spec.figure]
+    read = [read_netcdf(path, drawing.stage) for path in inputs]
+    numbers = drawing.table(spec, [(settings_of(dataset), dataset) for dataset in read])
     with styled(spec.style) as colors:
-        draw = {
-            "figure1": figure1.draw,
-            "figure2": figure2.draw,
-            "figure3": figure3.draw,
-            "figure4": figure4.draw,
-        }[spec.figure]
-        figure = draw(numbers, spec.style, colors)
+        figure = drawing.draw(numbers, spec.style, colors)
         lay_out(figure)
         for ending in ("pdf", "svg", "png"):
             save(figure, with_ending(out, ending), ending, provenance)
     with whole(with_ending(out, "csv")) as temporary:
         numbers.to_csv(temporary, index=False, lineterminator="\n")
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
-
-
-def table(spec: Spec, inputs: Sequence[Path]) -> pd.DataFrame:
-    """Read the artifacts, and make the numbers of the figure."""
-    read = [
-        read_netcdf(path, "train" if spec.figure in ("figure1", "figure4") else "nullworlds")
-        for path in inputs
-    ]
-    settings = [settings_of(dataset) for dataset in read]
-    cells = list(zip(settings, read, strict=True))
-    if spec.figure == "figure1":
-        runs = [figure1.Run(of["noise"], of["replicate"], history) for of, history in cells]
-        return figure1.table(runs, spec.learned or "at_step")
-    if spec.figure == "figure4":
-        return figure4.table(
-            [figure4.Run(of["noise"], of["winsor"], of["replicate"], history) for of, history in cells]
-        )
-    samples = [worlds.Sample(of["noise"], of["replicate"], null) for of, null in cells]
-    return figure2.table(samples) if spec.figure == "figure2" else figure3.table(samples)
 
 
 def save(figure: Figure, path: Path, ending: str, provenance: Provenance) -> None:

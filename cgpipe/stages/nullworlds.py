@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from cgpipe.gradients.contributions import (
@@ -22,6 +23,7 @@ from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
 
 EARLY_STEPS = 10  # 0 to 9, as in figure 3 of the paper
+Variables = dict[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -33,119 +35,65 @@ class Spec:
     noise: float
     replicate: int
     seed: int
+    # `sampled`: examples and weights of stage gradients; `exact`: all of them, from stage contributions.
+    source: Literal["sampled", "exact"]
     worlds: int
 
 
-def run(spec: Spec, provenance: Provenance, *, gradients: Path, nullworlds: Path) -> None:
+class Terms(NamedTuple):
+    """What the statistics are sums of."""
+
+    steps: npt.NDArray[np.int64]
+    pristine: npt.NDArray[np.bool_]  # (example,)
+    u: Floats  # (step, example), ⟨g, g_e⟩
+    alone: Floats  # (step, example), ‖g_e‖²
+
+
+def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -> None:
     """Group contributions in the data and in every null world, and what the worlds say of the data."""
-    sample = read_netcdf(gradients, "gradients")
-    steps = sample["step"].values
-    pristine = sample["pristine"].values.astype(bool)
-    sizes = {"pristine": int(pristine.sum()), "corrupt": int((~pristine).sum())}
-    if not all(sizes.values()):
+    read = read_netcdf(source, {"sampled": "gradients", "exact": "contributions"}[spec.source])
+    terms = sampled_terms(read) if spec.source == "sampled" else exact_terms(read)
+    examples, pristine = len(terms.pristine), int(terms.pristine.sum())
+    if pristine in (0, examples):
         raise ValueError(
-            f"{gradients}: of the sampled examples {sizes['pristine']} are pristine and {sizes['corrupt']} "
+            f"{source}: of the {spec.source} examples {pristine} are pristine and {examples - pristine} "
             "corrupt, so there is nothing to permute. Sample more examples (gradients.examples), or take a "
             "noise level further from 0 and 1"
         )
-    u = contributions(sample["gradient"].values)  # (step, example)
-    of_all = u.sum(1)  # (step,)
-    of_pristine = group_sum(u, pristine)
-    alone = self_terms(sample["gradient"].values)  # (step, example)
-    of_self = alone.sum(1)
-    of_pairs, pairs_of_pristine = of_all - of_self, group_sum(u - alone, pristine)
+    of_all = terms.u.sum(1)  # (step,)
+    of_pristine = group_sum(terms.u, terms.pristine)
     rng = stream(spec.seed, "nullworlds", spec.replicate)
-    null_pristine = null_group_sums(u, pristine, spec.worlds, rng=rng)  # (world, step)
+    null_pristine = null_group_sums(terms.u, terms.pristine, spec.worlds, rng=rng)  # (world, step)
 
+    f = by_group(fraction(of_pristine, of_all), fraction(of_all - of_pristine, of_all))
+    f_null = by_group(fraction(null_pristine, of_all), fraction(of_all - null_pristine, of_all))
     # i sums over every update, so it is defined as far as every step was logged.
-    early = slice(0, min(leading_steps(steps), EARLY_STEPS))
-    variables: dict[str, tuple[Any, ...]] = {}
-    for name, meaning, observed, null in (
-        (
-            "f",
-            "fraction of the squared gradient that the group contributes",
-            by_group(fraction(of_pristine, of_all), fraction(of_all - of_pristine, of_all)),
-            by_group(fraction(null_pristine, of_all), fraction(of_all - null_pristine, of_all)),
-        ),
-        (
-            "i",
-            "mean cumulative contribution of an example of the group",
-            by_group(
-                mean_cumulative(of_pristine[early], sizes["pristine"]),
-                mean_cumulative((of_all - of_pristine)[early], sizes["corrupt"]),
-            ),
-            by_group(
-                mean_cumulative(null_pristine[:, early], sizes["pristine"]),
-                mean_cumulative((of_all - null_pristine)[:, early], sizes["corrupt"]),
-            ),
-        ),
-    ):
-        step = "step" if name == "f" else "early_step"
-        units = "1" if name == "f" else "nat2"
-        bands = [null_band(null[group], spec.level) for group in (0, 1)]
-        # All follow from the sum over the pristine group at the step, as does the difference of the
-        # groups: one p-value serves them all.
-        statistic, null_statistic = observed[0], null[0]
-        variables |= {
-            name: (("group", step), observed, {"long_name": meaning, "units": units}),
-            f"{name}_null": (
-                ("group", "world", step),
-                null[:, : spec.drawn],
-                {"long_name": f"{meaning}, in null worlds", "units": units},
-            ),
-            f"{name}_null_low": (
-                ("group", step),
-                np.array([low for low, _ in bands]),
-                {"long_name": f"lower end of the {spec.level:.0%} band of the null worlds", "units": units},
-            ),
-            f"{name}_null_high": (
-                ("group", step),
-                np.array([high for _, high in bands]),
-                {"long_name": f"upper end of the {spec.level:.0%} band of the null worlds", "units": units},
-            ),
-            f"{name}_p": (
-                (step,),
-                p_value(statistic, null_statistic),
-                {"long_name": f"two-sided permutation p-value of {name} at the step", "units": "1"},
-            ),
-            f"{name}_curve_p": (
-                (),
-                curve_p_value(statistic, null_statistic),
-                {"long_name": f"max-type permutation p-value of {name} over all steps", "units": "1"},
-            ),
-        }
+    early = slice(0, min(leading_steps(terms.steps), EARLY_STEPS))
+    i = cumulative(of_pristine[early], of_all[early], pristine, examples)
+    i_null = cumulative(null_pristine[:, early], of_all[early], pristine, examples)
     result = xr.Dataset(
         {
-            **variables,
+            **tested("f", "fraction of the squared gradient that the group contributes", f, f_null, spec),
+            **tested("i", "mean cumulative contribution of an example of the group", i, i_null, spec),
+            **crossings(f_null),
+            **self_term_variables(terms, of_all),
             "group_size": (
                 "group",
-                np.array([sizes["pristine"], sizes["corrupt"]]),
+                np.array([pristine, examples - pristine]),
                 {"long_name": "examples in the group", "units": "1"},
-            ),
-            "self_term_share": (
-                "step",
-                of_self / of_all,
-                {"long_name": "share of the squared norm that is inner products with oneself", "units": "1"},
-            ),
-            "f_pairs": (
-                ("group", "step"),
-                by_group(
-                    fraction(pairs_of_pristine, of_pairs), fraction(of_pairs - pairs_of_pristine, of_pairs)
-                ),
-                {"long_name": "f over the pairs of different examples alone", "units": "1"},
             ),
             "squared_norm": (
                 "step",
                 of_all,
-                {"long_name": "squared norm of the summed gradient of the sample", "units": "nat2"},
+                {"long_name": "squared norm of the summed gradient", "units": "nat2"},
             ),
         },
         coords={
             "group": ("group", ["pristine", "corrupt"], {"long_name": "designation of the examples"}),
-            "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
+            "step": ("step", terms.steps, {"long_name": "updates made", "units": "1"}),
             "early_step": (
                 "early_step",
-                steps[early],
+                terms.steps[early],
                 {"long_name": "updates made, the first steps, each of which was logged", "units": "1"},
             ),
             "world": (
@@ -156,9 +104,111 @@ def run(spec: Spec, provenance: Provenance, *, gradients: Path, nullworlds: Path
         },
         attrs={"worlds": spec.worlds},
     )
-    title = f"f and i in the data and in null worlds, {spec.noise:.0%} noise, replicate {spec.replicate}"
-    write_netcdf(result, nullworlds, title=title, provenance=provenance.of(sample))
+    title = (
+        f"f and i in the data and in null worlds, {spec.source}, {spec.noise:.0%} noise, "
+        f"replicate {spec.replicate}"
+    )
+    write_netcdf(result, nullworlds, title=title, provenance=provenance.of(read))
     log.info("wrote %s: %d null worlds", nullworlds, spec.worlds)
+
+
+def sampled_terms(sample: xr.Dataset) -> Terms:
+    """From the gradients of sampled examples with respect to sampled weights."""
+    gradients = sample["gradient"].values
+    return Terms(
+        sample["step"].values,
+        sample["pristine"].values.astype(bool),
+        contributions(gradients),
+        self_terms(gradients),
+    )
+
+
+def exact_terms(population: xr.Dataset) -> Terms:
+    """From all examples and all parameters."""
+    u, alone = (population[name].values.sum(2, dtype=np.float64) for name in ("contribution", "squared_norm"))
+    return Terms(population["step"].values, population["pristine"].values.astype(bool), u, alone)
+
+
+def cumulative(of_pristine: Floats, of_all: Floats, pristine: int, examples: int) -> Floats:
+    """I of both groups."""
+    return by_group(
+        mean_cumulative(of_pristine, pristine), mean_cumulative(of_all - of_pristine, examples - pristine)
+    )
+
+
+def tested(name: str, meaning: str, observed: Floats, null: Floats, spec: Spec) -> Variables:
+    """A statistic in the data (group, step) and in null worlds (group, world, step), bands and p-values."""
+    step = "step" if name == "f" else "early_step"
+    units = "1" if name == "f" else "nat2"
+    low, high = (
+        np.array(ends) for ends in zip(*(null_band(of_group, spec.level) for of_group in null), strict=True)
+    )
+    # All follow from the sum over the pristine group at the step, as does the difference of the
+    # groups: one p-value serves them all.
+    p, curve_p = p_value(observed[0], null[0]), curve_p_value(observed[0], null[0])
+    band = f"{spec.level:.0%} band of the null worlds"
+    return {
+        name: (("group", step), observed, {"long_name": meaning, "units": units}),
+        f"{name}_null": (
+            ("group", "world", step),
+            null[:, : spec.drawn],
+            {"long_name": f"{meaning}, in null worlds", "units": units},
+        ),
+        f"{name}_null_low": (
+            ("group", step),
+            low,
+            {"long_name": f"lower end of the {band}", "units": units},
+        ),
+        f"{name}_null_high": (
+            ("group", step),
+            high,
+            {"long_name": f"upper end of the {band}", "units": units},
+        ),
+        f"{name}_p": (
+            (step,),
+            p,
+            {"long_name": f"two-sided permutation p-value of {name} at the step", "units": "1"},
+        ),
+        f"{name}_curve_p": (
+            (),
+            curve_p,
+            {"long_name": f"max-type permutation p-value of {name} over all steps", "units": "1"},
+        ),
+    }
+
+
+def crossings(f_null: Floats) -> Variables:
+    """In how many null worlds one group stays above the other all the time; in the others they cross."""
+    return {
+        f"f_null_{group}_above": (
+            (),
+            float((f_null[upper] > f_null[1 - upper]).all(axis=-1).mean()),
+            {
+                "long_name": f"share of the null worlds where f is larger for {group} at every step",
+                "units": "1",
+            },
+        )
+        for upper, group in enumerate(("pristine", "corrupt"))
+    }
+
+
+def self_term_variables(terms: Terms, of_all: Floats) -> Variables:
+    """How much of f is examples with themselves, and f without it."""
+    of_self = terms.alone.sum(1)
+    of_pairs = of_all - of_self
+    of_pristine = group_sum(terms.u - terms.alone, terms.pristine)
+    return {
+        "self_term_share": (
+            "step",
+            fraction(of_self, of_all),
+            {"long_name": "share of the squared norm that is inner products with oneself", "units": "1"},
+        ),
+        "f_pairs": (
+            ("group", "step"),
+            by_group(fraction(of_pristine, of_pairs), fraction(of_pairs - of_pristine, of_pairs)),
+            {"long_name": "f over the pairs of different examples alone", "units": "1"},
+        ),
+    }
 
 
 def by_group(of_pristine: Floats, of_corrupt: Floats) -> Floats:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from cgpipe.figures import figure1, figure2, figure3, figure4
+from cgpipe.figures import claims, coherence, figure1, figure2, figure3, figure4
 from cgpipe.figures.style import Style, styled
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.worlds import Sample
@@ -45,6 +45,8 @@ def null_worlds(seed: int) -> xr.Dataset:
             f"{name}_p": ((step,), rng.random(n)),
             f"{name}_curve_p": ((), rng.random()),
         }
+    variables["f_pairs"] = (("group", "step"), 5 * rng.normal(size=(2, 4)))
+    variables["self_term_share"] = (("step",), rng.random(4))
     coords = {"group": ["pristine", "corrupt"], "step": STEPS, "early_step": STEPS[:3], "world": [1, 2]}
     return xr.Dataset(variables, coords=coords)
 
@@ -106,7 +108,8 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(module) -> None:
     statistic, step, steps = ("f", "step", STEPS) if module is figure2 else ("i", "early_step", STEPS[:3])
     a, b = null_worlds(0), null_worlds(1)
     table = module.table([Sample(0.5, 0, a), Sample(0.5, 1, b)])
-    assert set(table["row"]) == {"data", "world 1", "world 2", "null low", "null high", "p", "curve p"}
+    rows = {"data", "world 1", "world 2", "null low", "null high", "p", "curve p"}
+    assert set(table["row"]) == rows | ({"pairs", "self terms"} if module is figure2 else set())
     at = table.set_index(["row", "group", "step"])
     expected = (a[statistic] + b[statistic]).sel({"group": "corrupt", step: 1}) / 2
     assert at.loc[("data", "corrupt", 1), "mean"] == pytest.approx(float(expected))
@@ -121,7 +124,8 @@ def test_every_figure_draws_every_curve_of_its_table() -> None:
     style = Style()
     with styled(style) as colors:
         assert lines(figure1.draw(figure1.table(noisy), style, colors)) == 2 * (3 + 2)
-        assert lines(figure2.draw(figure2.table(samples), style, colors)) == 2 * 3 * 2
+        # Two groups in the data and in each world, and over pairs; the share of the self terms.
+        assert lines(figure2.draw(figure2.table(samples), style, colors)) == 2 * (3 * 2 + 2 + 1)
         assert lines(figure3.draw(figure3.table(samples), style, colors)) == 2 * 3 * 2
         # Three curves, and the lines at zero and at the proper accuracy.
         assert lines(figure4.draw(figure4.table(clipped), style, colors)) == 2 * (3 + 2)
@@ -134,3 +138,62 @@ def test_a_figure_says_how_many_replicates_it_shows() -> None:
         two = figure4.draw(figure4.table([figure4.Run(0.5, 0, k, history(k)) for k in (0, 1)]), style, colors)
     assert "n = 1" in one.get_supxlabel()
     assert "n = 2" in two.get_supxlabel()
+
+
+def coherence_of(seed: int) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    groups = ["all", "pristine", "corrupt", "not learned", "pristine, not learned", "corrupt, not learned"]
+    over_parts = {
+        name: (("step", "group", "part"), 1 + rng.random((4, 6, 3))) for name in ("m_coherence", "alpha")
+    }
+    return xr.Dataset(
+        {
+            **over_parts,
+            "loss": (("step", "group"), 1 + rng.random((4, 6))),
+            "size": (("step", "group"), np.full((4, 6), 40)),
+            "sign_stiffness": (("step", "pair"), rng.random((4, 2))),
+        },
+        coords={
+            "step": STEPS,
+            "group": groups,
+            "part": ["network", "layer 0", "layer 1"],
+            "pair": ["all", "x"],
+        },
+    )
+
+
+def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_drawn() -> None:
+    a, b = coherence_of(0), coherence_of(1)
+    a["m_coherence"][:, 5] = np.nan  # an empty group
+    table = coherence.table([coherence.Run(0.0, 0, a), coherence.Run(1.0, 0, b), coherence.Run(1.0, 1, a)])
+    at = table.set_index(["quantity", "group", "part", "noise", "step"])
+    assert at.loc[("m_coherence", "all", "layer 1", 0.0, 2), "mean"] == pytest.approx(
+        float(a["m_coherence"].sel(step=2, group="all", part="layer 1"))
+    )
+    assert at.loc[("loss", "all", "network", 1.0, 2), "n"] == 2
+    assert at.loc[("sign_stiffness", "x", "network", 1.0, 10), "n"] == 2
+    assert at.loc[("m_coherence", "corrupt, not learned", "network", 1.0, 1), "n"] == 1
+    assert ("m_coherence", "corrupt, not learned", "network", 0.0, 1) not in at.index
+    with styled(Style()) as colors:
+        figure = coherence.draw(table, Style(), colors)
+    # A curve a noise level and group, and the lines at 1 and at m.
+    assert lines(figure) == 2 * (1 + 1 + 2 + 2) + 4 * 2
+
+
+def test_every_statistic_of_a_claim_is_drawn_with_its_criterion_and_verdict() -> None:
+    columns = ["claim", "statistic", "criterion", "estimate", "low", "high", "n", "p", "verdict", "why"]
+    rows = [
+        ("C1", "accuracy", "≥ 0.99", 1.0, 1.0, 1.0, 3, np.nan, "holds", ""),
+        ("C6", "how often f^p and f^c cross", "≤ 0", 9.0, 5.0, 12.0, 3, 0.2, "does not hold", ""),
+        ("C12", "difference", "≤ 0.02", np.nan, np.nan, np.nan, 0, np.nan, "inconclusive", "no run"),
+    ]
+    stored = xr.Dataset.from_dataframe(pd.DataFrame(rows, columns=columns).rename_axis("row"))
+    table = claims.table(stored)
+    assert list(table.columns) == columns
+    with styled(Style()) as colors:
+        figure = claims.draw(table, Style(), colors)
+    left, right = figure.axes
+    assert lines(figure) == 2 * 2 + 1  # a range and a mark where there is an estimate; the line at 0
+    assert "$f^p$" in left.get_yticklabels()[1].get_text()
+    assert [text.get_text() for text in right.get_yticklabels()][::2] == ["1.00 ($n$ = 3)", "undefined"]
+    assert len({text.get_color() for text in right.get_yticklabels()}) == 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cgpipe.learning.aggregation.rules import UpdateName
-from cgpipe.runtime.config import DATASETS, Config, ConfigError, Experiment, leaves, load, widths
+from cgpipe.runtime.config import DATASETS, FIGURES, Config, ConfigError, Experiment, leaves, load, widths
 
 
 def complete():
@@ -34,15 +34,25 @@ def complete():
                 "snapshots": True,
             },
             "winsorization": {"hidden": [8], "steps": 5, "winsor": [0, 1, 2], "snapshots": False},
+            "full_batch": {"hidden": [8], "steps": 5, "batch_size": 1_000},
         },
         "gradients": {"examples": 50, "weights": 30},
+        "contributions": {"stiffness_examples": 40},
         "nullworlds": {"drawn": 2, "worlds": 99, "level": 0.9},
         "figures": {
             "figure1": {"experiment": "label_noise", "learned": "first"},
             "figure2": {"experiment": "label_noise"},
+            "figure2_exact": {"experiment": "label_noise"},
             "figure3": {"experiment": "label_noise"},
+            "figure3_exact": {"experiment": "label_noise"},
+            "coherence": {"experiment": "label_noise"},
             "figure4": {"experiment": "winsorization"},
             "style": {"width": 5.0, "font_size": 7, "dpi": 100, "palette": "deep"},
+        },
+        "claims": {
+            "label_noise": "label_noise",
+            "winsorization": "winsorization",
+            "full_batch": "full_batch",
         },
     }
 
@@ -243,7 +253,7 @@ def test_a_name_that_is_no_folder_is_refused(name):
         load(renamed)
 
 
-@pytest.mark.parametrize("figure", ["figure1", "figure2", "figure3", "figure4"])
+@pytest.mark.parametrize("figure", FIGURES)
 def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
     wrong = {**minimal(), "figures": {figure: {"experiment": "onne"}}}
     allowed = "one of one (did you mean one?)"
@@ -275,6 +285,17 @@ def test_figures_of_gradients_need_an_experiment_that_has_them(figure, experimen
     )
     assert figure in told
     assert said in told
+
+
+@pytest.mark.parametrize("figure", ["figure2_exact", "figure3_exact", "coherence"])
+def test_exact_figures_need_snapshots_but_no_sample(figure):
+    small = figure_of(figure)
+    load(replaced(small, ("experiments", "one", "hidden"), [20]))
+    assert "snapshots: true" in mistake(figure_of(figure, snapshots=False))
+    if figure == "coherence":
+        load(figure_of(figure, noise=[0, 1]))
+    else:
+        assert "a noise level between 0 and 1" in mistake(figure_of(figure, noise=[0, 1]))
 
 
 def test_figure1_draws_plain_sgd_and_figure4_any():
@@ -429,3 +450,61 @@ def test_three_groups_need_three_examples():
 
 def test_the_updates_of_the_settings_are_those_of_the_rules():
     assert set(get_args(Experiment.model_fields["update"].annotation)) == set(get_args(UpdateName))
+
+
+# --- full batch, contributions, claims --------------------------------------------------------------
+
+
+def test_all_examples_in_a_batch_are_those_of_the_dataset():
+    assert load(minimal(batch_size="all")).experiments["one"].batch_size == 1_000
+    mnist = load({**minimal(batch_size="all"), "dataset": "mnist"})
+    assert mnist.experiments["one"].batch_size == 60_000
+    told = mistake(minimal(batch_size="al"))
+    assert told.startswith("experiments.one.batch_size: given 'al' (text); allowed: a valid integer")
+    told = mistakes(minimal(batch_size="all", winsor=[0, 500]))
+    assert told == [
+        "experiments.one.winsor.1: given 500; allowed: c with 2c below batch_size: at most 1000, the "
+        "training examples of digits"
+    ]
+    load(minimal(batch_size="all", update="m3"))
+
+
+def test_stiffness_is_of_examples_that_there_are():
+    told = mistake({**minimal(), "contributions": {"stiffness_examples": 1_001}})
+    assert told.startswith("contributions.stiffness_examples: given 1001; allowed: at most 1000")
+
+
+def with_claims(claims, **experiments):
+    one = {"hidden": [8], "steps": 5}
+    known = {
+        "noise": one,
+        "clip": {**one, "winsor": [0, 2], "snapshots": False},
+        "full": {**one, "batch_size": "all"},
+    }
+    return {**minimal(), "experiments": known | experiments, "claims": claims}
+
+
+EVERY = {"label_noise": "noise", "winsorization": "clip", "full_batch": "full"}
+
+
+def test_claims_name_experiments_that_can_say_something():
+    load(with_claims(EVERY))
+    load(with_claims({}))
+    load(with_claims(None))
+    told = mistake(with_claims(EVERY | {"label_noise": "nois"}))
+    assert told == (
+        "claims.label_noise: given 'nois' (text); allowed: one of noise, clip, full (did you mean noise?)"
+    )
+    assert "snapshots: true; clip has false" in mistake(with_claims(EVERY | {"label_noise": "clip"}))
+    clipped = {"hidden": [8], "steps": 5, "winsor": [2]}
+    assert "winsor level 0" in mistake(with_claims(EVERY, clip=clipped))
+
+
+def test_full_batch_descent_is_compared_with_the_same_network():
+    assert "only beside winsorization" in mistake(with_claims({"full_batch": "full"}))
+    other = {"hidden": [9], "steps": 5, "batch_size": "all"}
+    assert "the network of clip, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
+        with_claims(EVERY, full=other)
+    )
+    small = {"hidden": [8], "steps": 5}
+    assert "batch_size: all; that of full is 100" in mistake(with_claims(EVERY, full=small))

@@ -14,7 +14,18 @@ from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.config import load
 
 AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1"}
-FIGURES = ("figure1", "figure2", "figure3", "figure4")
+FIGURES = (
+    "figure1",
+    "figure2",
+    "figure2_exact",
+    "figure3",
+    "figure3_exact",
+    "figure4",
+    "coherence",
+)
+STAGES = ("data", "corrupt", "train", "gradients", "contributions", "coherence", "nullworlds", "claims")
+
+DRAWN = [f"figure {figure}" for figure in (*FIGURES, "claims")]
 
 
 def base(**changed):
@@ -45,8 +56,11 @@ def specs(settings):
         "corrupt": plan.corrupt(config, AT),
         "train": plan.train(config, AT),
         "gradients": plan.gradients(config, AT),
-        "nullworlds": plan.nullworlds(config, AT),
-        **{figure: plan.figure(config, figure) for figure in FIGURES},
+        "contributions": plan.contributions(config, AT),
+        "coherence": plan.coherence(config, AT),
+        "nullworlds": plan.nullworlds(config, AT | {"source": "exact"}),
+        "claims": plan.claims(),
+        **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
     }
     return {stage: canonical(settings) for stage, settings in of.items()}
 
@@ -139,6 +153,8 @@ def test_figures_are_those_that_are_wanted():
     config = load(base(figures={"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}))
     assert plan.figures(config) == {"figure1": "noisy", "figure4": "other"}
     assert plan.figures(load(base(figures={}))) == {}
+    assert plan.drawn(load(base(figures={}))) == []
+    assert plan.drawn(load(base(figures={}, claims={}))) == ["claims"]
 
 
 # --- settings of the stages -----------------------------------------------------------------------
@@ -153,10 +169,11 @@ def stage_modules():
 
 
 def test_every_stage_has_its_settings_planned():
-    assert set(stage_modules()) == (set(specs(base())) - set(FIGURES)) | {"figures"}
+    assert set(stage_modules()) == {*STAGES, "figures"}
+    assert set(specs(base())) == {*STAGES, *DRAWN}
 
 
-@pytest.mark.parametrize("stage", ["data", "corrupt", "train", "gradients", "nullworlds"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_settings_of_a_stage_are_the_fields_of_its_spec(stage):
     planned = json.loads(specs(base())[stage])
     assert set(planned) == {field.name for field in fields(stage_modules()[stage].Spec)}
@@ -165,14 +182,14 @@ def test_the_settings_of_a_stage_are_the_fields_of_its_spec(stage):
 def test_the_settings_of_the_figures_are_the_fields_of_their_spec():
     spec_fields = fields(stage_modules()["figures"].Spec)
     required = {f.name for f in spec_fields if f.default is MISSING and f.default_factory is MISSING}
-    planned = {figure: set(json.loads(specs(base())[figure])) for figure in FIGURES}
+    planned = {figure: set(json.loads(specs(base())[figure])) for figure in DRAWN}
     assert all(required <= keys for keys in planned.values())
     assert set().union(*planned.values()) == {f.name for f in spec_fields}
 
 
-@pytest.mark.parametrize("stage", ["data", "corrupt", "train", "gradients", "nullworlds", *FIGURES])
+@pytest.mark.parametrize("stage", [*STAGES, *DRAWN])
 def test_a_stage_reads_its_settings_back_as_they_were_planned(stage):
-    module = stage_modules()["figures" if stage in FIGURES else stage]
+    module = stage_modules()["figures" if stage in DRAWN else stage]
     adapter = TypeAdapter(module.Spec)
     text = specs(base())[stage]
     read = adapter.validate_json(text)
@@ -195,7 +212,7 @@ def test_a_path_that_is_not_in_the_settings_is_refused(key, value):
         plan.train(load(base()), {**AT, key: value})
 
 
-ALL = {"data", "corrupt", "train", "gradients", "nullworlds", *FIGURES}
+ALL = {*STAGES, *DRAWN}
 
 
 @pytest.mark.parametrize(
@@ -204,15 +221,17 @@ ALL = {"data", "corrupt", "train", "gradients", "nullworlds", *FIGURES}
         ({"name": "another"}, set()),
         ({"data_root": "/elsewhere"}, set()),
         ({"dataset": "mnist"}, {"data"}),
-        ({"seed": 4}, {"corrupt", "train", "gradients", "nullworlds"}),
-        ({"device": "cpu"}, {"train", "gradients"}),
+        ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
+        ({"device": "cpu"}, {"train", "gradients", "contributions"}),
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
+        ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
+        ({"claims": {"label_noise": "noisy"}}, set()),
         ({"nullworlds": {"worlds": 77}}, {"nullworlds"}),
-        ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(FIGURES)),
+        ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(DRAWN)),
         (
             {"figures": {**base()["figures"], "figure1": {"experiment": "noisy", "learned": "last"}}},
-            {"figure1"},
+            {"figure figure1"},
         ),
     ],
 )

@@ -15,11 +15,25 @@ from trees import SMALL, Tree, new_tree
 
 from cgpipe.runtime.config import leaves
 
-FIGURES = {"figure1": 1, "figure2": 1, "figure3": 1, "figure4": 1}
-FROM_NULLWORLDS = {"nullworlds": 1, "figure2": 1, "figure3": 1}
-FROM_GRADIENTS = {"gradients": 1, **FROM_NULLWORLDS}
-FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "figure1": 1, **FROM_GRADIENTS}
-FROM_TRAIN = {"train": 4, "train_without_snapshots": 1, "train_pair_together": 1, **FROM_GRADIENTS, **FIGURES}
+FIGURES = {
+    "figure1": 1,
+    "figure2": 1,
+    "figure2_exact": 1,
+    "figure3": 1,
+    "figure3_exact": 1,
+    "figure4": 1,
+    "figure_coherence": 1,
+    "figure_claims": 1,
+}
+CLAIMS = {"claims": 1, "figure_claims": 1}
+FROM_SAMPLED_WORLDS = {"nullworlds": 1, "figure2": 1, "figure3": 1}
+FROM_EXACT_WORLDS = {"nullworlds_exact": 1, "figure2_exact": 1, "figure3_exact": 1, **CLAIMS}
+FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS}
+FROM_GRADIENTS = {"gradients": 1, **FROM_SAMPLED_WORLDS}
+FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, "figure_coherence": 1, **FROM_EXACT_WORLDS}
+FROM_SNAPSHOTS = {**FROM_GRADIENTS, **FROM_CONTRIBUTIONS}
+FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "figure1": 1, **FROM_SNAPSHOTS}
+FROM_TRAIN = {"train": 4, "train_without_snapshots": 1, "train_pair_together": 1, **FROM_SNAPSHOTS, **FIGURES}
 FROM_CORRUPT = {"corrupt": 2, **FROM_TRAIN}
 ALL = {"data": 1, **FROM_CORRUPT}
 
@@ -46,18 +60,23 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "experiments.*.noise": (
         "experiments.label_noise.noise",
         [0, 0.5, 0.75],
-        {"corrupt": 1, "train": 1, "figure1": 1, **FROM_GRADIENTS},
+        {"corrupt": 1, "train": 1, "figure1": 1, **FROM_SNAPSHOTS, "contributions": 1, "coherence": 1},
     ),
-    "experiments.*.winsor": ("experiments.winsorization.winsor", [0, 3], {"train": 1, "figure4": 1}),
+    "experiments.*.winsor": (
+        "experiments.winsorization.winsor",
+        [0, 3],
+        {"train": 1, "figure4": 1, **CLAIMS},
+    ),
     "experiments.*.replicates": (
         "experiments.winsorization.replicates",
         2,
-        {"corrupt": 1, "train": 2, "figure4": 1},
+        {"corrupt": 1, "train": 2, "figure4": 1, **CLAIMS},
     ),
-    "experiments.*.together": ("experiments.bare.together", True, {"train_bare_together": 1}),
-    "experiments.*.snapshots": ("experiments.bare.snapshots", True, {"train": 1}),
+    "experiments.*.together": ("experiments.bare.together", True, {"train_bare_together": 1, **CLAIMS}),
+    "experiments.*.snapshots": ("experiments.bare.snapshots", True, {"train": 1, **CLAIMS}),
     "gradients.examples": ("gradients.examples", 61, FROM_GRADIENTS),
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),
+    "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
     "nullworlds.drawn": ("nullworlds.drawn", 1, FROM_NULLWORLDS),
     "nullworlds.worlds": ("nullworlds.worlds", 201, FROM_NULLWORLDS),
     "nullworlds.level": ("nullworlds.level", 0.8, FROM_NULLWORLDS),
@@ -68,16 +87,38 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "winsorization",
         {"gradients": 1, "nullworlds": 1, "figure2": 1},
     ),
+    "figures.figure2_exact.experiment": (
+        "figures.figure2_exact.experiment",
+        "winsorization",
+        {"contributions": 1, "nullworlds_exact": 1, "figure2_exact": 1},
+    ),
     "figures.figure3.experiment": (
         "figures.figure3.experiment",
         "winsorization",
         {"gradients": 1, "nullworlds": 1, "figure3": 1},
+    ),
+    "figures.figure3_exact.experiment": (
+        "figures.figure3_exact.experiment",
+        "winsorization",
+        {"contributions": 1, "nullworlds_exact": 1, "figure3_exact": 1},
+    ),
+    "figures.coherence.experiment": (
+        "figures.coherence.experiment",
+        "winsorization",
+        {"contributions": 1, "coherence": 1, "figure_coherence": 1},
     ),
     "figures.figure4.experiment": ("figures.figure4.experiment", "label_noise", {"figure4": 1}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
     "figures.style.palette": ("figures.style.palette", "deep", FIGURES),
+    "claims.label_noise": (
+        "claims.label_noise",
+        "winsorization",
+        {"contributions": 1, "coherence": 1, "nullworlds_exact": 1, **CLAIMS},
+    ),
+    "claims.winsorization": ("claims.winsorization", "label_noise", CLAIMS),
+    "claims.full_batch": ("claims.full_batch", None, CLAIMS),
 }
 
 
@@ -137,7 +178,7 @@ def test_two_swapped_values_rerun_what_reads_them(tree: Tree) -> None:
     a, b = (settings["experiments"][name] for name in ("label_noise", "winsorization"))
     a["learning_rate"], b["learning_rate"] = b["learning_rate"], a["learning_rate"]
     tree.configure(settings)
-    assert tree.planned() == Counter({"train": 4, **FROM_GRADIENTS, **FIGURES})
+    assert tree.planned() == Counter({"train": 4, **FROM_SNAPSHOTS, **FIGURES})
 
 
 def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
@@ -149,12 +190,13 @@ def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
 
 def test_changing_c_reruns_no_corruption(tree: Tree) -> None:
     tree.configure(changed("experiments.winsorization.winsor", [0, 1, 4]))
-    assert tree.planned() == Counter({"train": 2, "figure4": 1})
+    assert tree.planned() == Counter({"train": 2, "figure4": 1, **CLAIMS})
 
 
 def test_touching_every_file_reruns_nothing(tree: Tree) -> None:
     # Newest first in the order of the data, so that every input is newer than what was made of it.
-    order = ["nullworlds.nc", "gradients.nc", "history.nc", "snapshots", "replicate-0.nc", "dataset.nc"]
+    order = ["claims.", "nullworlds", "coherence.nc", "contributions.nc", "gradients.nc", "history.nc"]
+    order += ["snapshots", "replicate-0.nc", "dataset.nc"]
     now = 2_000_000_000
     for path in tree.folder.rglob("*"):
         rank = next((k for k, part in enumerate(order) if part in path.name), 0)
@@ -172,7 +214,7 @@ def test_fresh_clone_with_results_moved_over_reruns_nothing(finished: Tree, tmp_
 def test_edited_training_module_reruns_training_and_what_follows(tree: Tree) -> None:
     module = tree.folder / "cgpipe" / "learning" / "networks.py"
     edit(module, r"inputs\[number\], 0, ", "inputs[number], 1, ")
-    # Stage gradients imports it too; the data and the corruption do not.
+    # Stages gradients and contributions import it too; the data and the corruption do not.
     assert tree.planned() == Counter(FROM_TRAIN)
 
 

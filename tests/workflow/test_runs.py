@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import yaml
@@ -49,7 +50,18 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         for p in finished.results.rglob("*.tsv")
     }
     assert logs == timed
-    assert {p.parts[0] for p in logs} == {"data", "corrupt", "train", "gradients", "nullworlds", "figures"}
+    assert {p.parts[0] for p in logs} == {
+        "data",
+        "corrupt",
+        "train",
+        "gradients",
+        "contributions",
+        "coherence",
+        "nullworlds",
+        "nullworlds_exact",
+        "claims",
+        "figures",
+    }
 
 
 def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
@@ -83,6 +95,61 @@ def test_fractions_of_the_groups_add_up_to_one(finished: Tree) -> None:
     with xr.open_dataset(path, engine="netcdf4") as worlds:
         np.testing.assert_allclose(worlds["f"].sum("group"), 1, rtol=1e-12)
         np.testing.assert_allclose(worlds["f_null"].sum("group"), 1, rtol=1e-12)
+
+
+def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -> None:
+    for noise in ("000", "050"):
+        run = finished.results / f"label_noise/noise-{noise}/winsor-0/replicate-0"
+        with (
+            xr.open_dataset(run / "contributions.nc", engine="netcdf4") as each,
+            xr.open_dataset(run / "coherence.nc", engine="netcdf4") as coherence,
+            xr.open_dataset(run / "history.nc", engine="netcdf4") as history,
+        ):
+            whole = coherence.sel(group="all", part="network")
+            np.testing.assert_allclose(
+                each["contribution"].astype("f8").sum(["example", "layer"]), whole["squared_norm"], rtol=1e-4
+            )
+            np.testing.assert_allclose(
+                each["squared_norm"].astype("f8").sum(["example", "layer"]), whole["energy"], rtol=1e-4
+            )
+            np.testing.assert_allclose(whole["loss"], history["loss_training"], rtol=1e-5)
+            learned = each["size"].sel(cell=["pristine, learned", "corrupt, learned"]).sum("cell")
+            np.testing.assert_array_equal(learned, history["correct"].sum("example"))
+            layers = coherence.sel(group="all", part=["layer 0", "layer 1"])
+            weighted = (layers["alpha"] * layers["energy"]).sum("part") / layers["energy"].sum("part")
+            np.testing.assert_allclose(weighted, whole["alpha"], rtol=1e-10)
+            of_corrupt = coherence.sel(group="corrupt", part="network")
+            if noise == "000":  # an empty group
+                assert (of_corrupt["size"] == 0).all()
+                assert of_corrupt["alpha"].isnull().all()  # noqa: PD003
+                assert of_corrupt["squared_norm"].equals(0 * of_corrupt["squared_norm"])
+            else:
+                assert ((of_corrupt["alpha"] > 0) & (of_corrupt["alpha"] <= 1)).all()
+
+
+def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tree) -> None:
+    run = finished.results / "label_noise/noise-050/winsor-0/replicate-0"
+    with (
+        xr.open_dataset(run / "contributions.nc", engine="netcdf4") as each,
+        xr.open_dataset(run / "nullworlds_exact.nc", engine="netcdf4") as worlds,
+    ):
+        np.testing.assert_allclose(worlds["f"].sum("group"), 1, rtol=1e-12)
+        u = each["contribution"].astype("f8").sum("layer")
+        of_pristine = u.sel(example=each["pristine"].values.astype(bool)).sum("example")
+        np.testing.assert_allclose(
+            worlds["f"].sel(group="pristine"), of_pristine / u.sum("example"), rtol=1e-10
+        )
+        assert int(worlds["group_size"].sum()) == each.sizes["example"] == 1000
+
+
+def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_end(finished: Tree) -> None:
+    found = pd.read_csv(finished.results / "claims.csv")
+    assert list(found.columns[:2]) == ["claim", "statistic"]
+    assert set(found["claim"]) == {f"C{k}" for k in range(1, 13)}
+    assert set(found.loc[found["claim"].isin(["C1", "C2", "C6", "C9", "C12"]), "verdict"]) == {"inconclusive"}
+    assert found.loc[found["verdict"] == "inconclusive", "why"].notna().all()
+    with xr.open_dataset(finished.results / "claims.nc", engine="netcdf4") as claims:
+        assert claims["verdict"].values.tolist() == found["verdict"].tolist()
 
 
 def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None:
@@ -244,6 +311,8 @@ def test_report_holds_figures_and_numbers_with_captions(finished: Tree) -> None:
     for number in "1234":
         for part in (f"figure{number}.svg", f"figure{number}.csv", f"(Chatterjee 2020, figure {number})"):
             assert part in page
+    for part in ("figure2_exact.svg", "figure3_exact.svg", "coherence.svg", "claims.svg", "claims.csv"):
+        assert part in page
     for part in ("gradients of similar examples agree", "Numbers", "Winsorized SGD: accuracies and overfit"):
         assert part in page
 
@@ -257,7 +326,7 @@ def test_dry_run_of_the_paper_lists_every_cell() -> None:
         "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*cell)
         for cell in all_cells(settings)
     }
-    assert len(expected) == 90
+    assert len(expected) == 92
     assert planned == expected
 
 
@@ -270,7 +339,7 @@ def test_every_stage_runs_on_mnist(fresh: Tree, mnist_root: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = fresh.folder / "results" / "mnist_small"
-    assert len(list((results / "figures").iterdir())) == 16
+    assert len(list((results / "figures").iterdir())) == 32
     history = results / "label_noise/noise-000/winsor-0/replicate-0/history.nc"
     with xr.open_dataset(history, engine="netcdf4") as run:
         assert run.sizes["example"] == 60_000

@@ -1,6 +1,7 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
 import os
+import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -28,6 +29,10 @@ CORRUPTED = f"{RESULTS}/corrupted/noise-{{noise}}/replicate-{{replicate}}.nc"
 RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
 HISTORY = f"{RESULTS}/{RUN}/history.nc"
 SNAPSHOTS = f"{RESULTS}/{RUN}/snapshots.safetensors"
+WORLDS = f"{RESULTS}/{RUN}/nullworlds.nc"
+EXACT_WORLDS = f"{RESULTS}/{RUN}/nullworlds_exact.nc"
+COHERENCE = f"{RESULTS}/{RUN}/coherence.nc"
+CLAIMS = f"{RESULTS}/claims.nc"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
@@ -69,29 +74,20 @@ def run_folders(wildcards, output):
     ]
 
 
-def history(cell):
-    return HISTORY.format(**cell._asdict())
-
-
 def run_files(cell):
-    """What training a cell leaves behind."""
+    """What training a run leaves behind."""
     keeps = CONFIG.experiments[cell.experiment].snapshots
-    return (
-        [history(cell), SNAPSHOTS.format(**cell._asdict())]
-        if keeps
-        else [history(cell)]
-    )
+    return of_runs(HISTORY, [cell]) + (of_runs(SNAPSHOTS, [cell]) if keeps else [])
 
 
-def histories(figure, *, plain):
-    """Runs that a figure draws; only those of plain SGD, or all."""
-    return [history(cell) for cell in plan.cells(CONFIG, FIGURES[figure], plain=plain)]
+def of_runs(path, cells):
+    """An artifact of each run."""
+    return [path.format(**cell._asdict()) for cell in cells]
 
 
-def worlds(figure):
-    """Null worlds that a figure draws: plain SGD, where both groups of examples are sizeable."""
-    cells = plan.cells(CONFIG, FIGURES[figure], plain=True, mixed=True)
-    return [f"{RESULTS}/{RUN}/nullworlds.nc".format(**cell._asdict()) for cell in cells]
+def drawn_from(path, figure, **which):
+    """An artifact of each run that a figure draws."""
+    return of_runs(path, plan.cells(CONFIG, FIGURES[figure], **which))
 
 
 def figure_files(figure):

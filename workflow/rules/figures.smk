@@ -3,28 +3,49 @@
 SHOWN = {
     "figure1": (
         "Label noise: learning curves",
-        lambda: histories("figure1", plain=True),
+        lambda: drawn_from(HISTORY, "figure1", plain=True),
     ),
     "figure2": (
-        "Fractions of the gradient, and null worlds",
-        lambda: worlds("figure2"),
+        "Fractions of the gradient, and null worlds: a sample",
+        lambda: drawn_from(WORLDS, "figure2", plain=True, mixed=True),
+    ),
+    "figure2_exact": (
+        "Fractions of the gradient, and null worlds: exact",
+        lambda: drawn_from(EXACT_WORLDS, "figure2_exact", plain=True, mixed=True),
     ),
     "figure3": (
-        "Mean cumulative contributions, and null worlds",
-        lambda: worlds("figure3"),
+        "Mean cumulative contributions, and null worlds: a sample",
+        lambda: drawn_from(WORLDS, "figure3", plain=True, mixed=True),
+    ),
+    "figure3_exact": (
+        "Mean cumulative contributions, and null worlds: exact",
+        lambda: drawn_from(EXACT_WORLDS, "figure3_exact", plain=True, mixed=True),
     ),
     "figure4": (
         "Winsorized SGD: accuracies and overfit",
-        lambda: histories("figure4", plain=False),
+        lambda: drawn_from(HISTORY, "figure4"),
+    ),
+    "coherence": (
+        "Coherence of the gradients of all examples",
+        lambda: drawn_from(COHERENCE, "coherence", plain=True),
+    ),
+    "claims": (
+        "The claims of the paper: statistics and verdicts",
+        lambda: [CLAIMS],
     ),
 }
 
-for figure in FIGURES:
+
+def in_words(figure):
+    return figure.removeprefix("figure").replace("_", " ")
+
+
+for figure in plan.drawn(CONFIG):
     shows, drawn = SHOWN[figure]
 
     rule:
         name:
-            figure
+            figure if figure.startswith("figure") else f"figure_{figure}"
         input:
             drawn(),
         output:
@@ -32,14 +53,14 @@ for figure in FIGURES:
                 f"{RESULTS}/figures/{figure}.csv",
                 caption=f"../report/{figure}.rst",
                 category="Numbers",
-                labels={"figure": figure.removeprefix("figure"), "shows": shows},
+                labels={"figure": in_words(figure), "shows": shows},
             ),
             pdf=f"{RESULTS}/figures/{figure}.pdf",
             svg=report(
                 f"{RESULTS}/figures/{figure}.svg",
                 caption=f"../report/{figure}.rst",
                 category="Figures",
-                labels={"figure": figure.removeprefix("figure"), "shows": shows},
+                labels={"figure": in_words(figure), "shows": shows},
             ),
             png=f"{RESULTS}/figures/{figure}.png",
         log:

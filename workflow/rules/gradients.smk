@@ -16,3 +16,41 @@ rule gradients:
         "python -m cgpipe gradients --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
         " --gradients {output.gradients:q} > {log:q} 2>&1"
+
+
+rule contributions:
+    input:
+        dataset=DATASET,
+        corrupted=CORRUPTED,
+        snapshots=SNAPSHOTS,
+    output:
+        contributions=f"{RESULTS}/{RUN}/contributions.nc",
+    log:
+        f"{LOGS}/contributions/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/contributions/{RUN}.tsv"
+    params:
+        spec=settings("contributions"),
+        code=code_hash("contributions"),
+    shell:
+        "python -m cgpipe contributions --spec {params.spec:q} --code {params.code}"
+        " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
+        " --contributions {output.contributions:q} > {log:q} 2>&1"
+
+
+rule coherence:
+    input:
+        contributions=f"{RESULTS}/{RUN}/contributions.nc",
+    output:
+        coherence=f"{RESULTS}/{RUN}/coherence.nc",
+    log:
+        f"{LOGS}/coherence/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/coherence/{RUN}.tsv"
+    params:
+        spec=settings("coherence"),
+        code=code_hash("coherence"),
+    shell:
+        "python -m cgpipe coherence --spec {params.spec:q} --code {params.code}"
+        " --contributions {input.contributions:q}"
+        " --coherence {output.coherence:q} > {log:q} 2>&1"

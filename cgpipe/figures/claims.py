@@ -1,0 +1,95 @@
+"""The claims of the paper and the verdict on each, as one figure."""
+
+import re
+import textwrap
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cgpipe.figures.style import Style, new_figure, note
+
+# Colours as places in the palette, and markers, by verdict.
+VERDICTS: dict[str, tuple[int, str]] = {
+    "holds": (2, "o"),
+    "does not hold": (3, "X"),
+    "inconclusive": (7, "s"),
+}
+LIMITS = (-1.25, 1.25)
+LINE = 62  # characters of a statistic on a line
+
+
+def table(claims: xr.Dataset) -> pd.DataFrame:
+    """Numbers of the figure: the rows of the artifact, as columns of a table."""
+    return claims.to_dataframe().reset_index(drop=True)
+
+
+def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
+    """Draw the table of claims: estimates with their range, criteria, verdicts.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        Columns as `cgpipe.inference.verdicts.COLUMNS`.
+    style : Style
+        Width of the figure.
+    colors : list
+        Palette.
+
+    Returns
+    -------
+    Figure
+        A line for each statistic; nearly all are accuracies, shares or correlations, so that one axis
+        serves, and what lies beyond it is written at its edge.
+    """
+    rows = numbers.to_dict("records")
+    figure = new_figure(style, 0.1 + 0.045 * len(rows))
+    axes = figure.subplots()
+    size = mpl.rcParams["legend.fontsize"]
+    in_color = [colors[VERDICTS[row["verdict"]][0] % len(colors)] for row in rows]
+    for place, (row, color) in enumerate(zip(rows, in_color, strict=True)):
+        side, bound = row["criterion"].split()
+        edges = (float(bound), LIMITS[1]) if side in (">", "≥") else (LIMITS[0], float(bound))
+        axes.fill_betweenx([place - 0.38, place + 0.38], *edges, color="0.93", linewidth=0, zorder=0)
+        if pd.notna(row["estimate"]):
+            low, estimate, high = (
+                min(max(row[of], LIMITS[0]), LIMITS[1]) for of in ("low", "estimate", "high")
+            )
+            marker = VERDICTS[row["verdict"]][1]
+            axes.plot([low, high], [place, place], color=color)
+            axes.plot(estimate, place, color=color, marker=marker, markersize=4, clip_on=False)
+    axes.set_xlim(LIMITS)
+    axes.axvline(0, color="0.7", linewidth=0.5, zorder=0)
+    axes.set_xlabel("statistic")
+    found = axes.twinx()  # a second axis, so that the layout leaves room for what was found
+    for beside, texts in ((axes, [_label(row) for row in rows]), (found, [_in_words(row) for row in rows])):
+        beside.set_ylim(len(rows) - 0.5, -0.5)
+        beside.set_yticks(range(len(rows)), texts, fontsize=size, linespacing=0.9)
+        beside.tick_params(axis="y", length=0, pad=5)
+    found.spines["right"].set_visible(False)
+    for text, color in zip(found.get_yticklabels(), in_color, strict=True):
+        text.set_color(color)
+    handles = [
+        Line2D([], [], color=colors[color % len(colors)], marker=marker, linestyle="", markersize=4)
+        for color, marker in VERDICTS.values()
+    ]
+    figure.legend(handles, list(VERDICTS), loc="outside upper center", ncols=len(VERDICTS))
+    note(
+        figure, "Marks: means over the replicates; lines: smallest to largest; grey: where the claim puts it."
+    )
+    return figure
+
+
+def _label(row: dict[Any, Any]) -> str:
+    wrapped = "\n".join(textwrap.wrap(f"{row['claim']}: {row['statistic']}", LINE))
+    return re.sub(r"([fi])\^([pc])", r"$\1^\2$", wrapped)
+
+
+def _in_words(row: dict[Any, Any]) -> str:
+    if pd.isna(row["estimate"]):
+        return "undefined"
+    p = "" if pd.isna(row["p"]) else f", $p$ = {row['p']:.2g}"
+    return f"{row['estimate']:.2f} ($n$ = {row['n']}{p})"

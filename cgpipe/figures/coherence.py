@@ -1,0 +1,135 @@
+"""m-coherence over training, in the manner of Chatterjee and Zielinski (2022, arXiv 2203.10036)."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cgpipe.figures.style import (
+    DASHED,
+    DOTTED,
+    Style,
+    curve,
+    log_steps,
+    new_figure,
+    note,
+    per_cent,
+    replicates_note,
+)
+from cgpipe.figures.summary import summarise
+
+# What each panel shows: title, groups with their lines.
+PANELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a": ("all examples", {"all": "-"}),
+    "b": ("all examples, against their loss", {"all": "-"}),
+    "c": ("pristine (solid), corrupt (dashed)", {"pristine": "-", "corrupt": DASHED}),
+    "d": (
+        "not learned: pristine (solid), corrupt (dashed)",
+        {"pristine, not learned": "-", "corrupt, not learned": DASHED},
+    ),
+}
+
+
+class Run(NamedTuple):
+    """One training run."""
+
+    noise: float
+    replicate: int
+    coherence: xr.Dataset  # of stage coherence
+
+
+def table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Numbers of the figure, and those of the layers and the other groups beside them.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Each noise level and replicate.
+
+    Returns
+    -------
+    DataFrame
+        Columns `quantity`, `group`, `part`, `noise`, `step`, `mean`, `low`, `high`, `n`; quantities
+        `m_coherence`, `alpha`, `pair_coherence`, `gradient_diversity`, `noise_scale` (all over parts
+        of the network), `loss` and `size`; and `sign_stiffness`, `cosine_stiffness`, whose group says of
+        which examples the pairs are. What is undefined is left out.
+    """
+    rows = []
+    for run in runs:
+        of_run = {"noise": run.noise, "replicate": run.replicate}
+        for quantity in run.coherence.data_vars:
+            values = run.coherence[quantity].rename({"pair": "group"} if "stiffness" in str(quantity) else {})
+            long = values.to_dataframe(name="value").reset_index()
+            rows.append(long.assign(quantity=str(quantity), **of_run))
+    whole = pd.concat(rows).fillna({"part": "network"})
+    whole = whole[np.isfinite(whole["value"])]
+    return summarise(whole[["quantity", "group", "part", "noise", "step", "replicate", "value"]])
+
+
+def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
+    """Draw m-coherence of the whole network.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        As `table` returns it.
+    style : Style
+        Width of the figure.
+    colors : list
+        Palette.
+
+    Returns
+    -------
+    Figure
+        Four panels, a colour for each noise level; lines at 1, where gradients are orthogonal, and at the
+        number of examples, where they are identical.
+    """
+    of_network = numbers[numbers["part"] == "network"]
+    m_coherence = of_network[of_network["quantity"] == "m_coherence"]
+    losses = of_network[(of_network["quantity"] == "loss") & (of_network["group"] == "all")]
+    sizes = of_network[(of_network["quantity"] == "size") & (of_network["group"] == "all")]
+    levels = sorted(numbers["noise"].unique())
+    figure = new_figure(style, 0.68)
+    grid = figure.subplots(2, 2, sharey=True).ravel()
+    last, examples = int(numbers["step"].max()), float(sizes["mean"].max())
+    for axes, (panel, (title, groups)) in zip(grid, PANELS.items(), strict=True):
+        for level, color in zip(levels, cycle(colors), strict=False):
+            for group, linestyle in groups.items():
+                rows = m_coherence[(m_coherence["noise"] == level) & (m_coherence["group"] == group)]
+                if panel == "b":
+                    _against_loss(axes, rows, losses[losses["noise"] == level], color)
+                else:
+                    curve(axes, rows, color, linestyle)
+        for at in (1.0, examples):
+            axes.axhline(at, color="0.55", linewidth=0.6, linestyle=DOTTED, zorder=0)
+        axes.set_yscale("log")
+        axes.set_title(f"({panel}) {title}", loc="left")
+        if panel == "b":
+            axes.set_xscale("log")
+            axes.invert_xaxis()
+            axes.set_xlabel("training loss")
+        else:
+            log_steps(axes, last)
+            axes.set_xlabel("step")
+    for axes in grid[::2]:
+        axes.set_ylabel("m-coherence")
+    handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
+    names = [f"{per_cent(level)} noise" for level in levels]
+    figure.legend(handles, names, loc="outside upper center", ncols=len(levels))
+    note(
+        figure,
+        f"{replicates_note(m_coherence)} Dotted: orthogonal gradients, 1, or identical, {examples:,.0f}.",
+    )
+    return figure
+
+
+def _against_loss(axes: Axes, rows: pd.DataFrame, losses: pd.DataFrame, color: Any) -> None:
+    """Means over the replicates of both, step by step."""
+    both = rows.merge(losses, on="step", suffixes=("", "_loss")).sort_values("step")
+    axes.plot(both["mean_loss"], both["mean"], color=color, marker=".", markersize=2.5)

@@ -1,0 +1,89 @@
+"""Stage `claims`: the claims of the paper, tested on the artifacts of all runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from cgpipe.inference.claims import Cell, Runs, findings
+from cgpipe.inference.verdicts import table as rows_of
+from cgpipe.runtime.artifacts import Provenance, read_netcdf, settings_of, whole, write_netcdf
+from cgpipe.runtime.progress import log
+
+MEANING = {
+    "claim": "claim of the paper, C1 to C12",
+    "statistic": "what was computed",
+    "criterion": "where the claim puts the statistic",
+    "estimate": "mean of the statistic over the replicates",
+    "low": "smallest over the replicates",
+    "high": "largest over the replicates",
+    "n": "replicates",
+    "p": "p-value, the largest of the replicates; NaN where the statistic has none",
+    "verdict": "holds, does not hold, or inconclusive",
+    "why": "why it is inconclusive",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The settings that this stage reads: none."""
+
+
+def run(
+    spec: Spec,
+    provenance: Provenance,
+    *,
+    label_noise: Sequence[Path],
+    coherence: Sequence[Path],
+    nullworlds: Sequence[Path],
+    winsorization: Sequence[Path],
+    full_batch: Sequence[Path],
+    claims: Path,
+    table: Path,
+) -> None:
+    """Read what the claims are about, and write their verdicts."""
+    beside: dict[str, dict[tuple[float, int], xr.Dataset]] = {}
+    for stage, paths in (("coherence", coherence), ("nullworlds", nullworlds)):
+        beside[stage] = {}
+        for path in paths:
+            read = read_netcdf(path, stage)
+            settings = settings_of(read)
+            beside[stage][settings["noise"], settings["replicate"]] = read
+    runs = Runs(
+        label_noise=[with_analysis(cell, beside) for cell in histories(label_noise)],
+        winsorization=histories(winsorization),
+        full_batch=histories(full_batch),
+    )
+    found = rows_of(findings(runs))
+    write_netcdf(as_dataset(found), claims, title="Claims of the paper", provenance=provenance)
+    with whole(table) as temporary:
+        found.to_csv(temporary, index=False, lineterminator="\n")
+    for verdict, count in found["verdict"].value_counts().items():
+        log.info("%s: %d", verdict, count)
+
+
+def histories(paths: Sequence[Path]) -> list[Cell]:
+    """Runs, with what their settings say of them."""
+    cells = []
+    for path in paths:
+        read = read_netcdf(path, "train")
+        of = settings_of(read)
+        cells.append(Cell(of["noise"], of["winsor"], of["replicate"], read))
+    return cells
+
+
+def with_analysis(cell: Cell, beside: dict[str, dict[tuple[float, int], xr.Dataset]]) -> Cell:
+    """With what was found of the run's gradients."""
+    found: dict[str, Any] = {stage: of.get((cell.noise, cell.replicate)) for stage, of in beside.items()}
+    return cell._replace(**found)
+
+
+def as_dataset(found: pd.DataFrame) -> xr.Dataset:
+    """The table as a Dataset along `row`."""
+    return xr.Dataset(
+        {name: ("row", found[name].to_numpy(), {"long_name": meaning}) for name, meaning in MEANING.items()},
+        coords={"row": ("row", found.index.to_numpy(), {"long_name": "row of the table"})},
+    )

@@ -1,0 +1,185 @@
+"""Stage `contributions`: every training example against the whole gradient, at the logged steps of a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+
+from cgpipe.gradients.coherence import stiffness
+from cgpipe.gradients.population import example_contributions, group_gradients, inner_products
+from cgpipe.learning.networks import Layer
+from cgpipe.runtime.artifacts import Provenance, open_tensors, write_netcdf
+from cgpipe.runtime.progress import log
+from cgpipe.runtime.streams import stream
+from cgpipe.stages.device import Device, choose
+from cgpipe.stages.inputs import flat_images, read_corrupted, read_dataset
+
+# All other groups of examples are unions of these.
+CELLS = ["pristine, learned", "pristine, not learned", "corrupt, learned", "corrupt, not learned"]
+PAIRS = ["all", "pristine", "corrupt", "pristine with corrupt"]
+
+VARIABLES = {
+    "contribution": (
+        ("step", "example", "layer"),
+        "inner product of the example's gradient with the sum of all, over the parameters of the layer",
+        "nat2",
+    ),
+    "squared_norm": (
+        ("step", "example", "layer"),
+        "squared norm of the example's gradient, over the parameters of the layer",
+        "nat2",
+    ),
+    "gram": (
+        ("step", "layer", "cell", "other_cell"),
+        "inner product of the summed gradients of two cells of examples",
+        "nat2",
+    ),
+    "energy": (("step", "layer", "cell"), "sum of the squared norms over the examples of the cell", "nat2"),
+    "loss": (("step", "cell"), "sum of the losses of the examples of the cell", "nat"),
+    "size": (("step", "cell"), "examples in the cell", "1"),
+    "sign_stiffness": (("step", "pair"), "mean sign of the inner product of two examples' gradients", "1"),
+    "cosine_stiffness": (("step", "pair"), "mean cosine between two examples' gradients", "1"),
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The settings that this stage reads."""
+
+    device: Device
+    noise: float
+    replicate: int
+    seed: int
+    stiffness_examples: int
+
+
+@dataclass(frozen=True)
+class Population:
+    """All training examples, and the few whose pairs are looked at."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    corrupt: torch.Tensor
+    few: torch.Tensor
+
+
+def run(
+    spec: Spec,
+    provenance: Provenance,
+    *,
+    dataset: Path,
+    corrupted: Path,
+    snapshots: Path,
+    contributions: Path,
+) -> None:
+    """Take u_e and ‖g_e‖² of the whole training set from every snapshot, layer by layer."""
+    torch.set_grad_enabled(False)
+    device = choose(spec.device)
+    images = read_dataset(dataset)
+    labels = read_corrupted(corrupted, images)
+    count = images.sizes["train_example"]
+    if spec.stiffness_examples > count:
+        raise ValueError(
+            f"{spec.stiffness_examples} examples for stiffness of {count}: ask for at most {count}"
+        )
+    few = stream(spec.seed, "stiffness", spec.replicate).choice(count, spec.stiffness_examples, replace=False)
+    population = Population(
+        images=torch.from_numpy(flat_images(images, "train")).to(device),
+        labels=torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device),
+        corrupt=torch.from_numpy(~labels["pristine"].values).to(device),
+        few=torch.from_numpy(np.sort(few)).to(device),
+    )
+    with open_tensors(snapshots) as (description, file):
+        steps = description["steps"]
+        depth = len(file.keys()) // 2
+        found: list[dict[str, npt.NDArray[Any]]] = []
+        for t, step in enumerate(steps):
+            layers = [
+                Layer(
+                    torch.from_numpy(file.get_slice(f"weight.{number}")[t]).to(device),
+                    torch.from_numpy(file.get_slice(f"bias.{number}")[t]).to(device),
+                )
+                for number in range(depth)
+            ]
+            found.append(at_snapshot(layers, population))
+            log.info("step %d, %d of %d", step, t + 1, len(steps))
+        made = {"train": {"spec": description["spec"], "code": description["code"]}}
+
+    result = as_dataset(found, np.array(steps), labels["pristine"].values)
+    title = f"Contributions of all training examples, {spec.noise:.0%} noise, replicate {spec.replicate}"
+    known = provenance.of(images, labels)
+    whole = Provenance(known.stage, known.spec, known.code, known.inputs | made)
+    write_netcdf(result, contributions, title=title, provenance=whole)
+    log.info("wrote %s: %d steps x %d examples", contributions, len(steps), count)
+
+
+def at_snapshot(layers: list[Layer], of: Population) -> dict[str, npt.NDArray[Any]]:
+    """All that is kept of one snapshot, by the names in VARIABLES."""
+
+    def cell(logits: torch.Tensor, part: slice) -> torch.Tensor:
+        wrong = logits.argmax(1) != of.labels[part]
+        return 2 * of.corrupt[part].long() + wrong.long()
+
+    cells = group_gradients(layers, of.images, of.labels, cell, len(CELLS))
+    each = example_contributions(layers, of.images, of.labels, cells.total())
+    pairs = by_pair(
+        inner_products(layers, of.images[of.few], of.labels[of.few]), of.corrupt[of.few].cpu().numpy()
+    )
+    return {
+        "contribution": each.u.astype(np.float32),
+        "squared_norm": each.squared_norm.astype(np.float32),
+        "gram": cells.gram(),
+        "energy": cells.energy.T,
+        "loss": cells.loss,
+        "size": cells.size,
+        "sign_stiffness": pairs[:, 0],
+        "cosine_stiffness": pairs[:, 1],
+    }
+
+
+def by_pair(products: npt.NDArray[np.float64], corrupt: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Sign and cosine stiffness, shape (pair, 2), in the order of PAIRS."""
+    everyone = np.ones_like(corrupt)
+    groups = {
+        "all": (everyone, everyone),
+        "pristine": (~corrupt, ~corrupt),
+        "corrupt": (corrupt, corrupt),
+        "pristine with corrupt": (~corrupt, corrupt),
+    }
+    return np.array([stiffness(products, *groups[pair]) for pair in PAIRS])
+
+
+def as_dataset(
+    found: list[dict[str, npt.NDArray[Any]]],
+    steps: npt.NDArray[np.int64],
+    pristine: npt.NDArray[np.bool_],
+) -> xr.Dataset:
+    """One Dataset of all snapshots."""
+    depth = len(found[0]["gram"])
+    variables: Mapping[str, Any] = {
+        name: (dims, np.stack([at[name] for at in found]), {"long_name": meaning, "units": units})
+        for name, (dims, meaning, units) in VARIABLES.items()
+    }
+    designation = {"long_name": "designation of the examples, and whether they are classified as trained"}
+    return xr.Dataset(
+        {
+            **variables,
+            "pristine": (
+                "example",
+                pristine,
+                {"long_name": "whether the class to train on is the true one"},
+            ),
+        },
+        coords={
+            "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
+            "layer": ("layer", np.arange(depth), {"long_name": "layer, from 0 at the input"}),
+            "cell": ("cell", CELLS, designation),
+            "other_cell": ("other_cell", CELLS, designation),
+            "pair": ("pair", PAIRS, {"long_name": "of which examples the pairs are"}),
+        },
+    )

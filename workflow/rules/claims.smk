@@ -1,0 +1,48 @@
+# The claims of the paper, tested on all runs that they are about.
+def of_claims(experiment, path, **which):
+    """Artifacts of the runs of an experiment that the claims name, or none."""
+    name = CONFIG.claims and getattr(CONFIG.claims, experiment)
+    return of_runs(path, plan.cells(CONFIG, name, **which)) if name else []
+
+
+def as_options(wildcards, input):
+    """Each file with the option of its kind."""
+    return " ".join(
+        f"--{kind.replace('_', '-')} {shlex.quote(str(path))}"
+        for kind, paths in input.items()
+        for path in ([paths] if isinstance(paths, str) else paths)
+    )
+
+
+if CONFIG.claims:
+
+    rule claims:
+        input:
+            label_noise=of_claims("label_noise", HISTORY, plain=True),
+            coherence=of_claims("label_noise", COHERENCE, plain=True),
+            nullworlds=of_claims("label_noise", EXACT_WORLDS, plain=True, mixed=True),
+            winsorization=of_claims("winsorization", HISTORY),
+            full_batch=of_claims("full_batch", HISTORY, plain=True),
+        output:
+            claims=CLAIMS,
+            table=report(
+                f"{RESULTS}/claims.csv",
+                caption="../report/claims.rst",
+                category="Claims",
+                labels={
+                    "figure": "claims",
+                    "shows": "The claims of the paper: verdicts",
+                },
+            ),
+        log:
+            f"{LOGS}/claims.log",
+        benchmark:
+            f"{BENCHMARKS}/claims.tsv"
+        localrule: True
+        params:
+            spec=canonical(plan.claims()),
+            code=code_hash("claims"),
+            inputs=as_options,
+        shell:
+            "python -m cgpipe claims --spec {params.spec:q} --code {params.code} {params.inputs}"
+            " --claims {output.claims:q} --table {output.table:q} > {log:q} 2>&1"
