@@ -1,19 +1,4 @@
 # The claims of the paper, tested on all runs that they are about.
-def of_claims(experiment, path, **which):
-    """Artifacts of the runs of an experiment that the claims name, or none."""
-    name = CONFIG.claims and getattr(CONFIG.claims, experiment)
-    return of_runs(path, plan.cells(CONFIG, name, **which)) if name else []
-
-
-def as_options(wildcards, input):
-    """Each file with the option of its kind."""
-    return " ".join(
-        f"--{kind.replace('_', '-')} {shlex.quote(str(path))}"
-        for kind, paths in input.items()
-        for path in ([paths] if isinstance(paths, str) else paths)
-    )
-
-
 if CONFIG.claims:
 
     rule claims:

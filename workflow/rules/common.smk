@@ -95,3 +95,22 @@ def figure_files(figure):
         f"{RESULTS}/figures/{figure}.{ending}"
         for ending in ("csv", "pdf", "svg", "png")
     ]
+
+
+def in_words(figure):
+    return figure.removeprefix("figure").replace("_", " ")
+
+
+def of_claims(experiment, path, **which):
+    """Artifacts of the runs of an experiment that the claims name, or none."""
+    name = CONFIG.claims and getattr(CONFIG.claims, experiment)
+    return of_runs(path, plan.cells(CONFIG, name, **which)) if name else []
+
+
+def as_options(wildcards, input):
+    """Each file with the option of its kind."""
+    return " ".join(
+        f"--{kind.replace('_', '-')} {shlex.quote(str(path))}"
+        for kind, paths in input.items()
+        for path in ([paths] if isinstance(paths, str) else paths)
+    )

@@ -35,11 +35,6 @@ SHOWN = {
     ),
 }
 
-
-def in_words(figure):
-    return figure.removeprefix("figure").replace("_", " ")
-
-
 for figure in plan.drawn(CONFIG):
     shows, drawn = SHOWN[figure]
 
