@@ -236,7 +236,7 @@ def example_contributions_by_autodiff(
             jvp(lambda p, part=part: loss(p, images[part], labels[part]), (dict(parameters),), (total,))[1]
             for part in parts
         ]
-    return torch.cat(u).double().numpy(), torch.cat(squares).numpy()
+    return torch.cat(u).double().cpu().numpy(), torch.cat(squares).cpu().numpy()
 
 
 def _passes(

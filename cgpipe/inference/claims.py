@@ -1,8 +1,8 @@
 """The claims of the paper as tests (Chatterjee 2020; C1 to C12 of docs/science.md).
 
-Each claim is a statistic of the artifacts with a criterion that was written down before looking at any
-result, so a claim may fail. A claim about all levels of noise (or of c) is judged at its least favourable
-level. Conditions on how far a run came keep a run that is too short from deciding anything.
+Each claim is a statistic of the artifacts with a criterion that was fixed before any run of the paper's size,
+so a claim may fail. A claim about all levels of noise (or of c) is judged at its least favourable level.
+Conditions on how far a run came keep a run that is too short from deciding anything.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,8 +26,10 @@ ALIKE = 0.02  # of test accuracies that are called alike
 MOSTLY = 0.95  # share of null worlds that do not cross
 EARLY = 10  # steps 0 to 9
 HALF = 0.5  # share of examples learned, so that a run says something of how they are learned
+RISING = (0.2, 0.9)  # accuracies between which a curve is on its way
 
 MIXED = (0.25, 0.5, 0.75)  # noise levels of figures 2 and 3
+EVERY = (0.0, *MIXED, 1.0)  # noise levels of the paper
 
 
 class Cell(NamedTuple):
@@ -84,7 +86,9 @@ def _memorization(cells: Sequence[Cell]) -> Iterator[Finding]:
         reached = _training(least)[-1]
         short = _rising(least) or reached < HALF
         return Observed(
-            reached, cannot_fail="training accuracy is still rising, or has yet to" if short else ""
+            reached,
+            cannot_fail="training accuracy is still rising, or has yet to" if short else "",
+            cannot_hold=_lacking(of, EVERY),
         )
 
     yield Finding(
@@ -94,19 +98,25 @@ def _memorization(cells: Sequence[Cell]) -> Iterator[Finding]:
         _each_replicate(cells, final),
     )
 
-    def reached(of: Sequence[Cell]) -> Observed:
-        accuracy = min(MEMORIZED, *(_training(cell).max() for cell in of)) if of else 0.0
-        if accuracy < HALF:
-            return Observed(np.nan, cannot_say=f"a noise level never reaches {HALF:.0%} training accuracy")
-        steps = [_step_of(cell, accuracy) for cell in of]
-        return trend([cell.noise for cell in of], steps, "grows")
+    def order(accuracy: float) -> Callable[[Sequence[Cell]], Observed]:
+        def reached(of: Sequence[Cell]) -> Observed:
+            if any(_training(cell).max() < accuracy for cell in of):
+                return Observed(np.nan, cannot_say="not every noise level reaches it")
+            steps = [_step_of(cell, accuracy) for cell in of]
+            between = {int(np.searchsorted(of[0].history["step"], step)) for step in steps}
+            if len(between) < min(4, len(of)):
+                return Observed(np.nan, cannot_say="most levels reach it between the same two logged steps")
+            return trend([cell.noise for cell in of], steps, "grows")
 
-    yield Finding(
-        "C2",
-        "Kendall's τ between noise and the step at which all levels' training accuracy is reached",
-        Criterion(">", 0),
-        _each_replicate(cells, reached),
-    )
+        return reached
+
+    for accuracy in (0.5, 0.9, MEMORIZED):
+        yield Finding(
+            "C2",
+            f"Kendall's τ between noise and the step at which {accuracy:.0%} training accuracy is reached",
+            Criterion(">", 0),
+            _each_replicate(cells, order(accuracy)),
+        )
 
 
 # --- C3: pristine before corrupt ------------------------------------------------------------------
@@ -119,8 +129,9 @@ def _order_of_learning(cells: Sequence[Cell]) -> Iterator[Finding]:
             return Observed(np.nan)
         short = any(_share(cell, pristine=True)[-1] < HALF for cell in _mixed(of))
         return Observed(
-            min(share for share, _ in found),
-            max(p for _, p in found),
+            float(np.min([share for share, _ in found])),
+            float(np.max([p for _, p in found])),
+            cannot_hold=_lacking(of, MIXED),
             cannot_say="pristine examples are not learned yet" if short else "",
         )
 
@@ -136,10 +147,12 @@ def _order_of_learning(cells: Sequence[Cell]) -> Iterator[Finding]:
             pure = next((cell for cell in of if cell.noise == (0 if pristine else 1)), None)
             if pure is None or not _mixed(of):
                 return Observed(np.nan)
-            apart = [np.abs(_share(c, pristine=pristine) - _training(pure))[1:].mean() for c in _mixed(of)]
-            short = _training(pure)[-1] < HALF
+            apart = [_mean_distance(_share(cell, pristine=pristine), _training(pure)) for cell in _mixed(of)]
+            short = _training(pure)[-1] < MEMORIZED
             return Observed(
-                max(apart), cannot_say="the curve to be close to has not risen yet" if short else ""
+                float(np.max(apart)),
+                cannot_hold=_lacking(of, MIXED),
+                cannot_say="the curve to be close to has not come to its end" if short else "",
             )
 
         return largest
@@ -147,8 +160,8 @@ def _order_of_learning(cells: Sequence[Cell]) -> Iterator[Finding]:
     for pristine, group, pure in ((True, "pristine", "0 %"), (False, "corrupt", "100 %")):
         yield Finding(
             "C3",
-            f"mean distance between the share of {group} examples learned and the curve at {pure} noise, at "
-            "the noise where it is largest",
+            f"mean distance between the share of {group} examples learned and the curve at {pure} noise "
+            "while they rise, at the noise where it is largest",
             Criterion("≤", CLOSE),
             _each_replicate(cells, distance(pristine)),
         )
@@ -181,7 +194,8 @@ def _early_gradients(cells: Sequence[Cell]) -> Iterator[Finding]:
             float(np.log(found["squared_norm"].sel(group="all", part="network").values[:EARLY]).mean())
             for _, found in known
         ]
-        return trend([noise for noise, _ in known], early, "falls")
+        found = trend([noise for noise, _ in known], early, "falls")
+        return found._replace(cannot_say=found.cannot_say or _not_early(of))
 
     yield Finding(
         "C4",
@@ -195,11 +209,14 @@ def _early_gradients(cells: Sequence[Cell]) -> Iterator[Finding]:
 
 
 def _fractions(cells: Sequence[Cell]) -> Iterator[Finding]:
+    # Of f^p - f^c by decades of steps: what is left of one step is fluctuation.
     def starts(cell: Cell, apart: Floats) -> Observed:
-        return Observed(apart[:EARLY].mean())
+        return Observed(apart[0], cannot_say=_not_early([cell]))
 
     def crosses(cell: Cell, apart: Floats) -> Observed:
-        return Observed(apart[EARLY:].min() if len(apart) > EARLY else np.nan, cannot_fail=_unfinished(cell))
+        below = "" if apart[0] > 0 else "f^p does not start above f^c"
+        later = float(apart[1:].min()) if len(apart) > 1 else np.nan
+        return Observed(later, cannot_hold=below, cannot_fail=_unfinished(cell))
 
     def ends(cell: Cell, apart: Floats) -> Observed:
         return Observed(abs(apart[-1]), cannot_say=_unfinished(cell))
@@ -207,28 +224,27 @@ def _fractions(cells: Sequence[Cell]) -> Iterator[Finding]:
     for noise in (0.25, 0.5):
         for statistic, criterion, of in (
             ("mean of f^p - f^c over steps 0 to 9", Criterion(">", 0), starts),
-            ("smallest f^p - f^c after step 9", Criterion("<", 0), crosses),
-            ("|f^p - f^c| at the end", Criterion("≤", CLOSE), ends),
+            ("smallest mean of f^p - f^c over a later decade of steps", Criterion("<", 0), crosses),
+            ("|mean of f^p - f^c| over the last decade of steps", Criterion("≤", CLOSE), ends),
         ):
             yield Finding("C5", f"{statistic}, {noise:.0%} noise", criterion, _apart(cells, noise, of))
 
     def changes(cell: Cell, apart: Floats) -> Observed:
-        return Observed(float((np.diff(np.sign(apart)) != 0).sum()), cannot_say=_unfinished(cell))
+        return Observed(float((np.diff(apart > 0)).sum()), cannot_hold=_unfinished(cell))
 
     def drift(cell: Cell, apart: Floats) -> Observed:
-        steps = np.arange(len(apart))
-        # f^p - f^c = 2 f^p - 1. Steps are not independent, so no p-value.
-        return Observed(float(stats.kendalltau(steps, apart).statistic), cannot_say=_unfinished(cell))
+        # f^p - f^c = 2 f^p - 1.
+        return Observed(float(apart[-1] - apart[0]) / 2, cannot_say=_unfinished(cell))
 
     yield Finding(
         "C6",
-        "how often f^p and f^c cross, 75% noise",
+        "how often the means of f^p and f^c over decades of steps cross, 75% noise",
         Criterion("≤", 0),
         _apart(cells, 0.75, changes),
     )
     yield Finding(
         "C6",
-        "Kendall's τ between step and f^p, 75% noise",
+        "mean of f^p over the last decade of steps less that over steps 0 to 9, 75% noise",
         Criterion("<", 0),
         _apart(cells, 0.75, drift),
     )
@@ -249,7 +265,10 @@ def _null_worlds(cells: Sequence[Cell]) -> Iterator[Finding]:
             f"share of the null worlds in which {what}, {noise:.0%} noise",
             Criterion("≥", MOSTLY),
             [
-                Observed(sum(float(cell.nullworlds[f"f_null_{group}_above"]) for group in groups))
+                Observed(
+                    sum(float(cell.nullworlds[f"f_null_{group}_above"]) for group in groups),
+                    cannot_hold=_unfinished(cell),
+                )
                 for cell in cells
                 if cell.noise == noise and cell.nullworlds is not None
             ],
@@ -258,20 +277,19 @@ def _null_worlds(cells: Sequence[Cell]) -> Iterator[Finding]:
 
 def _first_contributions(cells: Sequence[Cell]) -> Iterator[Finding]:
     for noise in MIXED:
-        observed = []
-        for cell in cells:
-            if cell.noise == noise and cell.nullworlds is not None:
-                pristine, corrupt = (
-                    cell.nullworlds["i"].sel(group=of).values for of in ("pristine", "corrupt")
-                )
-                apart = (pristine - corrupt) / (np.abs(pristine) + np.abs(corrupt))
-                short = f"steps 0 to {EARLY - 1} were not all logged" if len(apart) < EARLY else ""
-                observed.append(Observed(apart.min(), float(cell.nullworlds["i_curve_p"]), cannot_say=short))
         yield Finding(
             "C8",
             f"smallest (i^p - i^c) / (|i^p| + |i^c|) over steps 0 to 9, {noise:.0%} noise",
             Criterion(">", 0),
-            observed,
+            [
+                Observed(
+                    float(cell.nullworlds["i_lead"]),
+                    float(cell.nullworlds["i_lead_p"]),
+                    cannot_say=_not_early([cell]),
+                )
+                for cell in cells
+                if cell.noise == noise and cell.nullworlds is not None
+            ],
         )
 
 
@@ -284,11 +302,9 @@ def _winsorized(cells: Sequence[Cell]) -> Iterator[Finding]:
 
         def excess(of: Sequence[Cell], c: int = c) -> Observed:
             some = [_training(cell).max() - _proper(cell) for cell in of if cell.winsor == c]
-            plain = [_training(cell).max() - _proper(cell) for cell in of if cell.winsor == 0]
-            short = max(plain, default=0) < 5 * TOLERANCE
             return Observed(
-                max(some, default=np.nan),
-                cannot_say="plain SGD does not memorize by then either" if short else "",
+                float(np.max(some)) if some else np.nan,
+                cannot_hold=_lacking(of, EVERY[1:]) or _memorizes_nothing(of),
             )
 
         yield Finding(
@@ -304,11 +320,13 @@ def _winsorized(cells: Sequence[Cell]) -> Iterator[Finding]:
                 trend([cell.winsor for cell in level], [value(cell) for cell in level], "falls")
                 for level in _by(lambda cell: cell.noise, of)
             ]
-            if not found:
-                return Observed(np.nan)
             reason = next((seen.cannot_say for seen in found if seen.cannot_say), "")
             p = [seen.p for seen in found if seen.p is not None]
-            return Observed(max(seen.value for seen in found), max(p, default=None), cannot_say=reason)
+            return Observed(
+                float(np.max([seen.value for seen in found])),
+                float(np.max(p)) if p else None,
+                cannot_say=reason or _memorizes_nothing(of),
+            )
 
         return largest
 
@@ -333,10 +351,13 @@ def _winsorized(cells: Sequence[Cell]) -> Iterator[Finding]:
             for cell in of
             if cell.winsor == largest
         ]
-        rising = any(_rising(cell) for cell in of if cell.winsor == largest)
-        clips = "" if largest > 1 else "no large c"
+        at_largest = [cell for cell in of if cell.winsor == largest]
+        rising = any(_rising(cell) for cell in at_largest)
+        low = any(_training(cell).max() < 0.9 * _proper(cell) for cell in at_largest)
         return Observed(
-            min(falls), cannot_say=clips, cannot_fail="training accuracy is still rising" if rising else ""
+            float(np.min(falls)),
+            cannot_fail="training accuracy is still rising" if rising else "",
+            cannot_say="no large c" if largest < 2 else "training accuracy has not come to its peak" * low,
         )
 
     yield Finding(
@@ -357,22 +378,20 @@ def _full_batch(full: Sequence[Cell], stochastic: Sequence[Cell]) -> Finding:
     def apart(of: Sequence[Cell]) -> Observed:
         found, short = [], ""
         for cell in of:
-            beside = plain.get((cell.noise, cell.replicate))
-            if beside is None:
-                continue
+            beside = plain[cell.noise, cell.replicate]
             accuracy = min(_training(cell).max(), _training(beside).max())
             if accuracy < 0.9 * _proper(cell):
                 short = "training accuracy is below nine tenths of proper accuracy"
-            found.append(_test_at(cell, accuracy) - _test_at(beside, accuracy))
-        largest = max(found, key=abs, default=np.nan)
-        return Observed(abs(largest), cannot_say=short)
+            found.append(abs(_test_at(cell, accuracy) - _test_at(beside, accuracy)))
+        return Observed(float(np.max(found)), cannot_say=short)
 
+    paired = [cell for cell in full if (cell.noise, cell.replicate) in plain]
     return Finding(
         "C12",
         "difference in test accuracy between full-batch descent and SGD at the same training accuracy, at "
         "the noise where it is largest",
         Criterion("≤", ALIKE),
-        _each_replicate(full, apart),
+        _each_replicate(paired, apart),
     )
 
 
@@ -391,13 +410,42 @@ def _each_replicate(cells: Iterable[Cell], statistic: Callable[[Sequence[Cell]],
 def _apart(
     cells: Sequence[Cell], noise: float, statistic: Callable[[Cell, Floats], Observed]
 ) -> list[Observed]:
-    """A statistic of f^p - f^c at a noise level."""
+    """A statistic of f^p - f^c at a noise level, averaged over decades of steps: 0-9, 10-99, 100-999, ..."""
     found = []
     for cell in cells:
         if cell.noise == noise and cell.nullworlds is not None:
             f = cell.nullworlds["f"]
-            found.append(statistic(cell, f.sel(group="pristine").values - f.sel(group="corrupt").values))
+            apart = f.sel(group="pristine").values - f.sel(group="corrupt").values
+            decade = np.floor(np.log10(np.maximum(f["step"].values, 1))).astype(int)
+            by_decade = np.array([apart[decade == d].mean() for d in np.unique(decade)])
+            found.append(statistic(cell, by_decade))
     return found
+
+
+def _lacking(of: Sequence[Cell], levels: Sequence[float]) -> str:
+    """Which noise levels that the claim is about there are no runs of."""
+    lacking = [f"{level:.0%}" for level in levels if level not in {cell.noise for cell in of}]
+    return f"no runs at {', '.join(lacking)} noise" if lacking else ""
+
+
+def _not_early(of: Sequence[Cell]) -> str:
+    """Whether one of steps 0 to 9 was not logged."""
+    short = any(cell.history["step"].values[:EARLY].tolist() != list(range(EARLY)) for cell in of)
+    return f"steps 0 to {EARLY - 1} were not all logged" if short else ""
+
+
+def _memorizes_nothing(of: Sequence[Cell]) -> str:
+    """Whether plain SGD does not memorize either by then, so that there is nothing to suppress."""
+    plain = [_training(cell)[-1] for cell in of if cell.winsor == 0]
+    short = not plain or min(plain) < MEMORIZED
+    return f"plain SGD does not come to {MEMORIZED:.0%} training accuracy" if short else ""
+
+
+def _mean_distance(one: Floats, other: Floats) -> float:
+    """Over the logged steps at which either curve is on its way."""
+    low, high = RISING
+    rising = ((one > low) & (one < high)) | ((other > low) & (other < high))
+    return float(np.abs(one - other)[rising].mean()) if rising.any() else np.nan
 
 
 def _mixed(cells: Sequence[Cell]) -> list[Cell]:
@@ -420,8 +468,8 @@ def _share(cell: Cell, *, pristine: bool) -> Floats:
 
 
 def _unfinished(cell: Cell) -> str:
-    done = _share(cell, pristine=False)[-1] >= HALF
-    return "" if done else "fewer than half of the corrupt examples are learned"
+    done = _training(cell)[-1] >= MEMORIZED
+    return "" if done else f"training accuracy is below {MEMORIZED:.0%} at the end"
 
 
 def _rising(cell: Cell) -> bool:
@@ -450,6 +498,8 @@ def _pristine_first(cell: Cell) -> tuple[float, float]:
     since = cell.history["learned_last"].values.astype(np.int64)
     since = np.where(since < 0, since.max() + 1, since)  # never: after all others
     pristine = cell.history["pristine"].values.astype(bool)
+    if pristine.all() or not pristine.any():
+        return float("nan"), float("nan")
     found = stats.mannwhitneyu(since[pristine], since[~pristine], alternative="less")
     pairs = float(pristine.sum()) * float((~pristine).sum())
     return 1 - float(found.statistic) / pairs, float(found.pvalue)

@@ -2,7 +2,7 @@
 
 `holds` if the statistic meets its criterion in every replicate and, where it has a p-value, the largest of
 them is at most 0.05; `does not hold` if it meets it in none; `inconclusive` otherwise, and wherever the
-runs cannot say: too short, too few levels, or none at all.
+runs cannot say so: too short, too few levels, or none at all.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,9 @@ class Observed(NamedTuple):
 
     value: float
     p: float | None = None
-    # Why the runs cannot say that the claim fails, or even that it holds.
+    # Why the run cannot show that the claim fails, that it holds, or either.
     cannot_fail: str = ""
+    cannot_hold: str = ""
     cannot_say: str = ""
 
 
@@ -71,16 +72,16 @@ class Finding:
         if not all(np.isfinite(seen.value) for seen in self.observed):
             return "inconclusive", "undefined"
         met = [self.criterion.met(seen.value) for seen in self.observed]
-        p = [seen.p for seen in self.observed if seen.p is not None]
-        if all(met):
-            # A NaN is no p-value of at most 0.05 either.
-            if all(value <= LEVEL for value in p):
-                return "holds", ""
-            return "inconclusive", f"p is larger than {LEVEL:g}"
-        if any(met):
+        if any(met) and not all(met):
             return "inconclusive", "replicates disagree"
-        reasons = [seen.cannot_fail for seen in self.observed if seen.cannot_fail]
-        return ("inconclusive", reasons[0]) if reasons else ("does not hold", "")
+        reasons = [seen.cannot_hold if all(met) else seen.cannot_fail for seen in self.observed]
+        reason = next((reason for reason in reasons if reason), "")
+        p = [seen.p for seen in self.observed if seen.p is not None]
+        if all(met) and not reason and p and not np.max(p) <= LEVEL:
+            reason = "p is undefined" if np.isnan(p).any() else f"p is larger than {LEVEL:g}"
+        if reason:
+            return "inconclusive", reason
+        return ("holds" if all(met) else "does not hold"), ""
 
     def row(self) -> dict[str, object]:
         """As a row of the table: estimate is the mean, low and high the extremes over the replicates."""
@@ -97,7 +98,7 @@ class Finding:
                     str(self.criterion),
                     *map(float, summary),
                     len(values),
-                    float(max(p)) if p else np.nan,
+                    float(np.max(p)) if p else np.nan,
                     verdict,
                     why,
                 ),
@@ -112,27 +113,38 @@ def table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 
 def trend(levels: Sequence[float], values: npt.ArrayLike, direction: Literal["grows", "falls"]) -> Observed:
-    """Kendall's τ of values against levels, with its one-sided p-value (exact without ties).
+    """Kendall's τ of values against levels, with its one-sided p-value over all orders of the values.
 
     Parameters
     ----------
     levels : sequence of float, shape (level,)
         What was set, of noise or winsorization.
     values : array of float, shape (level,)
-        What was seen.
+        What was seen; ties count as such.
     direction : {"grows", "falls"}
         What is claimed of it.
 
     Returns
     -------
     Observed
-        τ in [-1, 1]; with fewer than four levels no order has a p-value of at most 0.05, and it says nothing.
+        τ in [-1, 1], 0 if all values are the same; with fewer than four levels no order has a p-value of at
+        most 0.05, and it says nothing.
     """
     seen = np.asarray(values, np.float64)
     if 1 / factorial(len(seen)) > LEVEL:
         few = f"{len(seen)} levels, of which no order has a p-value of at most {LEVEL:g}; give at least 4"
-        return Observed(np.nan, None, cannot_say=few)
+        return Observed(np.nan, cannot_say=few)
     if not np.isfinite(seen).all():
         return Observed(np.nan)
-    found = stats.kendalltau(levels, seen, alternative="greater" if direction == "grows" else "less")
+    if (seen == seen[0]).all():
+        return Observed(0.0, 1.0)
+    found = stats.permutation_test(
+        (seen,),
+        lambda ordered: stats.kendalltau(levels, ordered).statistic,
+        permutation_type="pairings",
+        alternative="greater" if direction == "grows" else "less",
+        n_resamples=9_999,  # all orders of up to seven levels
+        vectorized=False,
+        rng=np.random.default_rng(0),
+    )
     return Observed(float(found.statistic), float(found.pvalue))

@@ -49,6 +49,11 @@ class Provenance:
             inputs[attrs["stage"]] = {"spec": attrs["spec"], "code": attrs["code"]}
         return Provenance(self.stage, self.spec, self.code, inputs)
 
+    def of_tensors(self, description: Mapping[str, Any]) -> "Provenance":
+        """With that of a file of tensors that was read, by its description."""
+        made = {description["stage"]: {key: description[key] for key in ("spec", "code")}}
+        return Provenance(self.stage, self.spec, self.code, self.inputs | made)
+
     def attributes(self) -> dict[str, str]:
         """As attributes of a file: text, without clock, host or path."""
         return {

@@ -100,7 +100,13 @@ def _is_all(batch_size: Any) -> bool:
 
 
 def _number_or_all(given: Any, number: ValidatorFunctionWrapHandler) -> Any:
-    return given if _is_all(given) else number(given)
+    if _is_all(given):
+        return given
+    try:
+        return number(given)
+    except ValidationError:
+        hint = _suggestion(given.lower(), ["all"]) if isinstance(given, str) else ""
+        raise ValueError(f"a whole number of at least 1, or all{hint}") from None
 
 
 # `all` becomes the number of training examples as soon as the dataset is known.
@@ -222,7 +228,9 @@ class Contributions(Section):
     stiffness_examples: int = Field(
         1_000,
         ge=2,
-        description="Training examples over all pairs of which stiffness is taken, drawn once a run",
+        le=10_000,
+        description="Training examples over all pairs of which stiffness is taken, drawn once a run; memory "
+        "grows with their square",
     )
 
 
@@ -447,6 +455,9 @@ class Config(Section):
                     f"an experiment with winsor level 0, plain SGD; {named[name]} has {experiment.winsor}"
                 )
                 mistakes.add((name,), named[name], allowed)
+            if experiment.update != "winsorized_mean":
+                allowed = f"one with update: winsorized_mean; {named[name]} has {experiment.update}"
+                mistakes.add((name,), named[name], allowed)
         if "label_noise" in known and not known["label_noise"].snapshots:
             given = named["label_noise"]
             mistakes.add(("label_noise",), given, f"an experiment with snapshots: true; {given} has false")
@@ -462,6 +473,16 @@ class Config(Section):
                 allowed = (
                     f"an experiment with the network of {named['winsorization']}, hidden: {other.hidden} and "
                     f"init: {other.init}; it has {one.hidden} and {one.init}"
+                )
+                mistakes.add(("full_batch",), named["full_batch"], allowed)
+            if other.batch_size == one.batch_size:
+                allowed = "an experiment with minibatches, for full_batch to be compared with"
+                mistakes.add(("winsorization",), named["winsorization"], allowed)
+            lacking = sorted(set(one.noise) - set(other.noise))
+            if lacking or one.replicates > other.replicates:
+                allowed = (
+                    f"an experiment whose noise levels and replicates {named['winsorization']} has too; that "
+                    f"has {other.replicates} replicates of {other.noise}"
                 )
                 mistakes.add(("full_batch",), named["full_batch"], allowed)
         mistakes.tell()

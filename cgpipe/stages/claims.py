@@ -51,6 +51,8 @@ def run(
         for path in paths:
             read = read_netcdf(path, stage)
             settings = settings_of(read)
+            if settings.get("source", "exact") != "exact":
+                raise ValueError(f"{path} is of a sample; give the null worlds of all examples")
             beside[stage][settings["noise"], settings["replicate"]] = read
     runs = Runs(
         label_noise=[with_analysis(cell, beside) for cell in histories(label_noise)],

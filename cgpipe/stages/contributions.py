@@ -108,13 +108,11 @@ def run(
             ]
             found.append(at_snapshot(layers, population))
             log.info("step %d, %d of %d", step, t + 1, len(steps))
-        made = {"train": {"spec": description["spec"], "code": description["code"]}}
+        made = provenance.of(images, labels).of_tensors(description)
 
     result = as_dataset(found, np.array(steps), labels["pristine"].values)
     title = f"Contributions of all training examples, {spec.noise:.0%} noise, replicate {spec.replicate}"
-    known = provenance.of(images, labels)
-    whole = Provenance(known.stage, known.spec, known.code, known.inputs | made)
-    write_netcdf(result, contributions, title=title, provenance=whole)
+    write_netcdf(result, contributions, title=title, provenance=made)
     log.info("wrote %s: %d steps x %d examples", contributions, len(steps), count)
 
 

@@ -59,7 +59,7 @@ def run(
                 for w, b in zip(weights, biases, strict=True)
             ]
             values[t] = sampled_gradients(layers, x, y, sample).cpu().numpy()
-        made = {"train": {"spec": description["spec"], "code": description["code"]}}
+        made = provenance.of(images, labels).of_tensors(description)
 
     result = xr.Dataset(
         {
@@ -86,7 +86,5 @@ def run(
         },
     )
     title = f"Per-example gradients of a sample, {spec.noise:.0%} noise, replicate {spec.replicate}"
-    known = provenance.of(images, labels)
-    whole = Provenance(known.stage, known.spec, known.code, known.inputs | made)
-    write_netcdf(result, gradients, title=title, provenance=whole)
+    write_netcdf(result, gradients, title=title, provenance=made)
     log.info("wrote %s: %d steps x %d examples x %d weights", gradients, *values.shape)

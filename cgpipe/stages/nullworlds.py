@@ -55,10 +55,10 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
     terms = sampled_terms(read) if spec.source == "sampled" else exact_terms(read)
     examples, pristine = len(terms.pristine), int(terms.pristine.sum())
     if pristine in (0, examples):
+        more = "Sample more examples (gradients.examples), or take" if spec.source == "sampled" else "Take"
         raise ValueError(
-            f"{source}: of the {spec.source} examples {pristine} are pristine and {examples - pristine} "
-            "corrupt, so there is nothing to permute. Sample more examples (gradients.examples), or take a "
-            "noise level further from 0 and 1"
+            f"{source}: of {examples} examples {pristine} are pristine and {examples - pristine} corrupt, "
+            f"so there is nothing to permute. {more} a noise level further from 0 and 1"
         )
     of_all = terms.u.sum(1)  # (step,)
     of_pristine = group_sum(terms.u, terms.pristine)
@@ -76,6 +76,7 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
             **tested("f", "fraction of the squared gradient that the group contributes", f, f_null, spec),
             **tested("i", "mean cumulative contribution of an example of the group", i, i_null, spec),
             **crossings(f_null),
+            **leading(i, i_null),
             **self_term_variables(terms, of_all),
             "group_size": (
                 "group",
@@ -178,17 +179,41 @@ def tested(name: str, meaning: str, observed: Floats, null: Floats, spec: Spec) 
 
 
 def crossings(f_null: Floats) -> Variables:
-    """In how many null worlds one group stays above the other all the time; in the others they cross."""
+    """In how many null worlds one group stays above the other all the time; in those left, they cross."""
+    defined = f_null[..., np.isfinite(f_null).all(axis=(0, 1))]
     return {
         f"f_null_{group}_above": (
             (),
-            float((f_null[upper] > f_null[1 - upper]).all(axis=-1).mean()),
+            float((defined[upper] > defined[1 - upper]).all(axis=-1).mean()) if defined.size else np.nan,
             {
                 "long_name": f"share of the null worlds where f is larger for {group} at every step",
                 "units": "1",
             },
         )
         for upper, group in enumerate(("pristine", "corrupt"))
+    }
+
+
+def leading(i: Floats, i_null: Floats) -> Variables:
+    """How far i of the pristine stays above i of the corrupt, and whether it does so in null worlds."""
+
+    def smallest(of: Floats) -> Floats:
+        apart: Floats = (of[0] - of[1]) / (np.abs(of[0]) + np.abs(of[1]))
+        return np.asarray(apart.min(axis=-1, keepdims=True))
+
+    with np.errstate(invalid="ignore"):
+        observed, null = smallest(i), smallest(i_null)
+    return {
+        "i_lead": (
+            (),
+            float(observed[0]),
+            {"long_name": "smallest (i^p - i^c) / (|i^p| + |i^c|) over the early steps", "units": "1"},
+        ),
+        "i_lead_p": (
+            (),
+            float(p_value(observed, null, "greater")[0]),
+            {"long_name": "one-sided permutation p-value of i_lead", "units": "1"},
+        ),
     }
 
 

@@ -460,7 +460,11 @@ def test_all_examples_in_a_batch_are_those_of_the_dataset():
     mnist = load({**minimal(batch_size="all"), "dataset": "mnist"})
     assert mnist.experiments["one"].batch_size == 60_000
     told = mistake(minimal(batch_size="al"))
-    assert told.startswith("experiments.one.batch_size: given 'al' (text); allowed: a valid integer")
+    assert told == (
+        "experiments.one.batch_size: given 'al' (text); allowed: a whole number of at least 1, or all (did "
+        "you mean all?)"
+    )
+    assert mistake(minimal(batch_size=0)).endswith("given 0; allowed: a whole number of at least 1, or all")
     told = mistakes(minimal(batch_size="all", winsor=[0, 500]))
     assert told == [
         "experiments.one.winsor.1: given 500; allowed: c with 2c below batch_size: at most 1000, the "
@@ -506,5 +510,17 @@ def test_full_batch_descent_is_compared_with_the_same_network():
     assert "the network of clip, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
         with_claims(EVERY, full=other)
     )
-    small = {"hidden": [8], "steps": 5}
-    assert "batch_size: all; that of full is 100" in mistake(with_claims(EVERY, full=small))
+    small = {"hidden": [8], "steps": 5, "batch_size": 99}
+    assert "batch_size: all; that of full is 99" in mistake(with_claims(EVERY, full=small))
+    twice = EVERY | {"winsorization": "full"}
+    assert "an experiment with minibatches" in mistake(with_claims(twice))
+    full = {"hidden": [8], "steps": 5, "batch_size": "all"}
+    for more in ({"noise": [0.1]}, {"replicates": 4}):
+        assert "whose noise levels and replicates clip has too" in mistake(
+            with_claims(EVERY, full=full | more)
+        )
+
+
+def test_claims_are_of_winsorized_sgd():
+    other = {"hidden": [8], "steps": 5, "update": "sign_of_sum"}
+    assert "update: winsorized_mean; noise has sign_of_sum" in mistake(with_claims(EVERY, noise=other))
