@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from cgpipe.figures.style import (
     DASHED,
@@ -113,6 +114,11 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         if panel == "b":
             axes.set_xscale("log")
             axes.invert_xaxis()
+            high, low = axes.get_xlim()
+            between = (1.0,) if high > 30 * low else (1.0, 2.0, 5.0)
+            axes.xaxis.set_major_locator(LogLocator(subs=between))
+            axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel("training loss")
         else:
             log_steps(axes, last)
