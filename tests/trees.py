@@ -112,8 +112,9 @@ class Tree:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "snakemake", "--configfile", "config/small.yaml", "--cores", "2"]
-        # The copy's own package, before the installed one.
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        # The copy's own package, before the installed one. Snakemake's plugin asks Slurm for settings even
+        # if it is not used, and where Slurm is installed but does not run, waits for an answer.
+        environment = {"SLURM_CONF": os.devnull, **os.environ, "PYTHONPATH": str(self.folder)}
         done = subprocess.run(
             [*command, *arguments],
             cwd=self.folder,
