@@ -56,7 +56,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     ),
     "experiments.*.batch_size": ("experiments.label_noise.batch_size", 40, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.steps": ("experiments.label_noise.steps", 13, FROM_TRAIN_OF_LABEL_NOISE),
-    "experiments.*.update": ("experiments.label_noise.update", "ra3", FROM_TRAIN_OF_LABEL_NOISE),
+    "experiments.*.update": ("experiments.pair.update", "trimmed_mean", {"train_pair_together": 1}),
     "experiments.*.noise": (
         "experiments.label_noise.noise",
         [0, 0.5, 0.75],
