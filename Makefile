@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 CORES  ?= all
 DEMO   := results/demo
 
-.PHONY: demo test test-slow bench lint types unit install docs lock clean help
+.PHONY: demo test test-slow test-slurm bench lint types unit install docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -38,10 +38,15 @@ types: install
 
 unit: install
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not slurm"
-	@echo "Not run here: tests marked slow (make test-slow), gpu (pytest -m gpu), slurm (pytest -m slurm)"
+	@echo "Not run here: tests marked slow (make test-slow), gpu (pytest -m gpu), slurm (make test-slurm)"
 
 test-slow: install ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-slurm: install ## On a Slurm of one node that is started for it (needs root, munge and slurm-wlm)
+	$(BIN)/python tests/slurm/cluster.py start $$(mktemp -d)
+	$(BIN)/python -m pytest -n 3 --dist load -m slurm tests/slurm; status=$$?; \
+	    $(BIN)/python tests/slurm/cluster.py stop; exit $$status
 
 bench: install ## Speed and memory beside other ways, on MNIST (see docs/performance.md)
 	$(BIN)/python -m benchmarks --out results/benchmarks

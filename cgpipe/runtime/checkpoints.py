@@ -4,7 +4,9 @@ The folder lies beside the run's results and is named by what the run is: settin
 is no output of the workflow, so it outlives a failed job, and a run of other settings never finds it.
 """
 
+import fcntl
 import hashlib
+import os
 import shutil
 import signal
 from collections.abc import Mapping
@@ -23,6 +25,10 @@ class StoppedError(RuntimeError):
     """The run was asked to stop, and has saved where it is."""
 
 
+class BusyError(RuntimeError):
+    """Another process trains the same run."""
+
+
 class Checkpoint:
     """State of a run on disk.
 
@@ -38,6 +44,26 @@ class Checkpoint:
         digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
         self._beside = beside
         self._folder = beside / f".checkpoint-{digest}"
+
+    def hold(self) -> None:
+        """Keep other processes from the same run, until this one ends, however it ends.
+
+        Raises
+        ------
+        BusyError
+            If another process holds it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Left open on purpose: the lock lives as long as the process.
+        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise BusyError(
+                f"{self._folder} is held by another process that trains this run, perhaps a job that a "
+                "killed snakemake left behind. Wait for it to end, or cancel it (squeue --me, scancel)"
+            ) from None
 
     def save(self, arrays: Mapping[str, npt.NDArray[Any]], description: Mapping[str, Any]) -> None:
         """Replace what was saved before, atomically."""

@@ -173,6 +173,7 @@ def run(
 def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: StopRequest) -> Checkpoint:
     """Train one network; goes on from its own checkpoint, and leaves it for the caller to discard."""
     checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *data.identity)
+    checkpoint.hold()
     current = Run(spec, data)
     current.restore(checkpoint)
     network = "-".join(map(str, current.widths))

@@ -1,11 +1,13 @@
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from cgpipe.runtime.artifacts import ArtifactError
-from cgpipe.runtime.checkpoints import Checkpoint, StopRequest
+from cgpipe.runtime.checkpoints import BusyError, Checkpoint, StopRequest
 
 IDENTITY = ('{"seed":3}', "0123456789abcdef", "cpu", "aaaa", "bbbb")
 STATE = {"weight.0": np.arange(6, dtype=np.float32).reshape(2, 3), "permutation": np.arange(9)[::-1].copy()}
@@ -44,6 +46,33 @@ def test_saving_again_replaces_what_was_saved(tmp_path):
     assert description == {"step": 2}
     assert list(arrays) == ["weight.0"]
     assert len(list(tmp_path.rglob("*.*"))) == 2  # one folder, one file
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from cgpipe.runtime.checkpoints import Checkpoint
+checkpoint = Checkpoint(Path(sys.argv[1]), *sys.argv[2:])
+checkpoint.hold()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_run_that_another_process_trains_is_left_alone_until_that_ends(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path), *IDENTITY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match=r"\.checkpoint-\w+ is held by another process.*scancel"):
+            Checkpoint(tmp_path, *IDENTITY).hold()
+        Checkpoint(tmp_path, *IDENTITY, "another run").hold()
+        other.kill()
+        other.wait()
+        checkpoint = Checkpoint(tmp_path, *IDENTITY)
+        checkpoint.hold()
+        checkpoint.save(STATE, {"step": 1})
+        checkpoint.discard()
+        assert folders(tmp_path) == []
 
 
 @pytest.mark.parametrize("part", range(len(IDENTITY)))

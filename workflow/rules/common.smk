@@ -2,6 +2,7 @@
 # the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
 import os
 import shlex
+import signal
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -39,6 +40,13 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 # Jobs inherit it; on a cluster each job parses this again.
 os.environ.update(plan.environment(CONFIG))
 
+# On a cluster: a GPU for training and contributions, unless networks are to run on the CPU.
+GPUS = 0 if CONFIG.device == "cpu" else 1
+# Slurm sends it to all processes of a job some time before its time limit, for the training to save. The
+# training handles it; snakemake and the shells in between must outlive it.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+AHEAD_OF_LIMIT = "--signal=USR1@120"  # seconds
+
 
 wildcard_constraints:
     noise=r"[0-9.]+",
@@ -66,6 +74,11 @@ def of_levels(path, experiment):
         path.replace("{experiment}", experiment).replace("{winsor}", str(c))
         for c in levels
     ]
+
+
+def minutes(of_first_attempt):
+    """Time that a job may take on a cluster: more at each attempt."""
+    return lambda wildcards, attempt: of_first_attempt * attempt
 
 
 def run_folders(wildcards, output):

@@ -9,6 +9,8 @@ rule gradients:
         f"{LOGS}/gradients/{RUN}.log",
     benchmark:
         f"{BENCHMARKS}/gradients/{RUN}.tsv"
+    resources:
+        gpu=1 if CONFIG.device == "cuda" else 0,  # so little work that a CPU does it
     params:
         spec=settings("gradients"),
         code=code_hash("gradients"),
@@ -29,6 +31,9 @@ rule contributions:
         f"{LOGS}/contributions/{RUN}.log",
     benchmark:
         f"{BENCHMARKS}/contributions/{RUN}.tsv"
+    resources:
+        gpu=GPUS,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
         spec=settings("contributions"),
         code=code_hash("contributions"),

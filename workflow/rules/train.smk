@@ -1,6 +1,5 @@
-TRAINING_MINUTES = (
-    720  # for a cluster; a run that is cut off goes on from its checkpoint
-)
+# For a cluster; a run that is cut off goes on from its checkpoint. The sizes of the paper take less on a GPU.
+TRAINING_MINUTES = 240
 
 
 # The checkpoint of a run lies beside these outputs, undeclared: Snakemake removes the outputs of a
@@ -20,6 +19,10 @@ rule train:
         experiment=one_of(lambda of: of.snapshots and not of.together),
     # Two runs of one thread each get further than one after the other on two (docs/performance.md).
     threads: 1
+    resources:
+        gpu=GPUS,
+        runtime=minutes(TRAINING_MINUTES),
+        slurm_extra=AHEAD_OF_LIMIT,
     params:
         spec=settings("train"),
         code=code_hash("train"),
@@ -57,6 +60,11 @@ for name, of in CONFIG.experiments.items():
                 f"{LOGS}/train/{name}/noise-{{noise}}/replicate-{{replicate}}.log",
             benchmark:
                 f"{BENCHMARKS}/train/{name}/noise-{{noise}}/replicate-{{replicate}}.tsv"
+            threads: 1
+            resources:
+                gpu=GPUS,
+                runtime=minutes(TRAINING_MINUTES),
+                slurm_extra=AHEAD_OF_LIMIT,
             params:
                 spec=settings("train_together", experiment=name),
                 code=code_hash("train"),
