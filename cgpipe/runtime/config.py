@@ -383,25 +383,16 @@ class Config(Section):
         mistakes.tell()
         return sized
 
-    @field_validator("gradients")
+    @field_validator("gradients", "contributions")
     @classmethod
-    def _examples_of_the_dataset(cls, gradients: Gradients, info: ValidationInfo) -> Gradients:
+    def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
         mistakes = Mistakes()
         most, allowed = _training_examples(info)
-        if gradients.examples > most:
-            mistakes.add(("examples",), gradients.examples, allowed)
+        for key, given in section.model_dump(include={"examples", "stiffness_examples"}).items():
+            if given > most:
+                mistakes.add((key,), given, allowed)
         mistakes.tell()
-        return gradients
-
-    @field_validator("contributions")
-    @classmethod
-    def _pairs_of_the_dataset(cls, contributions: Contributions, info: ValidationInfo) -> Contributions:
-        mistakes = Mistakes()
-        most, allowed = _training_examples(info)
-        if contributions.stiffness_examples > most:
-            mistakes.add(("stiffness_examples",), contributions.stiffness_examples, allowed)
-        mistakes.tell()
-        return contributions
+        return section
 
     @field_validator("figures")
     @classmethod
