@@ -1,18 +1,20 @@
 """The one reader and the one writer of the workflow's files. Nothing is ever unpickled.
 
 A file is written under another name in the same folder, closed, opened again and checked, flushed to
-the disk and then renamed: a name that exists is a file that is whole.
+the disk and then renamed: a name that exists is a file that is whole. Each carries a SHA-256, and is
+read only if that is right: HDF5 sees damage in the arrays alone, and some damage elsewhere kills it.
 """
 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,11 @@ REFERENCES = (
     "Chatterjee, S. (2020). Coherent Gradients: An Approach to Understanding Generalization in Gradient "
     "Descent-based Optimization. ICLR 2020. arXiv:2002.10657"
 )
+# NetCDF ends with this and the SHA-256 of all before it: HDF5 does not look there.
+SEAL = b"\nsha256 "
+# In safetensors it stands in the header, for a file that has this in its place.
+UNSEALED = "0" * 64
+DAMAGED = "it is cut short or damaged. Remove it, and snakemake makes it again"
 SOFTWARE = ("cgpipe", "netCDF4", "numpy", "scikit-learn", "scipy", "torch", "torchvision", "xarray")
 
 
@@ -96,6 +103,9 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, title: str, provenance: Pro
         written = _load(temporary)
         if not written.identical(complete):
             raise ArtifactError(f"{path}: what was written does not read back as it was; is the disk full?")
+        seal = SEAL + file_hash(temporary).encode()
+        with temporary.open("ab") as file:
+            file.write(seal)
 
 
 def read_netcdf(path: Path, stage: str) -> xr.Dataset:
@@ -121,12 +131,10 @@ def read_netcdf(path: Path, stage: str) -> xr.Dataset:
     if not path.is_file():
         raise ArtifactError(f"{path} not found: let snakemake make it, from stage {stage}")
     try:
+        _check_seal(path)
         dataset = _load(path)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read ({error}): it is cut short or damaged. Remove it, and snakemake makes "
-            "it again"
-        ) from error
+        raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
     if dataset.attrs.get("stage") != stage:
         raise ArtifactError(
             f"{path} is of stage {dataset.attrs.get('stage', 'unknown')}, but one of {stage} was expected"
@@ -139,13 +147,18 @@ def write_tensors(
 ) -> None:
     """Write arrays as safetensors, whole or not at all, with a description in one JSON key."""
     # One key: the order of several would differ from run to run.
-    metadata = {"cgpipe": json.dumps(description, sort_keys=True)}
+    metadata = {"cgpipe": json.dumps({**description, "sha256": UNSEALED}, sort_keys=True)}
     with whole(path) as temporary:
         contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
         temporary.touch()  # with the permissions of any new file: safetensors would give its own
         permissions = temporary.stat().st_mode
         safetensors.numpy.save_file(contiguous, temporary, metadata)
         temporary.chmod(permissions)
+        digest = _tensor_hash(temporary, UNSEALED)
+        with temporary.open("rb+") as file:
+            place = _header(file).index(UNSEALED.encode())
+            file.seek(place)
+            file.write(digest.encode())
 
 
 @contextmanager
@@ -155,41 +168,47 @@ def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     Raises
     ------
     ArtifactError
-        If the file is missing, cut short, or not safetensors.
+        If the file is missing, cut short, altered, or not safetensors.
     """
     if not path.is_file():
         raise ArtifactError(f"{path} not found: let snakemake make it")
     try:
         file = safetensors.safe_open(path, framework="numpy")
         description = json.loads(file.metadata()["cgpipe"])  # type: ignore[no-untyped-call]
-    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} cannot be read ({error}): it is cut short or damaged. Remove it, and snakemake makes "
-            "it again"
-        ) from error
+        noted = description.pop("sha256")
+        _compare(_tensor_hash(path, noted), noted)
+    except (safetensors.SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
     with file:
         yield description, file
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A name to write to in the place of `path`, which comes into being when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a job that was killed
-        left.unlink(missing_ok=True)
+    """A name to write to in the place of `path`, which comes into being when all went well.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a job that was killed
+            left.unlink(missing_ok=True)
         try:
-            os.fsync(folder)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _flush(path.parent)
         finally:
-            os.close(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+    except ArtifactError:
+        raise
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ArtifactError(f"{path} cannot be written ({error}){_room(path.parent)}") from error
 
 
 def file_hash(path: Path) -> str:
@@ -202,6 +221,43 @@ def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
     """The settings that the stage which wrote an artifact read."""
     settings: dict[str, Any] = json.loads(dataset.attrs["spec"])
     return settings
+
+
+def _check_seal(path: Path) -> None:
+    content = memoryview(path.read_bytes())
+    noted = len(content) - len(SEAL) - 64
+    _compare(bytes(content[noted:]), SEAL + hashlib.sha256(content[:noted]).hexdigest().encode())
+
+
+def _tensor_hash(path: Path, noted: str) -> str:
+    """SHA-256 of safetensors, with zeros in the place of the one that the header notes."""
+    with path.open("rb") as file:
+        header = _header(file).replace(noted.encode(), UNSEALED.encode(), 1)
+        return hashlib.file_digest(file, lambda: hashlib.sha256(header)).hexdigest()
+
+
+def _header(file: BinaryIO) -> bytes:
+    length = file.read(8)
+    return length + file.read(int.from_bytes(length, "little"))
+
+
+def _compare(found: str | bytes, noted: str | bytes) -> None:
+    if found != noted:
+        raise ValueError("its SHA-256 is not the one that it notes")
+
+
+def _room(folder: Path) -> str:
+    """How much the disk of a folder, or of the nearest one above that exists, still takes."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    return f"; {shutil.disk_usage(there).free / 1e6:,.0f} MB are free on its disk"
+
+
+def _flush(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _load(path: Path) -> xr.Dataset:

@@ -9,14 +9,15 @@ import hashlib
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy.typing as npt
 
-from cgpipe.runtime.artifacts import open_tensors, write_tensors
+from cgpipe.runtime.artifacts import ArtifactError, open_tensors, write_tensors
+from cgpipe.runtime.progress import log
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -69,13 +70,26 @@ class Checkpoint:
         """Replace what was saved before, atomically."""
         write_tensors(arrays, self._folder / "state.safetensors", description)
 
-    def load(self) -> tuple[Arrays, dict[str, Any]] | None:
-        """What was saved last, or None."""
+    def load(self, kept: Sequence[int] = ()) -> tuple[Arrays, dict[str, Any]] | None:
+        """What was saved last, or None if there is nothing, or nothing whole.
+
+        Parameters
+        ----------
+        kept : sequence of int
+            Steps whose snapshots must be whole, too, up to the one that was saved.
+        """
         path = self._folder / "state.safetensors"
         if not path.exists():
             return None
-        with open_tensors(path) as (description, file):
-            return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118
+        try:
+            arrays, description = _read(path)
+            for step in kept:
+                if step <= description["step"]:
+                    self.kept(step)
+        except ArtifactError as error:
+            log.warning("the checkpoint is of no use, and the run begins again: %s", error)
+            return None
+        return arrays, description
 
     def keep(self, step: int, parameters: Arrays) -> None:
         """Keep a snapshot of the parameters, apart from the state, which is written more often."""
@@ -83,8 +97,7 @@ class Checkpoint:
 
     def kept(self, step: int) -> Arrays:
         """A snapshot that was kept."""
-        with open_tensors(self._folder / f"step-{step}.safetensors") as (_, file):
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _read(self._folder / f"step-{step}.safetensors")[0]
 
     def discard(self) -> None:
         """Remove this run's checkpoint, and those that other settings left in its place."""
@@ -92,6 +105,11 @@ class Checkpoint:
             # The state first: without it, what is left of a folder is never gone on from.
             (folder / "state.safetensors").unlink(missing_ok=True)
             shutil.rmtree(folder)
+
+
+def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    with open_tensors(path) as (description, file):
+        return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118
 
 
 class StopRequest:

@@ -13,11 +13,11 @@ import xarray as xr
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.population import example_contributions, group_gradients, inner_products
 from cgpipe.learning.networks import Layer
-from cgpipe.runtime.artifacts import Provenance, open_tensors, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, open_tensors, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose
-from cgpipe.stages.inputs import flat_images, read_corrupted, read_dataset
+from cgpipe.stages.inputs import flat_images, read_corrupted
 
 # All other groups of examples are unions of these.
 CELLS = ["pristine, learned", "pristine, not learned", "corrupt, learned", "corrupt, not learned"]
@@ -80,7 +80,7 @@ def run(
     """Take u_e and ‖g_e‖² of the whole training set from every snapshot, layer by layer."""
     torch.set_grad_enabled(False)
     device = choose(spec.device)
-    images = read_dataset(dataset)
+    images = read_netcdf(dataset, "data")
     labels = read_corrupted(corrupted, images)
     count = images.sizes["train_example"]
     if spec.stiffness_examples > count:

@@ -7,10 +7,9 @@ import numpy as np
 import xarray as xr
 
 from cgpipe.data.corruption import Selection, corruption
-from cgpipe.runtime.artifacts import Provenance, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
-from cgpipe.stages.inputs import read_dataset
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Spec:
 
 def run(spec: Spec, provenance: Provenance, *, dataset: Path, corrupted: Path) -> None:
     """Permute the labels of a share of the training examples."""
-    images = read_dataset(dataset)
+    images = read_netcdf(dataset, "data")
     true = images["train_labels"].values
     rng = stream(spec.seed, "corruption", spec.replicate)
     label_train, pristine, permutation = corruption(true, spec.noise, rng=rng, selection=spec.selection)

@@ -9,11 +9,11 @@ import xarray as xr
 
 from cgpipe.gradients.per_example import draw_weights, sampled_gradients
 from cgpipe.learning.networks import Layer
-from cgpipe.runtime.artifacts import Provenance, open_tensors, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, open_tensors, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose
-from cgpipe.stages.inputs import flat_images, read_corrupted, read_dataset
+from cgpipe.stages.inputs import flat_images, read_corrupted
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def run(
     """Sample examples and weights once, and take their gradients from every snapshot."""
     torch.set_grad_enabled(False)
     device = choose(spec.device)
-    images = read_dataset(dataset)
+    images = read_netcdf(dataset, "data")
     labels = read_corrupted(corrupted, images)
     rng = stream(spec.seed, "sample", spec.replicate)
     population = images.sizes["train_example"]

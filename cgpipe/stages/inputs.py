@@ -6,20 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from cgpipe.data.datasets import checksum
 from cgpipe.runtime.artifacts import ArtifactError, read_netcdf
-
-
-def read_dataset(path: Path) -> xr.Dataset:
-    """Read `dataset.nc`, and check its own checksum."""
-    dataset = read_netcdf(path, "data")
-    found = checksum(dataset)
-    if found != dataset.attrs["checksum"]:
-        raise ArtifactError(
-            f"{path}: the images and labels have sha256 {found}, but {dataset.attrs['checksum']} was noted "
-            "when they were written. Remove it, and snakemake makes it again"
-        )
-    return dataset
 
 
 def read_corrupted(path: Path, dataset: xr.Dataset) -> xr.Dataset:

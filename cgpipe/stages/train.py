@@ -25,13 +25,13 @@ from cgpipe.learning.training import (
     learned_steps,
     logged_steps,
 )
-from cgpipe.runtime.artifacts import Provenance, file_hash, software, write_netcdf, write_tensors
+from cgpipe.runtime.artifacts import Provenance, file_hash, read_netcdf, software, write_netcdf, write_tensors
 from cgpipe.runtime.canonical import canonical
-from cgpipe.runtime.checkpoints import Checkpoint, StoppedError, StopRequest
+from cgpipe.runtime.checkpoints import Arrays, Checkpoint, StoppedError, StopRequest
 from cgpipe.runtime.progress import log, progress
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose
-from cgpipe.stages.inputs import flat_images, read_corrupted, read_dataset
+from cgpipe.stages.inputs import flat_images, read_corrupted
 
 # At most this much work is lost when a run is killed between logged steps.
 SECONDS_BETWEEN_SAVES = 60.0
@@ -68,7 +68,7 @@ class Data:
 
     def __init__(self, dataset: Path, corrupted: Path, device: torch.device) -> None:
         self.device = device
-        self.images = read_dataset(dataset)
+        self.images = read_netcdf(dataset, "data")
         self.labels = read_corrupted(corrupted, self.images)
         self.identity = (device.type, file_hash(dataset), file_hash(corrupted), software())
         self.training = Set(flat_images(self.images, "train"), self.labels["label_train"].values, device)
@@ -109,12 +109,8 @@ class Run:
         curves = [(train.loss, train.accuracy, test.loss, test.accuracy) for train, test in self.seen]
         checkpoint.save(arrays, {"step": self.step, "order": order, "curves": curves})
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, if there is one."""
-        saved = checkpoint.load()
-        if saved is None:
-            return
-        arrays, description = saved
+    def restore(self, arrays: Arrays, description: dict[str, Any]) -> None:
+        """Go on from what was saved."""
         self.step = description["step"]
         self.order.restore({**description["order"], "permutation": arrays["permutation"]})
         for number, layer in enumerate(self.layers):
@@ -175,7 +171,9 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
     checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *data.identity)
     checkpoint.hold()
     current = Run(spec, data)
-    current.restore(checkpoint)
+    logged = logged_steps(spec.steps)
+    if saved := checkpoint.load(logged if spec.snapshots else []):
+        current.restore(*saved)
     network = "-".join(map(str, current.widths))
     log.info(
         "%s on %s (%s), noise %g, %s, replicate %d",
@@ -186,7 +184,6 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
         rule_in_words(spec),
         spec.replicate,
     )
-    logged = logged_steps(spec.steps)
     saved_at = time.monotonic()
     with (
         progress(spec.steps, current.step, spec.batch_size) as shown,

@@ -2,6 +2,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,12 +107,28 @@ def test_snapshots_are_kept_apart_from_the_state(tmp_path):
         again.kept(5)
 
 
-def test_a_truncated_state_is_refused(tmp_path):
-    Checkpoint(tmp_path, *IDENTITY).save(STATE, {"step": 1})
-    (path,) = tmp_path.rglob("state.safetensors")
-    path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ArtifactError, match=r"state\.safetensors cannot be read"):
-        Checkpoint(tmp_path, *IDENTITY).load()
+def altered(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [altered, Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["state", "step-0", "step-10"])
+def test_a_damaged_checkpoint_is_as_good_as_none(tmp_path, caplog, damage, name):
+    checkpoint = Checkpoint(tmp_path, *IDENTITY)
+    for step in (0, 10):
+        checkpoint.keep(step, STATE)
+    checkpoint.save(STATE, {"step": 10})
+    assert checkpoint.load([0, 10, 20]) is not None
+    assert caplog.messages == []
+    (path,) = tmp_path.rglob(f"{name}.safetensors")
+    damage(path)
+    assert checkpoint.load([0, 10, 20]) is None
+    if name != "state" or path.exists():
+        assert f"the run begins again: {path}" in caplog.text
+    if name != "state":
+        assert checkpoint.load() is not None  # a run that keeps none
 
 
 def test_discarding_removes_all_checkpoints_and_nothing_else(tmp_path):

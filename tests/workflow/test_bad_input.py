@@ -99,7 +99,7 @@ def test_a_netcdf_cut_short_is_told_and_nothing_else_is_lost(tree: Tree, share: 
     assert all(path.read_bytes() == content for path, content in others.items())
 
 
-def test_images_that_are_not_those_noted_are_told(tree: Tree, tmp_path: Path) -> None:
+def test_images_that_were_edited_are_told(tree: Tree, tmp_path: Path) -> None:
     import netCDF4
 
     dataset = tree.results / "dataset.nc"
@@ -108,7 +108,7 @@ def test_images_that_are_not_those_noted_are_told(tree: Tree, tmp_path: Path) ->
     spec = json.dumps({"noise": 0.5, "replicate": 0, "seed": 1, "selection": "exact"})
     out = tmp_path / "corrupted.nc"
     said = cgpipe("corrupt", "--spec", spec, "--dataset", str(dataset), "--corrupted", str(out))
-    assert "the images and labels have sha256" in said
+    assert "its SHA-256 is not the one that it notes" in said
     assert not out.exists()
 
 
@@ -172,12 +172,13 @@ def test_a_run_that_diverges_beside_others_in_one_job_lets_them_finish(
 
 
 def test_an_artifact_that_lacks_a_variable_is_told(finished: Tree, tmp_path: Path) -> None:
-    import xarray as xr
+    from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 
     history = finished.results / "bare/noise-050/winsor-0/replicate-0/history.nc"
     lacking = tmp_path / "history.nc"
-    with xr.open_dataset(history, engine="netcdf4") as dataset:
-        dataset.drop_vars("pristine").to_netcdf(lacking, engine="netcdf4")
+    dataset = read_netcdf(history, "train")
+    made = Provenance("train", dataset.attrs["spec"], dataset.attrs["code"])
+    write_netcdf(dataset.drop_vars("pristine"), lacking, title="Without", provenance=made)
     style = {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"}
     spec = json.dumps({"figure": "figure1", "style": style, "learned": "last"})
     said = cgpipe("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), str(lacking))
