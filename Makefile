@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 CORES  ?= all
 DEMO   := results/demo
 
-.PHONY: demo test test-slow test-slurm bench lint types unit install docs lock clean help
+.PHONY: demo test test-slow test-slurm reliability bench lint types unit install docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -45,8 +45,11 @@ test-slow: install ## The tests that take minutes
 
 test-slurm: install ## On a Slurm of one node that is started for it (needs root, munge and slurm-wlm)
 	$(BIN)/python tests/slurm/cluster.py start $$(mktemp -d)
-	$(BIN)/python -m pytest -n 3 --dist load -m slurm tests/slurm; status=$$?; \
+	$(BIN)/python -m pytest -n 8 --dist load -m slurm tests/slurm; status=$$?; \
 	    $(BIN)/python tests/slurm/cluster.py stop; exit $$status
+
+reliability: ## The same, each training disturbed three times; writes the table of docs/reliability.md
+	RELIABILITY=docs/reliability.md TIMES=3 $(MAKE) test-slurm
 
 bench: install ## Speed and memory beside other ways, on MNIST (see docs/performance.md)
 	$(BIN)/python -m benchmarks --out results/benchmarks

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from slurm.test_faults import CASES
 
 from cgpipe.runtime import config
 
@@ -50,6 +51,12 @@ def test_example_of_the_readme_runs() -> None:
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
     assert names["p"].shape == (3,)  # type: ignore[attr-defined]
+
+
+def test_every_fault_that_is_brought_about_on_slurm_is_in_the_table() -> None:
+    table = read("docs/reliability.md").split("<!-- begin matrix -->\n")[1].split("<!-- end matrix -->")[0]
+    rows = {tuple(cell.strip() for cell in line.split("|")[1:3]) for line in table.splitlines()}
+    assert set(CASES) <= rows, "run `make reliability`"
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

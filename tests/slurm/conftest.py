@@ -1,9 +1,12 @@
-"""A Slurm for the session, and snakemake on it."""
+"""A Slurm for the session, snakemake on it, and the table of faults and outcomes."""
 
+import fcntl
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,14 @@ class Scheduled:
         status = self.start(*arguments, **environment).wait(timeout=600)
         return status, self.text()
 
+    def unlock(self) -> None:
+        """Remove the lock that a killed snakemake left."""
+        self.tree.snakemake("--unlock")
+
+    def checkpoints(self) -> int:
+        """How many checkpoints lie beside the long run's results."""
+        return len(list((self.tree.results / LONG_RUN).glob(".checkpoint-*")))
+
     def jobs(self, *columns: str) -> list[list[str]]:
         """Slurm's jobs of this tree alone."""
         here = str(self.tree.folder)
@@ -90,17 +101,20 @@ class Scheduled:
             time.sleep(0.05)
 
     def results(self) -> dict[str, bytes]:
-        folder = self.tree.results / "long/noise-050/winsor-1/replicate-0"
+        """Bytes of the long run's results; a checkpoint that is left is an error."""
+        folder = self.tree.results / LONG_RUN
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 # One run that takes long enough to be disturbed.
+LONG_RUN = "long/noise-050/winsor-1/replicate-0"
 LONG: dict[str, Any] = {
     **SMALL,
+    "device": "cpu",  # does not wait for one of the node's two GPUs
     "experiments": {
         "long": {
             "hidden": [256, 256],
-            "steps": 30_000,
+            "steps": 12_000,
             "batch_size": 50,
             "noise": [0.5],
             "winsor": [1],
@@ -132,19 +146,60 @@ def small(cluster: Cluster, tmp_path: Path) -> Scheduled:
     return Scheduled(new_tree(tmp_path / "tree"), cluster)
 
 
-@pytest.fixture
-def long(cluster: Cluster, tmp_path: Path) -> Scheduled:
-    """The long run, in a fresh tree."""
-    tree = new_tree(tmp_path / "tree")
-    tree.configure(LONG)
-    return Scheduled(tree, cluster)
-
-
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tree, Tree]:
+    """The long run with all that it reads, and the same, done, without Slurm and without a fault."""
+    folder = tmp_path_factory.getbasetemp().parent / "prepared"
+    folder.mkdir(exist_ok=True)
+    trees = Tree(folder / "before"), Tree(folder / "after")
+    # Made by the first of the processes that tests run in; it makes the last folder last.
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not trees[1].folder.exists():
+            new_tree(trees[0].folder).configure(LONG)
+            trees[0].snakemake("results/small/corrupted/noise-050/replicate-0.nc")
+            done = trees[0].copy(folder / "unfinished")
+            done.snakemake()
+            done.folder.rename(trees[1].folder)
+    return trees
+
+
+@pytest.fixture
+def long(cluster: Cluster, prepared: tuple[Tree, Tree], tmp_path: Path) -> Scheduled:
+    """The long run, in a tree of its own."""
+    return Scheduled(prepared[0].copy(tmp_path / "tree"), cluster)
+
+
+@pytest.fixture
+def undisturbed(prepared: tuple[Tree, Tree], cluster: Cluster) -> dict[str, bytes]:
     """Results of the long run without Slurm and without a fault."""
-    tree = new_tree(tmp_path_factory.mktemp("undisturbed") / "tree")
-    tree.configure(LONG)
-    tree.snakemake()
-    folder = tree.results / "long/noise-050/winsor-1/replicate-0"
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return Scheduled(prepared[1], cluster).results()
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Callable[[str, str, str], None]:
+    """Note a fault, when it struck, and what came of it, for the table."""
+    return lambda fault, moment, outcome: record_property("fault", (fault, moment, outcome))
+
+
+OUTCOMES: Counter[tuple[str, str, str]] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect what tests that passed have noted, in whatever process they ran."""
+    if report.when == "call" and report.passed:
+        OUTCOMES.update(tuple(what) for name, what in report.user_properties if name == "fault")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the table into the document that RELIABILITY names, if all went well."""
+    path = os.environ.get("RELIABILITY")
+    if path and exitstatus == 0 and not hasattr(session.config, "workerinput"):
+        rows = [f"| {' | '.join(row)} | {n} |" for row, n in sorted(OUTCOMES.items())]
+        table = "\n".join(["| fault | when | outcome | seen |", "|---|---|---|---|", *rows, ""])
+        text = Path(path).read_text(encoding="utf-8")
+        before, begin, rest = text.partition("<!-- begin matrix -->\n")
+        _, end, after = rest.partition("<!-- end matrix -->")
+        assert begin
+        assert end
+        Path(path).write_text(f"{before}{begin}{table}{end}{after}", encoding="utf-8")

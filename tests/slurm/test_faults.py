@@ -1,23 +1,27 @@
 """Whatever stops a training on Slurm, the results are bitwise those of a run that nothing stopped."""
 
+import copy
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from slurm.conftest import Scheduled
+from slurm.conftest import LONG, Scheduled
 
 pytestmark = pytest.mark.slurm
+Note = Callable[[str, str, str], None]
 
+# What the training has said when a fault strikes.
 MOMENTS = {
-    "before the first step": "winsorization c = 1",
-    "between two logged steps": "step 3000 of",
-    "late": "step 20000 of",
+    "at its start": "winsorization c = 1",
+    "between two logged steps": "step 2000 of",
+    "late": "step 10000 of",
 }
+TIMES = int(os.environ.get("TIMES", "1"))
+GOES_ON = "goes on from its checkpoint; same bytes"
 
 
 def training_job(of: Scheduled) -> str:
@@ -72,60 +76,40 @@ def node_restarted(of: Scheduled) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Scheduled], None], tuple[str, ...]]] = {
-    "`scancel`": (cancelled, ("before the first step", "between two logged steps", "late")),
-    "`scontrol requeue`": (requeued, ("between two logged steps",)),
-    "preempted": (preempted, ("between two logged steps",)),
-    "`kill -9` of the trainer": (killed, ("before the first step", "late")),
-    "time limit": (out_of_time, ("before the first step",)),
+    "`scancel` of the job": (cancelled, ("at its start", "between two logged steps", "late")),
+    "`scontrol requeue` of the job": (requeued, ("between two logged steps",)),
+    "preemption by another job": (preempted, ("between two logged steps",)),
+    "`kill -9` of the trainer": (killed, ("at its start", "late")),
+    "time limit": (out_of_time, ("at its start",)),
     "slurmd stopped and started": (node_restarted, ("between two logged steps",)),
 }
 CASES = [(fault, moment) for fault, (_, moments) in FAULTS.items() for moment in moments]
 
 
-@pytest.fixture(scope="module")
-def matrix() -> Iterator[list[tuple[str, str, str]]]:
-    """What was found; written to the file that RELIABILITY names, if it does."""
-    rows: list[tuple[str, str, str]] = []
-    yield rows
-    if path := os.environ.get("RELIABILITY"):
-        write(Path(path), rows)
-
-
-def write(path: Path, rows: list[tuple[str, str, str]]) -> None:
-    """Put the table between the markers of a document."""
-    table = ["| fault | moment | outcome | runs |", "|---|---|---|---|"]
-    table += [f"| {' | '.join(row)} | {rows.count(row)} |" for row in dict.fromkeys(rows)]
-    before, begin, rest = path.read_text(encoding="utf-8").partition("<!-- begin matrix -->\n")
-    _, end, after = rest.partition("<!-- end matrix -->")
-    assert begin
-    assert end
-    path.write_text("".join([before, begin, "\n".join(table), "\n", end, after]), encoding="utf-8")
-
-
+@pytest.mark.parametrize("again", range(TIMES))
 @pytest.mark.parametrize(("fault", "moment"), CASES)
-def test_a_disturbed_run_ends_as_if_it_had_not_been(
-    fault: str,
-    moment: str,
-    long: Scheduled,
-    undisturbed: dict[str, bytes],
-    matrix: list[tuple[str, str, str]],
+def test_a_disturbed_training_ends_as_if_it_had_not_been(
+    fault: str, moment: str, again: int, long: Scheduled, undisturbed: dict[str, bytes], note: Note
 ) -> None:
     running = long.start()
     long.wait_for_training(MOMENTS[moment], running)
     FAULTS[fault][0](long)
     assert running.wait(timeout=400) == 0, long.text()
     assert long.results() == undisturbed
-    went_on = "going on from a checkpoint at step" in long.log()
-    if moment != "before the first step" and fault != "slurmd stopped and started":
-        assert went_on, long.text()
-    outcome = "went on from its checkpoint" if went_on else "began again" if MOMENTS[moment] else ""
+    went_on = long.log().count("going on from a checkpoint at step")
     if fault == "slurmd stopped and started":
-        outcome = "ran on"
-    matrix.append((fault, moment, f"{outcome}; same bytes"))
+        assert not went_on
+        note(fault, moment, "the job runs on; same bytes")
+    elif moment == "at its start":
+        note(fault, moment, "begins again, or goes on from its checkpoint; same bytes")
+    else:
+        assert went_on == 1
+        note(fault, moment, GOES_ON)
 
 
+@pytest.mark.parametrize("again", range(TIMES))
 def test_a_killed_snakemake_is_started_again(
-    long: Scheduled, undisturbed: dict[str, bytes], matrix: list[tuple[str, str, str]]
+    again: int, long: Scheduled, undisturbed: dict[str, bytes], note: Note
 ) -> None:
     running = long.start()
     long.wait_for_training(MOMENTS["between two logged steps"], running)
@@ -135,10 +119,7 @@ def test_a_killed_snakemake_is_started_again(
     status, said = long.run()
     assert status != 0
     assert "--unlock" in said  # what to do
-    unlock = subprocess.run(
-        long.command("--unlock"), cwd=long.tree.folder, env=long.environment(), check=False
-    )
-    assert unlock.returncode == 0
+    long.unlock()
     # The job that the killed snakemake left behind still trains; a second one does not get in its way.
     status, said = long.run("--retries", "0")
     assert status != 0
@@ -148,4 +129,27 @@ def test_a_killed_snakemake_is_started_again(
     assert status == 0, said
     assert "going on from a checkpoint at step" in long.log()
     assert long.results() == undisturbed
-    matrix.append(("snakemake killed", "between two logged steps", "went on from its checkpoint; same bytes"))
+    note("`kill -9` of snakemake", "between two logged steps", f"told to unlock, then {GOES_ON}")
+
+
+def test_a_checkpoint_of_other_settings_is_never_gone_on_from(
+    long: Scheduled, undisturbed: dict[str, bytes], note: Note
+) -> None:
+    running = long.start("--retries", "0")
+    long.wait_for_training(MOMENTS["between two logged steps"], running)
+    cancelled(long)
+    assert running.wait(timeout=400) != 0
+    assert long.checkpoints() == 1
+    changed = copy.deepcopy(LONG)
+    changed["experiments"]["long"] |= {"learning_rate": 0.05, "steps": 2000}
+    long.tree.configure(changed)
+    status, said = long.run()
+    assert status == 0, said
+    assert "going on" not in long.log()
+    assert long.checkpoints() == 0
+    long.tree.configure(LONG)
+    status, said = long.run()
+    assert status == 0, said
+    assert "going on" not in long.log()
+    assert long.results() == undisturbed
+    note("settings changed after `scancel`", "between two logged steps", "begins again; same bytes")

@@ -1,8 +1,10 @@
 """The whole workflow through the scheduler."""
 
 import re
+import shlex
 
 import pytest
+from trees import ROOT
 
 from slurm.conftest import Scheduled
 
@@ -34,3 +36,53 @@ def test_the_partition_of_the_environment_is_taken(small: Scheduled) -> None:
     status, said = small.run(corrupted, SBATCH_PARTITION="urgent")
     assert status == 0, said
     assert small.jobs("%P", "%T") == [["urgent", "COMPLETED"]]
+
+
+def test_gpus_are_scheduled(small: Scheduled) -> None:
+    """A training waits until a GPU is free; a job that asks for none does not."""
+    history = "results/small/label_noise/noise-050/winsor-0/replicate-0/history.nc"
+    taken = small.cluster.call("sbatch", "--parsable", "--gpus=2", "-o", "/dev/null", "--wrap", "sleep 300")
+
+    def state(rule: str) -> str:
+        jobs = small.jobs("%k", "%T", "%r")
+        return "".join(
+            f"{state} {why}" for comment, state, why in jobs if comment.startswith(f"rule_{rule}_")
+        )
+
+    try:
+        small.cluster.wait(lambda: of(small, taken, "%T") == [["RUNNING"]], "both GPUs", 180)
+        running = small.start(history)
+        # Other tests may have queued theirs before.
+        queued = ("PENDING Resources", "PENDING Priority")
+        small.cluster.wait(lambda: state("train") in queued, "the training to be queued", 120)
+        assert state("corrupt").startswith("COMPLETED")
+    finally:
+        small.cluster.call("scancel", taken.strip())
+    assert running.wait(timeout=300) == 0, small.text()
+    assert state("train").startswith("COMPLETED")
+
+
+def of(scheduled: Scheduled, job: str, *columns: str) -> list[list[str]]:
+    """One of Slurm's jobs."""
+    return [row[1:] for row in scheduled.cluster.jobs("%i", *columns) if row[0] == job.strip()]
+
+
+def test_short_jobs_are_packed_into_one_allocation(small: Scheduled) -> None:
+    """With the options that docs/cluster.md gives: one GPU, and one training after the other."""
+    guide = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    packing = guide.partition("## Packing")[2].partition("```bash\n")[2].partition("```")[0]
+    options = shlex.split(packing.replace("\\\n", " "))
+    assert options[:5] == ["snakemake", "--cores", "8", "--profile", "slurm"]
+    runs = (
+        "label_noise/noise-050/winsor-0",
+        "winsorization/noise-050/winsor-0",
+        "winsorization/noise-050/winsor-2",
+    )
+    histories = [f"results/small/{run}/replicate-0/history.nc" for run in runs]
+    status, said = small.run(*options[5:], "--", *histories)
+    assert status == 0, said
+    jobs = {comment: job for comment, job in small.jobs("%k", "%i") if "trainings" in comment}
+    assert len(jobs) == 1, said
+    (job,) = jobs.values()
+    assert "TresPerJob=gres:gpu:1\n" in small.cluster.call("scontrol", "show", "job", job)
+    assert all((small.tree.folder / history).exists() for history in histories)
