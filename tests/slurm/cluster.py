@@ -1,8 +1,9 @@
 """A real Slurm of one node, for tests: `python tests/slurm/cluster.py start FOLDER`, and `stop`.
 
 Debian's munge, slurmctld and slurmd, run as root from a folder of their own, without accounting and without
-cgroups. The node has two GPUs that Slurm schedules, and that are not there. /etc/slurm leads to its settings
-while it runs: inside of jobs, snakemake's plugin takes the environment variable SLURM_CONF away.
+cgroups. The node has two GPUs that Slurm schedules, and that are not there. Jobs of partition `spare` are
+preempted by those of `urgent` that want the one `seat`. /etc/slurm leads to its settings while it runs:
+inside of jobs, snakemake's plugin takes the environment variable SLURM_CONF away.
 """
 
 import os
@@ -52,15 +53,17 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-GresTypes=gpu
-NodeName={host} NodeAddr={address} CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1 State=UP
-PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=10 State=UP
+GresTypes=gpu,seat
+NodeName={host} NodeAddr={address} CPUs={cpus} RealMemory={memory} Gres=gpu:2,seat:1 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=OFF State=UP
+PartitionName=spare Nodes={host} MaxTime=INFINITE PriorityTier=1 State=UP
+PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF State=UP
 """
 
 GRES_CONF = """
 NodeName={host} Name=gpu File=/dev/null
 NodeName={host} Name=gpu File=/dev/zero
+NodeName={host} Name=seat Count=1
 """
 
 

@@ -94,7 +94,7 @@ class Scheduled:
 
     def wait_for_training(self, line: str, running: subprocess.Popen[str]) -> None:
         """Wait until the long training has said something."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while line not in self.log():
             assert running.poll() is None, self.text()
             assert time.monotonic() < end, self.text() + self.log()

@@ -60,7 +60,7 @@ def killed(of: Scheduled) -> None:
 
 def preempted(of: Scheduled) -> None:
     job = training_job(of)
-    of.cluster.call("sbatch", "-p", "urgent", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
+    of.cluster.call("sbatch", "-p", "urgent", "--gres=seat:1", "-o", "/dev/null", "--wrap", "sleep 3")
     states = lambda: dict(of.cluster.jobs("%i", "%T"))  # noqa: E731
     of.cluster.wait(lambda: states()[job] != "RUNNING", "the preemption")
 
@@ -91,7 +91,10 @@ CASES = [(fault, moment) for fault, (_, moments) in FAULTS.items() for moment in
 def test_a_disturbed_training_ends_as_if_it_had_not_been(
     fault: str, moment: str, again: int, long: Scheduled, undisturbed: dict[str, bytes], note: Note
 ) -> None:
-    running = long.start()
+    if fault.startswith("preemption"):
+        running = long.start("--set-resources", "train:gres=seat:1", SBATCH_PARTITION="spare")
+    else:
+        running = long.start()
     long.wait_for_training(MOMENTS[moment], running)
     FAULTS[fault][0](long)
     assert running.wait(timeout=400) == 0, long.text()

@@ -83,10 +83,9 @@ def test_damaged_raw_data_are_told(
     assert not (fresh.results / "dataset.nc").exists()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_a_netcdf_cut_short_is_told_and_nothing_else_is_lost(tree: Tree, share: float) -> None:
+def test_a_netcdf_cut_short_is_told_and_nothing_else_is_lost(tree: Tree) -> None:
     corrupted = tree.results / "corrupted/noise-050/replicate-0.nc"
-    corrupted.write_bytes(corrupted.read_bytes()[: int(share * corrupted.stat().st_size)])
+    corrupted.write_bytes(corrupted.read_bytes()[:-1000])
     run = "winsorization/noise-050/winsor-2/replicate-0"
     (tree.results / run / "history.nc").unlink()
     others = {p: p.read_bytes() for p in tree.results.rglob("*.nc") if run not in str(p)}
@@ -115,14 +114,17 @@ def test_images_that_were_edited_are_told(tree: Tree, tmp_path: Path) -> None:
 def test_a_diverging_run_names_step_and_layer_and_the_others_go_on(fresh: Tree) -> None:
     settings = copy.deepcopy(SMALL)
     settings["experiments"]["bare"]["learning_rate"] = 1.0e30
+    del settings["experiments"]["pair"]
+    for figure in ("figure2", "figure2_exact", "figure3", "figure3_exact", "coherence"):
+        settings["figures"][figure] = None
     fresh.configure(settings)
     said = fails(fresh.snakemake(check=False))
     assert (
         "the run diverged: after 1 updates the output of layer 2 of 2 (weights 10x16) is not finite" in said
     )
     assert list((fresh.results / "bare").rglob("*.*")) == []
-    assert len(list(fresh.results.rglob("history.nc"))) == 6
-    assert len(list(fresh.results.rglob("figures/*.png"))) == 7  # all but that of the claims
+    assert len(list(fresh.results.rglob("history.nc"))) == 4
+    assert len(list(fresh.results.rglob("figures/*.png"))) == 2  # all but that of the claims
 
 
 @pytest.mark.parametrize(
