@@ -22,6 +22,7 @@ rule all:
         [path for figure in plan.drawn(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
         [path for cell in plan.all_cells(CONFIG) for path in run_files(cell)],
+        published() if CONFIG.publish else [],
 
 
 include: "workflow/rules/data.smk"
@@ -30,3 +31,4 @@ include: "workflow/rules/gradients.smk"
 include: "workflow/rules/nullworlds.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/publish.smk"

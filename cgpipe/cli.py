@@ -154,6 +154,18 @@ def figures(spec: str, code: str, **paths: Path) -> None:
     call("figures", spec, code, **paths)
 
 
+@stage
+@click.option("--template", type=READ, required=True, help="Markdown in Jinja's syntax.")
+@click.option("--tables", type=READ, multiple=True, help="CSV tables of figures and claims.")
+@click.option("--figures", type=READ, multiple=True, help="Figures as SVG and PNG.")
+@click.option("--histories", type=READ, multiple=True, help="Histories of all runs.")
+@click.option("--benchmarks", type=FOLDER, required=True, help="Snakemake's benchmark files.")
+@click.option("--folder", type=FOLDER, required=True, help="Where to publish to.")
+def publish(spec: str, code: str, **paths: Any) -> None:
+    """Copies of figures and tables, and a text in which every number comes from these."""
+    call("publish", spec, code, **paths)
+
+
 @main.command()
 @click.argument("what", type=click.Choice(["schema", "reference"]))
 @click.option("--into", type=WRITE, help="Markdown file to put the table into, between its markers.")

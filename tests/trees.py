@@ -94,6 +94,7 @@ SMALL: dict[str, Any] = {
         "winsorization": "winsorization",
         "full_batch": "bare",
     },
+    "publish": None,
 }
 
 

@@ -329,6 +329,20 @@ class Claims(Section):
     )
 
 
+class Publish(Section):
+    """Where figures, tables and a text about them go, to be kept under version control."""
+
+    folder: str = Field(
+        min_length=1,
+        description="Folder, from that of the Snakefile: holds what is published and nothing else",
+    )
+    template: str = Field(
+        min_length=1,
+        description="Text for its README.md, Markdown in Jinja's syntax, in which every number is taken from "
+        "the tables",
+    )
+
+
 class Config(Section):
     """All settings."""
 
@@ -360,6 +374,9 @@ class Config(Section):
     figures: Figures = Field(default_factory=Figures, description="What to draw")
     claims: Claims | None = Field(
         None, description="The claims of the paper as tests, a table and a figure; omit for none"
+    )
+    publish: Publish | None = Field(
+        None, description="Copies of figures and tables, and a text with their numbers; omit for none"
     )
 
     @field_validator("experiments")

@@ -175,6 +175,11 @@ def claims() -> dict[str, Any]:
     return {}
 
 
+def publish() -> dict[str, Any]:
+    """Settings of stage `publish`: none; the text is an input."""
+    return {}
+
+
 def figure(config: Config, number: str) -> dict[str, Any]:
     """Settings of stage `figures` for one figure, such as `figure1` or `claims`."""
     settings = getattr(config.figures, number, None)  # the figure of the claims has none

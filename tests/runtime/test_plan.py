@@ -23,7 +23,17 @@ FIGURES = (
     "figure4",
     "coherence",
 )
-STAGES = ("data", "corrupt", "train", "gradients", "contributions", "coherence", "nullworlds", "claims")
+STAGES = (
+    "data",
+    "corrupt",
+    "train",
+    "gradients",
+    "contributions",
+    "coherence",
+    "nullworlds",
+    "claims",
+    "publish",
+)
 
 DRAWN = [f"figure {figure}" for figure in (*FIGURES, "claims")]
 
@@ -60,6 +70,7 @@ def specs(settings):
         "coherence": plan.coherence(config, AT),
         "nullworlds": plan.nullworlds(config, AT | {"source": "exact"}),
         "claims": plan.claims(),
+        "publish": plan.publish(),
         **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
     }
     return {stage: canonical(settings) for stage, settings in of.items()}

@@ -119,6 +119,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     ),
     "claims.winsorization": ("claims.winsorization", "label_noise", CLAIMS),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
+    "publish.folder": ("publish", {"folder": "published", "template": "config/small.yaml"}, {"publish": 1}),
+    "publish.template": ("publish", {"folder": "published", "template": "Snakefile"}, {"publish": 1}),
 }
 
 

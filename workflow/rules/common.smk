@@ -127,3 +127,20 @@ def as_options(wildcards, input):
         for kind, paths in input.items()
         for path in ([paths] if isinstance(paths, str) else paths)
     )
+
+
+def drawn_as(*endings):
+    """All figures, or the numbers that they show."""
+    return [
+        f"{RESULTS}/figures/{figure}.{ending}"
+        for figure in plan.drawn(CONFIG)
+        for ending in endings
+    ]
+
+
+def published():
+    """All that is published."""
+    made = ["README.md", "costs.csv"] + [
+        Path(path).name for path in drawn_as("csv", "png", "svg")
+    ]
+    return [str(Path(CONFIG.publish.folder, name)) for name in made]

@@ -1,0 +1,75 @@
+import pandas as pd
+import pytest
+
+from cgpipe.stages.publish import TextError, costs_of, render
+
+TABLES = {
+    "figure1": pd.DataFrame(
+        {"panel": ["a", "a", "b"], "noise": [0.0, 0.5, 0.5], "step": [10, 10, 10], "mean": [0.25, 0.5, 0.125]}
+    ),
+    "claims": pd.DataFrame({"claim": ["C1", "C2", "C2"], "p": [float("nan"), 0.00012345, 0.5]}),
+}
+
+
+def filled(text):
+    return render(text, TABLES, {"torch": "2.15"})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{{ at("figure1", "mean", noise=0.0) | percent }}', "25.0 %"),
+        ('{{ at("figure1", "mean", panel="b", noise=0.5, step=10) | fixed(2) }}', "0.12"),
+        ('{{ at("figure1", "mean", noise=0.0) | percent(0) }}', "25 %"),
+        ('{% for row in rows("claims", claim="C2") %}\n{{ row.p | p }}\n{% endfor %}\n', "0.00012\n0.5\n"),
+        ('{{ at("claims", "p", claim="C1") | p }} {{ at("claims", "p", claim="C1") | fixed }}', "– –"),
+        ('{{ rows("claims") | length }} & {{ software.torch }} <b>', "3 & 2.15 <b>"),
+    ],
+)
+def test_numbers_are_those_of_the_tables(text, expected):
+    assert filled(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{{ at("figure9", "mean") }}', "there is no table figure9; there are claims, figure1"),
+        ('{{ at("figure1", "mean", noise=0.75) }}', r"no row with noise = 0\.75 .*; there are 0\.0, 0\.5"),
+        ('{{ at("figure1", "mean", nose=0.5) }}', "has no column nose; there are panel, noise, step, mean"),
+        ('{{ at("figure1", "median", noise=0.0) }}', "has no column median; there are"),
+        ('{{ at("figure1", "mean", step=10) }}', "3 rows with .* but one is needed"),
+        ("{{ nothing }}", "cannot be filled in: 'nothing' is undefined"),
+        ("{{ software.tensorflow }}", "cannot be filled in: .*no attribute 'tensorflow'"),
+        ("{% if %}", "cannot be filled in"),
+    ],
+)
+def test_a_number_that_is_not_there_is_told(text, said):
+    with pytest.raises(TextError, match=said):
+        filled(text)
+
+
+def benchmark(path, seconds, cpu, rss):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:00\t{rss}\t{cpu}\n")
+
+
+def test_costs_are_summed_by_stage_and_experiment(tmp_path):
+    benchmark(tmp_path / "data.tsv", 36, 18, 10.4)
+    for replicate, rss in ((0, 700), (1, "-")):
+        benchmark(tmp_path / f"train/wide/noise-050/winsor-0/replicate-{replicate}.tsv", 3600, 1800, rss)
+    benchmark(tmp_path / "train/together/noise-050/replicate-0.tsv", 360, 360, 500)
+    benchmark(tmp_path / "corrupt/noise-050/replicate-0.tsv", 36, 36, 100)
+    benchmark(tmp_path / "publish.tsv", 36, 36, 100)
+    rows = costs_of(tmp_path).to_dict("split", index=False)
+    assert rows["columns"] == ["stage", "experiment", "jobs", "wall_hours", "cpu_hours", "largest_rss_mb"]
+    assert rows["data"] == [
+        ["corrupt", "", 1, 0.01, 0.01, 100],
+        ["data", "", 1, 0.01, 0.005, 10],
+        ["train", "together", 1, 0.1, 0.1, 500],
+        ["train", "wide", 2, 2, 1, 700],
+    ]
+
+
+def test_results_without_benchmarks_are_told(tmp_path):
+    with pytest.raises(TextError, match="holds no benchmark files"):
+        costs_of(tmp_path)

@@ -1,0 +1,52 @@
+"""What is published is made by a rule, and takes its numbers from the tables."""
+
+import copy
+
+import pandas as pd
+from trees import SMALL, Tree
+
+TEXT = """# {{ rows("claims") | length }} statistics
+
+At the end: {{ at("figure1", "mean", panel="a", noise=0.5, group="all", step=12) }}. ![](figure1.svg)
+{{ at("costs", "jobs", stage="train", experiment="label_noise") }} runs with {{ software.kernel }}.
+"""
+
+
+def publish(tree: Tree, text: str) -> None:
+    (tree.folder / "config" / "text.md").write_text(text, encoding="utf-8")
+    settings = copy.deepcopy(SMALL)
+    settings["publish"] = {"folder": "published", "template": "config/text.md"}
+    tree.configure(settings)
+
+
+def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> None:
+    publish(tree, TEXT)
+    assert tree.planned() == {"publish": 1}
+    tree.snakemake()
+    folder, figures = tree.folder / "published", tree.results / "figures"
+    names = {path.name for path in folder.iterdir()}
+    drawn = {path.name for path in figures.iterdir() if path.suffix != ".pdf"}
+    assert names == {"README.md", "costs.csv", *drawn}
+    assert all((folder / name).read_bytes() == (figures / name).read_bytes() for name in drawn)
+    shown = pd.read_csv(figures / "figure1.csv").query(
+        "panel == 'a' and noise == 0.5 and group == 'all' and step == 12"
+    )
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("<!-- Written by snakemake from config/text.md: change that. -->")
+    assert f"At the end: {shown['mean'].item()}." in text
+    assert "2 runs with " in text
+    assert tree.planned() == {}
+    # A figure that is removed comes back; a run that is removed is trained, and nothing else.
+    (folder / "figure1.svg").unlink()
+    assert tree.planned() == {"publish": 1}
+    tree.snakemake()
+    publish(tree, TEXT + "More.\n")
+    assert tree.planned() == {"publish": 1}
+
+
+def test_a_text_that_asks_for_what_is_not_there_publishes_nothing(tree: Tree) -> None:
+    publish(tree, '{{ at("figure1", "mean", noise=0.3) }}')
+    said = tree.snakemake(check=False)
+    assert said.returncode != 0
+    assert "figure1 has no row with noise = 0.3" in said.stdout + said.stderr
+    assert not (tree.folder / "published").exists() or list((tree.folder / "published").iterdir()) == []
