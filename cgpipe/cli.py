@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import click
 
 from cgpipe.runtime import config, fingerprint
+from cgpipe.runtime.documents import write_between
 from cgpipe.runtime.progress import log, start_log
 
 READ = click.Path(path_type=Path, dir_okay=False)
@@ -175,8 +176,7 @@ def describe(what: str, into: Path | None) -> None:
     if into is None:
         click.echo(text)
         return
-    before, begin, rest = into.read_text(encoding="utf-8").partition("<!-- begin keys -->\n")
-    _, end, after = rest.partition("<!-- end keys -->")
-    if not (begin and end):
-        raise click.ClickException(f"{into} has no lines <!-- begin keys --> and <!-- end keys -->")
-    into.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")
+    try:
+        write_between(into, "keys", f"{text}\n")
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None

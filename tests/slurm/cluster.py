@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 SETTINGS = Path("/etc/slurm")
@@ -209,7 +210,7 @@ class Cluster:
         said = self.call("squeue", "--states=all", "-h", "-o", form)
         return [line.split("|") for line in said.splitlines()]
 
-    def wait(self, until: "Condition", what: str, patience: float = 60) -> None:
+    def wait(self, until: Callable[[], bool], what: str, patience: float = 60) -> None:
         """Wait, and say what the daemons logged if it takes too long."""
         try:
             wait_for(until, patience)
@@ -218,13 +219,7 @@ class Cluster:
             raise RuntimeError("\n".join([f"waited {patience} s for {what}", *logs])) from None
 
 
-class Condition:
-    """A function without arguments that says whether it is so."""
-
-    def __call__(self) -> bool: ...
-
-
-def wait_for(until: Condition, patience: float) -> None:
+def wait_for(until: Callable[[], bool], patience: float) -> None:
     """Wait until something is so."""
     end = time.monotonic() + patience
     while not until():

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from trees import SMALL, Tree, new_tree
 
+from cgpipe.runtime.documents import write_between
 from slurm.cluster import Cluster
 
+Note = Callable[[str, str, str], None]
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5"]
 
 
@@ -177,7 +179,7 @@ def undisturbed(prepared: tuple[Tree, Tree], cluster: Cluster) -> dict[str, byte
 
 
 @pytest.fixture
-def note(record_property: Callable[[str, object], None]) -> Callable[[str, str, str], None]:
+def note(record_property: Callable[[str, object], None]) -> Note:
     """Note a fault, when it struck, and what came of it, for the table."""
     return lambda fault, moment, outcome: record_property("fault", (fault, moment, outcome))
 
@@ -197,9 +199,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if path and exitstatus == 0 and not hasattr(session.config, "workerinput"):
         rows = [f"| {' | '.join(row)} | {n} |" for row, n in sorted(OUTCOMES.items())]
         table = "\n".join(["| fault | when | outcome | seen |", "|---|---|---|---|", *rows, ""])
-        text = Path(path).read_text(encoding="utf-8")
-        before, begin, rest = text.partition("<!-- begin matrix -->\n")
-        _, end, after = rest.partition("<!-- end matrix -->")
-        assert begin
-        assert end
-        Path(path).write_text(f"{before}{begin}{table}{end}{after}", encoding="utf-8")
+        write_between(Path(path), "matrix", table)

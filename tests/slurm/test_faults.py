@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from slurm.conftest import LONG, Scheduled
+from slurm.conftest import LONG, Note, Scheduled
 
 pytestmark = pytest.mark.slurm
-Note = Callable[[str, str, str], None]
 
 # What the training has said when a fault strikes.
 MOMENTS = {

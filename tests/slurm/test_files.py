@@ -1,16 +1,15 @@
 """Faults of the file system: a clear message, and no result lost or half written."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from trees import Tree
 
-from slurm.conftest import LONG_RUN, Scheduled
+from slurm.conftest import LONG_RUN, Note, Scheduled
 
 pytestmark = pytest.mark.slurm
-Note = Callable[[str, str, str], None]
 
 
 def mount(*arguments: str) -> None:
