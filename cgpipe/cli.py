@@ -147,10 +147,11 @@ def claims(spec: str, code: str, **paths: Any) -> None:
 
 @stage
 @click.argument("inputs", type=READ, nargs=-1, required=True)
+@click.option("--beside", type=READ, help="Table of the same figure, to be drawn pale behind it.")
 @click.option(
     "--out", type=WRITE, required=True, help="Path without ending; .csv, .pdf, .svg and .png are written."
 )
-def figures(spec: str, code: str, **paths: Path) -> None:
+def figures(spec: str, code: str, **paths: Any) -> None:
     """One figure, with the numbers it shows, from INPUTS: histories, null worlds, coherence or claims."""
     call("figures", spec, code, **paths)
 

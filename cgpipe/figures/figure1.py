@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cgpipe.figures.beside import apart, beside_note
 from cgpipe.figures.style import (
     DASHED,
     LineStyle,
@@ -89,7 +90,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Parameters
     ----------
     numbers : DataFrame
-        As `table` returns it.
+        As `table` returns it, or with others put beside it.
     style : Style
         Width of the figure.
     colors : list
@@ -100,17 +101,19 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Four panels.
     """
+    here, beside = apart(numbers)
     figure = new_figure(style, 0.72)
     panels = figure.subplots(2, 2).ravel()
     levels = sorted(numbers["noise"].unique())
-    last = int(numbers["step"].max())
+    last = int(here["step"].max())
     for axes, (panel, title) in zip(panels, PANELS.items(), strict=True):
-        of_panel = numbers[numbers["panel"] == panel]
-        for k, noise in enumerate(levels):
-            for group, linestyle in GROUPS.items():
-                rows = of_panel[(of_panel["noise"] == noise) & (of_panel["group"] == group)]
-                if len(rows):
-                    curve(axes, rows, colors[k % len(colors)], linestyle)
+        for these in (beside, here):
+            of_panel = these[these["panel"] == panel]
+            for k, noise in enumerate(levels):
+                for group, linestyle in GROUPS.items():
+                    rows = of_panel[(of_panel["noise"] == noise) & (of_panel["group"] == group)]
+                    if len(rows):
+                        curve(axes, rows, colors[k % len(colors)], linestyle, pale=these is beside)
         log_steps(axes, last)
         axes.set_title(f"({panel}) {title}", loc="left")
         axes.set_ylim(bottom=0)
@@ -123,5 +126,5 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     figure.legend(handles, labels, loc="outside upper center", ncols=len(levels))
     styles = [Line2D([], [], color="0.3"), Line2D([], [], color="0.3", linestyle=DASHED)]
     panels[3].legend(styles, ["pristine", "corrupt"], loc="upper left", handlelength=2.5)
-    note(figure, replicates_note(numbers))
+    note(figure, replicates_note(here) + beside_note(beside))
     return figure

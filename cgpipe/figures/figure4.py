@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cgpipe.figures.beside import apart, beside_note
 from cgpipe.figures.style import (
     DASHED,
     DOTTED,
@@ -79,7 +80,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Parameters
     ----------
     numbers : DataFrame
-        As `table` returns it.
+        As `table` returns it, or with others put beside it.
     style : Style
         Width of the figure.
     colors : list
@@ -91,20 +92,24 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         A row for each level of winsorization, a column for each noise level.
     """
     levels = sorted(numbers["noise"].unique())
+    here, beside = apart(numbers)
     clipped = sorted(numbers["winsor"].unique())
     figure = new_figure(style, 0.12 + 0.17 * len(clipped))
     grid = figure.subplots(len(clipped), len(levels), sharex=True, sharey=True, squeeze=False)
-    last = int(numbers["step"].max())
+    last = int(here["step"].max())
     lowest = min(-0.1, float(numbers["low"].min()) - 0.02)
     for line, c in enumerate(clipped):
         for column, noise in enumerate(levels):
             axes = grid[line, column]
-            of_cell = numbers[(numbers["winsor"] == c) & (numbers["noise"] == noise)]
             axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
             proper = (1 - noise) + noise / 10
             axes.axhline(proper, color="0.55", linewidth=0.6, linestyle=LONG_DASHED, zorder=0)
-            for name, (place, linestyle) in CURVES.items():
-                curve(axes, of_cell[of_cell["curve"] == name], colors[place], linestyle)
+            for these in (beside, here):
+                of_cell = these[(these["winsor"] == c) & (these["noise"] == noise)]
+                for name, (place, linestyle) in CURVES.items():
+                    rows = of_cell[of_cell["curve"] == name]
+                    if len(rows):
+                        curve(axes, rows, colors[place], linestyle, pale=these is beside)
             log_steps(axes, last, narrow=len(levels) > 3)
             axes.set_ylim(lowest, 1.02)
             if line == 0:
@@ -120,5 +125,5 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     figure.legend(
         handles, [*CURVES, "proper accuracy"], loc="outside upper center", ncols=4, handlelength=2.5
     )
-    note(figure, replicates_note(numbers))
+    note(figure, replicates_note(here) + beside_note(beside))
     return figure

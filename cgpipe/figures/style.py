@@ -30,7 +30,7 @@ DOTTED: LineStyle = (0, (1, 1))
 
 # Colours by what is drawn, as places in the palette, so that a group has one colour in all figures.
 PRISTINE, CORRUPT, TRAINING, TEST, OVERFIT = 0, 3, 0, 1, 2
-BAND = 0.25  # opacity
+BAND, PALE = 0.25, 0.4  # opacity
 NULL_BAND = "0.85"  # grey
 
 
@@ -82,9 +82,14 @@ def new_figure(style: Style, height: float) -> Figure:
     return Figure(figsize=(style.width, style.width * height), layout="constrained")
 
 
-def curve(axes: Axes, rows: pd.DataFrame, color: Any, linestyle: LineStyle = "-") -> None:
-    """Draw `mean` over `step` as a line, and `low` to `high` as a band."""
+def curve(
+    axes: Axes, rows: pd.DataFrame, color: Any, linestyle: LineStyle = "-", *, pale: bool = False
+) -> None:
+    """Draw `mean` over `step` as a line, and `low` to `high` as a band; or a pale line behind the others."""
     rows = rows.sort_values("step")
+    if pale:
+        axes.plot(rows["step"], rows["mean"], color=color, linestyle=linestyle, alpha=PALE, zorder=1)
+        return
     axes.plot(rows["step"], rows["mean"], color=color, linestyle=linestyle)
     axes.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=BAND, linewidth=0)
 

@@ -261,7 +261,18 @@ class Figure(Section):
     experiment: Slug = Field(description="Experiment that the figure draws, by its name")
 
 
-class Figure1(Figure):
+class Curves(Figure):
+    """A figure of curves that may have others beside them."""
+
+    beside: str | None = Field(
+        None,
+        min_length=1,
+        description="Table of the same figure from another workflow (its `.csv`, from the folder of the "
+        "Snakefile), drawn pale at the levels that both have; omit for none",
+    )
+
+
+class Figure1(Curves):
     """Figure 1."""
 
     learned: Literal["at_step", "first", "last"] = Field(
@@ -304,7 +315,7 @@ class Figures(Section):
     figure3_exact: Figure | None = Field(
         None, description="The same from all examples and all parameters; omit for none"
     )
-    figure4: Figure | None = Field(
+    figure4: Curves | None = Field(
         None, description="Accuracies and overfit under winsorized SGD; omit for none"
     )
     coherence: Figure | None = Field(

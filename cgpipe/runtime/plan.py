@@ -183,7 +183,7 @@ def publish() -> dict[str, Any]:
 def figure(config: Config, number: str) -> dict[str, Any]:
     """Settings of stage `figures` for one figure, such as `figure1` or `claims`."""
     settings = getattr(config.figures, number, None)  # the figure of the claims has none
-    of_figure = settings.model_dump(exclude={"experiment"}) if settings else {}
+    of_figure = settings.model_dump(exclude={"experiment", "beside"}) if settings else {}
     return {"figure": number, "style": config.figures.style.model_dump(), **of_figure}
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from cgpipe.figures import claims, coherence, figure1, figure2, figure3, figure4, worlds
+from cgpipe.figures.beside import put_beside
 from cgpipe.figures.style import Style, styled
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, settings_of, whole
 from cgpipe.runtime.progress import log
@@ -40,6 +41,7 @@ class Drawing(NamedTuple):
     stage: str  # whose artifacts it is made from
     table: Callable[[Spec, Cells], pd.DataFrame]
     draw: Callable[[pd.DataFrame, Style, list[Any]], Figure]
+    levels: Sequence[str] = ()  # columns by which another table is put beside; none, if it cannot be drawn
 
 
 def samples(cells: Cells) -> list[worlds.Sample]:
@@ -64,7 +66,7 @@ def table_of_coherence(_: Spec, cells: Cells) -> pd.DataFrame:
 
 
 DRAWINGS: dict[Name, Drawing] = {
-    "figure1": Drawing("train", table_of_figure1, figure1.draw),
+    "figure1": Drawing("train", table_of_figure1, figure1.draw, ["noise"]),
     "figure2": Drawing("nullworlds", lambda _, cells: figure2.table(samples(cells)), figure2.draw),
     "figure2_exact": Drawing(
         "nullworlds",
@@ -77,17 +79,24 @@ DRAWINGS: dict[Name, Drawing] = {
         lambda _, cells: figure3.table(samples(cells)),
         partial(figure3.draw, of=EVERYTHING),
     ),
-    "figure4": Drawing("train", table_of_figure4, figure4.draw),
+    "figure4": Drawing("train", table_of_figure4, figure4.draw, ["noise", "winsor"]),
     "coherence": Drawing("coherence", table_of_coherence, coherence.draw),
     "claims": Drawing("claims", lambda _, cells: claims.table(cells[0][1]), claims.draw),
 }
 
 
-def run(spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path) -> None:
+def run(
+    spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path, beside: Path | None = None
+) -> None:
     """Write `out`.csv, and draw it as .pdf, .svg and .png."""
     drawing = DRAWINGS[spec.figure]
     read = [read_netcdf(path, drawing.stage) for path in inputs]
     numbers = drawing.table(spec, [(settings_of(dataset), dataset) for dataset in read])
+    if beside is not None:
+        if not drawing.levels:
+            able = ", ".join(name for name, other in DRAWINGS.items() if other.levels)
+            raise ValueError(f"{spec.figure} cannot be drawn beside {beside}; allowed for {able}")
+        numbers = put_beside(numbers, pd.read_csv(beside), str(beside), drawing.levels)
     with styled(spec.style) as colors:
         figure = drawing.draw(numbers, spec.style, colors)
         lay_out(figure)

@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 from cgpipe.figures import claims, coherence, figure1, figure2, figure3, figure4
+from cgpipe.figures.beside import apart, put_beside
 from cgpipe.figures.style import Style, styled
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.worlds import Sample
@@ -101,6 +102,41 @@ def test_figure4_overfit_is_what_test_accuracy_and_noise_do_not_explain() -> Non
     table = figure4.table([figure4.Run(0.25, 2, 0, of)]).set_index(["curve", "step"])
     ta, va = of.accuracy_training.values, of.accuracy_test.values
     np.testing.assert_allclose(table.loc["overfit", "mean"], ta - (0.25 / 10 + 0.75 * va))
+
+
+def test_another_table_of_the_figure_goes_beside_it_at_the_levels_of_both() -> None:
+    here = figure4.table([figure4.Run(0.5, c, 0, history(c)) for c in (0, 2)])
+    there = figure4.table([figure4.Run(noise, c, 0, history(9)) for noise in (0.25, 0.5) for c in (2, 4)])
+    joined = put_beside(here, there, "there.csv", ["noise", "winsor"])
+    own, other = apart(joined)
+    pd.testing.assert_frame_equal(own.drop(columns="source").reset_index(drop=True), here)
+    assert set(other["source"]) == {"there.csv"}
+    expected = there.query("noise == 0.5 and winsor == 2").reset_index(drop=True)
+    pd.testing.assert_frame_equal(other.drop(columns="source").reset_index(drop=True), expected)
+
+
+def test_a_table_that_does_not_fit_is_told() -> None:
+    here = figure1.table([figure1.Run(0.5, 0, history(0))])
+    with pytest.raises(
+        ValueError, match=r"a\.csv is no table of this figure: its columns are noise, step, mean"
+    ):
+        put_beside(here, here[["noise", "step", "mean"]], "a.csv", ["noise"])
+    with pytest.raises(ValueError, match=r"a\.csv has nothing at the levels of noise that are drawn here"):
+        put_beside(here, here.assign(noise=0.75), "a.csv", ["noise"])
+
+
+@pytest.mark.parametrize("module", [figure1, figure4])
+def test_what_is_beside_is_drawn_and_named(module) -> None:
+    if module is figure1:
+        here, columns = figure1.table([figure1.Run(0.5, 0, history(0))]), ["noise"]
+    else:
+        here, columns = figure4.table([figure4.Run(0.5, 0, 0, history(0))]), ["noise", "winsor"]
+    joined = put_beside(here, here.assign(n=2), "there.csv", columns)
+    with styled(Style()) as colors:
+        alone, both = (module.draw(numbers, Style(), colors) for numbers in (here, joined))
+    assert lines(both) - lines(alone) == (5 if module is figure1 else 3)
+    assert alone.get_supxlabel() == "Lines: one replicate (n = 1)."
+    assert both.get_supxlabel() == "Lines: one replicate (n = 1). Pale: there.csv (n = 2)."
 
 
 @pytest.mark.parametrize("module", [figure2, figure3])

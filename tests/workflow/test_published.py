@@ -1,6 +1,7 @@
 """What is published is made by a rule, and takes its numbers from the tables."""
 
 import copy
+import shutil
 
 import pandas as pd
 from trees import SMALL, Tree
@@ -42,6 +43,19 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
     tree.snakemake()
     publish(tree, TEXT + "More.\n")
     assert tree.planned() == {"publish": 1}
+
+
+def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
+    settings = copy.deepcopy(SMALL)
+    other = tree.folder / "other.csv"
+    shutil.copyfile(tree.results / "figures" / "figure1.csv", other)
+    settings["figures"]["figure1"]["beside"] = "other.csv"
+    tree.configure(settings)
+    assert tree.planned() == {"figure1": 1}
+    tree.snakemake()
+    drawn = pd.read_csv(tree.results / "figures" / "figure1.csv")
+    assert set(drawn["source"]) == {"here", "other.csv"}
+    assert tree.planned() == {}
 
 
 def test_a_text_that_asks_for_what_is_not_there_publishes_nothing(tree: Tree) -> None:

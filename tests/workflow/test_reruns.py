@@ -82,6 +82,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "nullworlds.level": ("nullworlds.level", 0.8, FROM_NULLWORLDS),
     "figures.figure1.experiment": ("figures.figure1.experiment", "winsorization", {"figure1": 1}),
     "figures.figure1.learned": ("figures.figure1.learned", "last", {"figure1": 1}),
+    "figures.figure1.beside": ("figures.figure1.beside", "Snakefile", {"figure1": 1}),
+    "figures.figure4.beside": ("figures.figure4.beside", "Snakefile", {"figure4": 1}),
     "figures.figure2.experiment": (
         "figures.figure2.experiment",
         "winsorization",

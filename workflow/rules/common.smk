@@ -103,6 +103,12 @@ def drawn_from(path, figure, **which):
     return of_runs(path, plan.cells(CONFIG, FIGURES[figure], **which))
 
 
+def beside(figure):
+    """The table of another workflow that a figure shows too, or none."""
+    path = getattr(getattr(CONFIG.figures, figure, None), "beside", None)
+    return [path] if path else []
+
+
 def figure_files(figure):
     return [
         f"{RESULTS}/figures/{figure}.{ending}"

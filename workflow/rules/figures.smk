@@ -42,7 +42,8 @@ for figure in plan.drawn(CONFIG):
         name:
             figure if figure.startswith("figure") else f"figure_{figure}"
         input:
-            drawn(),
+            artifacts=drawn(),
+            beside=beside(figure),
         output:
             table=report(
                 f"{RESULTS}/figures/{figure}.csv",
@@ -67,6 +68,9 @@ for figure in plan.drawn(CONFIG):
             spec=canonical(plan.figure(CONFIG, figure)),
             code=code_hash("figures"),
             out=lambda wildcards, output: output.table.removesuffix(".csv"),
+            beside=lambda wildcards, input: as_options(
+                wildcards, {"beside": input.beside}
+            ),
         shell:
             "python -m cgpipe figures --spec {params.spec:q} --code {params.code}"
-            " --out {params.out:q} {input:q} > {log:q} 2>&1"
+            " --out {params.out:q} {params.beside} {input.artifacts:q} > {log:q} 2>&1"
