@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import click
 
 from cgpipe.runtime import config, fingerprint
-from cgpipe.runtime.documents import write_between
+from cgpipe.runtime.documents import read_between, write_between
 from cgpipe.runtime.progress import log, start_log
 
 READ = click.Path(path_type=Path, dir_okay=False)
@@ -180,4 +180,16 @@ def describe(what: str, into: Path | None) -> None:
     try:
         write_between(into, "keys", f"{text}\n")
     except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.argument("name")
+@click.argument("source", type=READ)
+@click.argument("into", type=WRITE)
+def excerpt(name: str, source: Path, into: Path) -> None:
+    """Copy the part NAME of one Markdown file to where another has its markers."""
+    try:
+        write_between(into, name, read_between(source, name))
+    except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None

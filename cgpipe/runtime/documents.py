@@ -20,8 +20,19 @@ def write_between(path: Path, name: str, text: str) -> None:
     ValueError
         If the document lacks one of the lines; it is left as it was.
     """
-    before, begin, rest = path.read_text(encoding="utf-8").partition(f"<!-- begin {name} -->\n")
-    _, end, after = rest.partition(f"<!-- end {name} -->")
-    if not (begin and end):
-        raise ValueError(f"{path} has no lines <!-- begin {name} --> and <!-- end {name} -->")
-    path.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    before, _, after = _parts(path, name)
+    path.write_text(before + text + after, encoding="utf-8")
+
+
+def read_between(path: Path, name: str) -> str:
+    """Text between the lines `<!-- begin NAME -->` and `<!-- end NAME -->`; as for `write_between`."""
+    return _parts(path, name)[1]
+
+
+def _parts(path: Path, name: str) -> tuple[str, str, str]:
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
+    between, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise ValueError(f"{path} has no lines {begin.strip()} and {end}")
+    return before + begin, between, end + after

@@ -1,6 +1,8 @@
 """Stage `publish`: figures, their tables, and a text in which every number is one of theirs."""
 
 import json
+import os
+import platform
 import shutil
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -38,17 +40,31 @@ def run(
     folder: Path,
 ) -> None:
     """Copy figures and their tables, sum up what the stages cost, and fill in the text."""
-    costs = costs_of(benchmarks)
-    found = {path.stem: pd.read_csv(path) for path in tables} | {"costs": costs}
-    text = render(template.read_text(encoding="utf-8"), found, made_with(histories))
-    for path in (*tables, *figures):
-        with whole(folder / path.name) as temporary:
+    summed = {"costs.csv": costs_of(benchmarks), "software.csv": made_with(histories)}
+    copied = {path.name: path for path in (*tables, *figures)}
+    refuse_strangers(folder, {"README.md", *summed, *copied})
+    found = {Path(name).stem: table for name, table in summed.items()}
+    found |= {path.stem: pd.read_csv(path) for path in tables}
+    text = render(template.read_text(encoding="utf-8"), found)
+    for name, path in copied.items():
+        with whole(folder / name) as temporary:
             shutil.copyfile(path, temporary)
-    with whole(folder / "costs.csv") as temporary:
-        costs.to_csv(temporary, index=False, lineterminator="\n")
+    for name, table in summed.items():
+        with whole(folder / name) as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
     with whole(folder / "README.md") as temporary:
         temporary.write_text(WRITTEN_BY.format(template) + text, encoding="utf-8")
     log.info("wrote %s", folder)
+
+
+def refuse_strangers(folder: Path, made: set[str]) -> None:
+    """Raise FileExistsError if a folder, below which others may lie, holds files other than these."""
+    held = {path.name for path in folder.iterdir() if path.is_file()} if folder.exists() else set()
+    if strangers := held - made:
+        raise FileExistsError(
+            f"{folder} holds {', '.join(sorted(strangers))}, which this does not make: what is published "
+            "comes from the workflow alone. Keep it elsewhere, or choose another folder"
+        )
 
 
 def costs_of(benchmarks: Path) -> pd.DataFrame:
@@ -62,16 +78,16 @@ def costs_of(benchmarks: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a stage, and for `train` and what follows it a row an experiment: number of jobs, hours of wall
-        time and of CPU time, both summed over the jobs, and the largest resident memory of one, in MB. A job
-        that was cut off and went on counts with its last attempt.
+        A row a stage, and for `train` and what follows it a row an experiment (`all` elsewhere): number of
+        jobs, hours of wall time and of CPU time, both summed over the jobs, and the largest resident memory
+        of one, in MB. A job that was cut off and went on counts with its last attempt.
     """
     rows = []
     for path in sorted(benchmarks.rglob("*.tsv")):
         parts = path.relative_to(benchmarks).with_suffix("").parts
         if parts == ("publish",):  # of the last time
             continue
-        experiment = parts[1] if len(parts) > 3 else ""
+        experiment = parts[1] if len(parts) > 3 else "all"
         measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
         rows.append(
             {
@@ -93,23 +109,38 @@ def costs_of(benchmarks: Path) -> pd.DataFrame:
     return summed.reset_index()
 
 
-def made_with(histories: Sequence[Path]) -> dict[str, str]:
-    """What the runs were made with: `device`, `kernel`, versions of libraries; counts where they differ."""
+def made_with(histories: Sequence[Path]) -> pd.DataFrame:
+    """What the runs were made with, by `name`: `device`, `kernel`, libraries; and where this is published.
+
+    Returns
+    -------
+    DataFrame
+        Columns `name`, `value`; with counts where runs differ.
+    """
     counted: dict[str, Counter[str]] = {}
     for path in histories:
         attrs = read_netcdf(path, "train").attrs
         of_run = {"device": attrs["device"], "kernel": attrs["kernel"], **json.loads(attrs["software"])}
         for name, value in of_run.items():
             counted.setdefault(name, Counter())[value] += 1
-    return {
+    found = {
         name: next(iter(values))
         if len(values) == 1
         else ", ".join(f"{v} ({n} runs)" for v, n in sorted(values.items()))
         for name, values in counted.items()
     }
+    return pd.DataFrame([*found.items(), ("published on", machine())], columns=["name", "value"])
 
 
-def render(template: str, tables: dict[str, pd.DataFrame], software: dict[str, str]) -> str:
+def machine() -> str:
+    """Model and number of the processors of this machine."""
+    models = Path("/proc/cpuinfo")
+    lines = models.read_text(encoding="utf-8").splitlines() if models.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{named[0] if named else platform.machine()}, {os.cpu_count()} cores"
+
+
+def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
     """Fill in a text.
 
     Parameters
@@ -117,10 +148,8 @@ def render(template: str, tables: dict[str, pd.DataFrame], software: dict[str, s
     template : str
         Markdown in Jinja's syntax. `at("figure1", "mean", panel="a", noise=0.5, step=1000)` is a number of a
         table, that of the only row in which the other columns are as said; `rows("claims", claim="C1")` are
-        rows; `software` is what the runs were made with. Filters: `percent`, `fixed(digits)`, `p`.
+        rows. Filters: `percent`, `fixed(digits)`, `p`.
     tables : dict of DataFrame
-        By name.
-    software : dict of str
         By name.
 
     Raises
@@ -137,10 +166,10 @@ def render(template: str, tables: dict[str, pd.DataFrame], software: dict[str, s
     )
     environment.filters |= {"percent": percent, "fixed": fixed, "p": p_value}
 
-    def rows(name: str, **where: Any) -> list[dict[Hashable, Any]]:
+    def rows(name: str, /, **where: Any) -> list[dict[Hashable, Any]]:
         return select(name, tables, where).to_dict("records")
 
-    def at(name: str, column: str, **where: Any) -> Any:
+    def at(name: str, column: str, /, **where: Any) -> Any:
         found = select(name, tables, where)
         if len(found) != 1:
             raise TextError(
@@ -150,10 +179,10 @@ def render(template: str, tables: dict[str, pd.DataFrame], software: dict[str, s
             raise TextError(f"{name} has no column {column}; there are {', '.join(found.columns)}")
         return found[column].iloc[0]
 
-    environment.globals |= {"at": at, "rows": rows, "software": software}
+    environment.globals |= {"at": at, "rows": rows}
     try:
         return environment.from_string(template).render()
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, TypeError) as error:
         raise TextError(f"the text cannot be filled in: {error}") from error
 
 

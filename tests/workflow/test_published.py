@@ -9,7 +9,8 @@ from trees import SMALL, Tree
 TEXT = """# {{ rows("claims") | length }} statistics
 
 At the end: {{ at("figure1", "mean", panel="a", noise=0.5, group="all", step=12) }}. ![](figure1.svg)
-{{ at("costs", "jobs", stage="train", experiment="label_noise") }} runs with {{ software.kernel }}.
+{{ at("costs", "jobs", stage="train", experiment="label_noise") }} runs with {{
+    at("software", "value", name="kernel") }}.
 """
 
 
@@ -27,7 +28,7 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
     folder, figures = tree.folder / "published", tree.results / "figures"
     names = {path.name for path in folder.iterdir()}
     drawn = {path.name for path in figures.iterdir() if path.suffix != ".pdf"}
-    assert names == {"README.md", "costs.csv", *drawn}
+    assert names == {"README.md", "costs.csv", "software.csv", *drawn}
     assert all((folder / name).read_bytes() == (figures / name).read_bytes() for name in drawn)
     shown = pd.read_csv(figures / "figure1.csv").query(
         "panel == 'a' and noise == 0.5 and group == 'all' and step == 12"
@@ -43,6 +44,12 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
     tree.snakemake()
     publish(tree, TEXT + "More.\n")
     assert tree.planned() == {"publish": 1}
+    # What no rule makes is not published, nor lost.
+    (folder / "more.png").write_bytes(b"mine")
+    said = tree.snakemake(check=False)
+    assert said.returncode != 0
+    assert "published holds more.png, which this does not make" in said.stdout + said.stderr
+    assert (folder / "more.png").read_bytes() == b"mine"
 
 
 def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
