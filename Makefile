@@ -68,7 +68,6 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 docs: install ## Write again what is generated: the config's schema, the table of its keys, that of the claims
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
-	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \

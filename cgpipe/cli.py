@@ -115,6 +115,15 @@ def contributions(spec: str, code: str, **paths: Path) -> None:
 
 
 @stage
+@click.option("--dataset", type=READ, required=True, help="From stage data.")
+@click.option("--snapshots", type=READ, required=True, help="From stage train.")
+@click.option("--activity", type=WRITE, required=True, help="NetCDF to write.")
+def activity(spec: str, code: str, **paths: Path) -> None:
+    """Hidden units in use, at the logged steps."""
+    call("activity", spec, code, **paths)
+
+
+@stage
 @click.option("--contributions", type=READ, required=True, help="From stage contributions.")
 @click.option("--coherence", type=WRITE, required=True, help="NetCDF to write.")
 def coherence(spec: str, code: str, **paths: Path) -> None:
@@ -152,7 +161,7 @@ def claims(spec: str, code: str, **paths: Any) -> None:
     "--out", type=WRITE, required=True, help="Path without ending; .csv, .pdf, .svg and .png are written."
 )
 def figures(spec: str, code: str, **paths: Any) -> None:
-    """One figure, with the numbers it shows, from INPUTS: histories, null worlds, coherence or claims."""
+    """One figure, with the numbers it shows, from INPUTS: the artifacts of runs, or claims."""
     call("figures", spec, code, **paths)
 
 

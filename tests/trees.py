@@ -87,6 +87,7 @@ SMALL: dict[str, Any] = {
         "figure3_exact": {"experiment": "label_noise"},
         "figure4": {"experiment": "winsorization", "beside": None},
         "coherence": {"experiment": "label_noise"},
+        "activity": {"experiment": "winsorization"},
         "style": {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"},
     },
     "claims": {

@@ -1,3 +1,4 @@
+from .activity import active_examples
 from .aggregation.operators import winsorized_linear_gradient
 from .aggregation.reference import clipped_per_side, mean_linear_gradient, winsorized_mean
 from .aggregation.rules import UpdateRule, update_rule
@@ -19,6 +20,7 @@ __all__ = [
     "NonFiniteError",
     "Trainer",
     "UpdateRule",
+    "active_examples",
     "clipped_per_side",
     "evaluate",
     "forward",

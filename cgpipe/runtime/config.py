@@ -55,6 +55,7 @@ FIGURES = (
     "figure3_exact",
     "figure4",
     "coherence",
+    "activity",
 )
 
 
@@ -172,7 +173,8 @@ class Experiment(Section):
     )
     snapshots: bool = Field(
         True,
-        description="Whether runs keep their parameters at the logged steps; figures 2 and 3 need them",
+        description="Whether runs keep their parameters at the logged steps; figures 2 and 3 and those of "
+        "coherence and activity need them",
     )
 
     @field_validator("noise", "winsor")
@@ -321,6 +323,11 @@ class Figures(Section):
     coherence: Figure | None = Field(
         None, description="m-coherence of the gradients of all examples; omit for none"
     )
+    activity: Figure | None = Field(
+        None,
+        description="Hidden units that no training example activates any more, by level of winsorization; "
+        "omit for none",
+    )
     style: Style = Field(default_factory=Style, description="How all figures look")
 
 
@@ -438,11 +445,13 @@ class Config(Section):
             def wrong(allowed: str, path: tuple[str, ...] = (name, "experiment"), given: str = given) -> None:
                 mistakes.add(path, given, allowed)
 
-            if name != "figure4" and 0 not in experiment.winsor:
+            if name not in ("figure4", "activity") and 0 not in experiment.winsor:
                 wrong(f"an experiment with winsor level 0, plain SGD; {given} has {experiment.winsor}")
             if name in ("figure1", "figure4"):
                 continue
-            if name != "coherence" and not any(0 < noise < 1 for noise in experiment.noise):
+            if name == "activity" and not experiment.hidden:
+                wrong(f"an experiment with hidden units; {given} has none")
+            if name not in ("coherence", "activity") and not any(0 < noise < 1 for noise in experiment.noise):
                 wrong(
                     "an experiment with a noise level between 0 and 1, where there are both pristine and "
                     f"corrupt examples; {given} has {experiment.noise}"

@@ -157,6 +157,16 @@ def coherence(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
     return {"noise": _noise(config, at["noise"]), "replicate": int(at["replicate"])}
 
 
+def activity(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of stage `activity`."""
+    return {
+        "device": config.device,
+        "noise": _noise(config, at["noise"]),
+        "replicate": int(at["replicate"]),
+        "winsor": int(at["winsor"]),
+    }
+
+
 def nullworlds(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
     """Settings of stage `nullworlds`; `source` is `sampled` or `exact`."""
     return {

@@ -11,16 +11,25 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cgpipe.figures import claims, coherence, figure1, figure2, figure3, figure4, worlds
+from cgpipe.figures import activity, claims, coherence, figure1, figure2, figure3, figure4, worlds
 from cgpipe.figures.beside import put_beside
 from cgpipe.figures.style import Style, styled
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, settings_of, whole
 from cgpipe.runtime.progress import log
 
 Name = Literal[
-    "figure1", "figure2", "figure2_exact", "figure3", "figure3_exact", "figure4", "coherence", "claims"
+    "figure1",
+    "figure2",
+    "figure2_exact",
+    "figure3",
+    "figure3_exact",
+    "figure4",
+    "coherence",
+    "activity",
+    "claims",
 ]
 EVERYTHING = "All examples, all parameters."
+DIGITS = "%.9g"  # of the tables: more than the float32 of the runs holds
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,13 @@ def table_of_coherence(_: Spec, cells: Cells) -> pd.DataFrame:
     return coherence.table([coherence.Run(of["noise"], of["replicate"], found) for of, found in cells])
 
 
+def table_of_activity(_: Spec, cells: Cells) -> pd.DataFrame:
+    """For the figure of activity."""
+    return activity.table(
+        [activity.Run(of["noise"], of["winsor"], of["replicate"], found) for of, found in cells]
+    )
+
+
 DRAWINGS: dict[Name, Drawing] = {
     "figure1": Drawing("train", table_of_figure1, figure1.draw, ["noise"]),
     "figure2": Drawing("nullworlds", lambda _, cells: figure2.table(samples(cells)), figure2.draw),
@@ -81,6 +97,7 @@ DRAWINGS: dict[Name, Drawing] = {
     ),
     "figure4": Drawing("train", table_of_figure4, figure4.draw, ["noise", "winsor"]),
     "coherence": Drawing("coherence", table_of_coherence, coherence.draw),
+    "activity": Drawing("activity", table_of_activity, activity.draw),
     "claims": Drawing("claims", lambda _, cells: claims.table(cells[0][1]), claims.draw),
 }
 
@@ -103,7 +120,7 @@ def run(
         for ending in ("pdf", "svg", "png"):
             save(figure, with_ending(out, ending), ending, provenance)
     with whole(with_ending(out, "csv")) as temporary:
-        numbers.to_csv(temporary, index=False, lineterminator="\n")
+        numbers.to_csv(temporary, index=False, lineterminator="\n", float_format=DIGITS)
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from cgpipe.figures import claims, coherence, figure1, figure2, figure3, figure4
+from cgpipe.figures import activity, claims, coherence, figure1, figure2, figure3, figure4
 from cgpipe.figures.beside import apart, put_beside
 from cgpipe.figures.style import Style, styled
 from cgpipe.figures.summary import summarise
@@ -151,6 +151,30 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(module) -> None:
     assert at.loc[("data", "corrupt", 1), "mean"] == pytest.approx(float(expected))
     largest = max(float(of[f"{statistic}_curve_p"]) for of in (a, b))
     assert at.loc[("curve p", "pristine", steps[-1]), "high"] == pytest.approx(largest)
+
+
+def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
+    rng = np.random.default_rng(0)
+    runs = [
+        activity.Run(
+            noise,
+            c,
+            replicate,
+            xr.Dataset(
+                {name: (("step", "layer"), rng.random((4, 2))) for name in ("dead", "active")},
+                coords={"step": STEPS, "layer": [1, 2]},
+            ),
+        )
+        for noise in (0.25, 0.5)
+        for c in (0, 2)
+        for replicate in (0, 1)
+    ]
+    table = activity.table(runs)
+    at = table.set_index(["quantity", "noise", "winsor", "layer", "step"])
+    expected = [float(run.activity["dead"].sel(step=10, layer=2)) for run in runs[-2:]]
+    assert at.loc[("dead", 0.5, 2, 2, 10), "mean"] == pytest.approx(np.mean(expected))
+    with styled(Style()) as colors:
+        assert lines(activity.draw(table, Style(), colors)) == 2 * 2 * 2
 
 
 def test_every_figure_draws_every_curve_of_its_table() -> None:

@@ -298,6 +298,14 @@ def test_exact_figures_need_snapshots_but_no_sample(figure):
         assert "a noise level between 0 and 1" in mistake(figure_of(figure, noise=[0, 1]))
 
 
+def test_the_figure_of_activity_needs_hidden_units_and_snapshots_but_no_plain_sgd():
+    load(figure_of("activity", winsor=[1], noise=[0]))
+    assert "snapshots: true" in mistake(figure_of("activity", snapshots=False))
+    assert "hidden units; one has none" in mistake(
+        replaced(figure_of("activity"), ("experiments", "one", "hidden"), [])
+    )
+
+
 def test_figure1_draws_plain_sgd_and_figure4_any():
     assert (
         "figures.figure1.experiment: given 'one' (text); allowed: an experiment with winsor level 0"

@@ -22,6 +22,7 @@ FIGURES = (
     "figure3_exact",
     "figure4",
     "coherence",
+    "activity",
 )
 STAGES = (
     "data",
@@ -30,6 +31,7 @@ STAGES = (
     "gradients",
     "contributions",
     "coherence",
+    "activity",
     "nullworlds",
     "claims",
     "publish",
@@ -68,6 +70,7 @@ def specs(settings):
         "gradients": plan.gradients(config, AT),
         "contributions": plan.contributions(config, AT),
         "coherence": plan.coherence(config, AT),
+        "activity": plan.activity(config, AT),
         "nullworlds": plan.nullworlds(config, AT | {"source": "exact"}),
         "claims": plan.claims(),
         "publish": plan.publish(),
@@ -233,7 +236,7 @@ ALL = {*STAGES, *DRAWN}
         ({"data_root": "/elsewhere"}, set()),
         ({"dataset": "mnist"}, {"data"}),
         ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
-        ({"device": "cpu"}, {"train", "gradients", "contributions"}),
+        ({"device": "cpu"}, {"train", "gradients", "contributions", "activity"}),
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),

@@ -124,7 +124,7 @@ def test_a_diverging_run_names_step_and_layer_and_the_others_go_on(fresh: Tree) 
     )
     assert list((fresh.results / "bare").rglob("*.*")) == []
     assert len(list(fresh.results.rglob("history.nc"))) == 4
-    assert len(list(fresh.results.rglob("figures/*.png"))) == 2  # all but that of the claims
+    assert len(list(fresh.results.rglob("figures/*.png"))) == 3  # all but that of the claims
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ FIGURES = {
     "figure3_exact": 1,
     "figure4": 1,
     "figure_coherence": 1,
+    "figure_activity": 1,
     "figure_claims": 1,
 }
 CLAIMS = {"claims": 1, "figure_claims": 1}
@@ -33,7 +34,14 @@ FROM_GRADIENTS = {"gradients": 1, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, "figure_coherence": 1, **FROM_EXACT_WORLDS}
 FROM_SNAPSHOTS = {**FROM_GRADIENTS, **FROM_CONTRIBUTIONS}
 FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "figure1": 1, **FROM_SNAPSHOTS}
-FROM_TRAIN = {"train": 4, "train_without_snapshots": 1, "train_pair_together": 1, **FROM_SNAPSHOTS, **FIGURES}
+FROM_TRAIN = {
+    "train": 4,
+    "train_without_snapshots": 1,
+    "train_pair_together": 1,
+    **FROM_SNAPSHOTS,
+    "activity": 2,
+    **FIGURES,
+}
 FROM_CORRUPT = {"corrupt": 2, **FROM_TRAIN}
 ALL = {"data": 1, **FROM_CORRUPT}
 
@@ -108,6 +116,11 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "figures.coherence.experiment",
         "winsorization",
         {"contributions": 1, "coherence": 1, "figure_coherence": 1},
+    ),
+    "figures.activity.experiment": (
+        "figures.activity.experiment",
+        "pair",
+        {"activity": 2, "figure_activity": 1},
     ),
     "figures.figure4.experiment": ("figures.figure4.experiment", "label_noise", {"figure4": 1}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),

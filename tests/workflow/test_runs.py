@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
+from safetensors.numpy import load_file
 from trees import ROOT, Tree
 
 from cgpipe.runtime.config import load
@@ -57,6 +58,7 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "gradients",
         "contributions",
         "coherence",
+        "activity",
         "nullworlds",
         "nullworlds_exact",
         "claims",
@@ -74,7 +76,7 @@ def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
 
 def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
     paths = list(finished.results.rglob("*.nc"))
-    assert len(paths) == 18
+    assert len(paths) == 20
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for attribute in ("title", "source", "references", "spec", "code", "software"):
@@ -95,6 +97,22 @@ def test_fractions_of_the_groups_add_up_to_one(finished: Tree) -> None:
     with xr.open_dataset(path, engine="netcdf4") as worlds:
         np.testing.assert_allclose(worlds["f"].sum("group"), 1, rtol=1e-12)
         np.testing.assert_allclose(worlds["f_null"].sum("group"), 1, rtol=1e-12)
+
+
+def test_dead_units_are_those_that_no_training_image_activates(finished: Tree) -> None:
+    run = finished.results / "winsorization/noise-050/winsor-2/replicate-0"
+    tensors = load_file(run / "snapshots.safetensors")
+    with (
+        xr.open_dataset(run / "activity.nc", engine="netcdf4") as activity,
+        xr.open_dataset(finished.results / "dataset.nc", engine="netcdf4") as dataset,
+    ):
+        images = dataset["train_images"].values.reshape(dataset.sizes["train_example"], -1)
+        pixels = images.astype("f4") / np.float32(dataset.attrs["pixel_max"])
+        assert activity.sizes == {"step": len(tensors["weight.0"]), "layer": 1}
+        for t in (0, -1):
+            active = pixels @ tensors["weight.0"][t].T + tensors["bias.0"][t] > 0
+            assert activity["active"][t, 0] == pytest.approx(active.mean(), abs=1e-4)
+            assert activity["dead"][t, 0] == pytest.approx((~active.any(0)).mean())
 
 
 def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -> None:

@@ -29,6 +29,10 @@ SHOWN = {
         "Coherence of the gradients of all examples",
         lambda: drawn_from(COHERENCE, "coherence", plain=True),
     ),
+    "activity": (
+        "Winsorized SGD: dead units",
+        lambda: drawn_from(ACTIVITY, "activity"),
+    ),
     "claims": (
         "The claims of the paper: statistics and verdicts",
         lambda: [CLAIMS],

@@ -59,3 +59,24 @@ rule coherence:
         "python -m cgpipe coherence --spec {params.spec:q} --code {params.code}"
         " --contributions {input.contributions:q}"
         " --coherence {output.coherence:q} > {log:q} 2>&1"
+
+
+rule activity:
+    input:
+        dataset=DATASET,
+        snapshots=SNAPSHOTS,
+    output:
+        activity=ACTIVITY,
+    log:
+        f"{LOGS}/activity/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/activity/{RUN}.tsv"
+    resources:
+        gpu=1 if CONFIG.device == "cuda" else 0,  # so little work that a CPU does it
+    params:
+        spec=settings("activity"),
+        code=code_hash("activity"),
+    shell:
+        "python -m cgpipe activity --spec {params.spec:q} --code {params.code}"
+        " --dataset {input.dataset:q} --snapshots {input.snapshots:q}"
+        " --activity {output.activity:q} > {log:q} 2>&1"
