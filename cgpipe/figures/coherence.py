@@ -36,6 +36,16 @@ PANELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+QUANTITIES = (
+    "m_coherence",
+    "squared_norm",
+    "energy",
+    "loss",
+    "size",
+    "sign_stiffness",
+    "cosine_stiffness",
+)
+
 
 class Run(NamedTuple):
     """One training run."""
@@ -46,7 +56,7 @@ class Run(NamedTuple):
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Numbers of the figure, and those of the layers and the other groups beside them.
+    """Numbers of the figure, and those of the layers, the other groups and stiffness beside them.
 
     Parameters
     ----------
@@ -57,17 +67,21 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `quantity`, `group`, `part`, `noise`, `step`, `mean`, `low`, `high`, `n`; quantities
-        `m_coherence`, `alpha`, `pair_coherence`, `gradient_diversity`, `noise_scale` (all over parts
-        of the network), `loss` and `size`; and `sign_stiffness`, `cosine_stiffness`, whose group says of
-        which examples the pairs are. What is undefined is left out.
+        `m_coherence` (of each part of the network), `squared_norm`, `energy`, `loss` and `size` (of the
+        whole); and `sign_stiffness`, `cosine_stiffness`, whose group says of which examples the pairs are.
+        What follows from m-coherence and size, such as α, is in the artifact. What is undefined is left out.
     """
     rows = []
     for run in runs:
         of_run = {"noise": run.noise, "replicate": run.replicate}
-        for quantity in run.coherence.data_vars:
-            values = run.coherence[quantity].rename({"pair": "group"} if "stiffness" in str(quantity) else {})
+        for quantity in QUANTITIES:
+            values = run.coherence[quantity]
+            if "stiffness" in quantity:
+                values = values.rename({"pair": "group"})
+            elif "part" in values.dims and quantity != "m_coherence":
+                values = values.sel(part=["network"])
             long = values.to_dataframe(name="value").reset_index()
-            rows.append(long.assign(quantity=str(quantity), **of_run))
+            rows.append(long.assign(quantity=quantity, **of_run))
     whole = pd.concat(rows).fillna({"part": "network"})
     whole = whole[np.isfinite(whole["value"])]
     return summarise(whole[["quantity", "group", "part", "noise", "step", "replicate", "value"]])

@@ -204,14 +204,15 @@ def coherence_of(seed: int) -> xr.Dataset:
     rng = np.random.default_rng(seed)
     groups = ["all", "pristine", "corrupt", "not learned", "pristine, not learned", "corrupt, not learned"]
     over_parts = {
-        name: (("step", "group", "part"), 1 + rng.random((4, 6, 3))) for name in ("m_coherence", "alpha")
+        name: (("step", "group", "part"), 1 + rng.random((4, 6, 3)))
+        for name in ("m_coherence", "energy", "squared_norm")
     }
     return xr.Dataset(
         {
             **over_parts,
             "loss": (("step", "group"), 1 + rng.random((4, 6))),
             "size": (("step", "group"), np.full((4, 6), 40)),
-            "sign_stiffness": (("step", "pair"), rng.random((4, 2))),
+            **{f"{of}_stiffness": (("step", "pair"), rng.random((4, 2))) for of in ("sign", "cosine")},
         },
         coords={
             "step": STEPS,
@@ -230,6 +231,8 @@ def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_dra
     assert at.loc[("m_coherence", "all", "layer 1", 0.0, 2), "mean"] == pytest.approx(
         float(a["m_coherence"].sel(step=2, group="all", part="layer 1"))
     )
+    assert at.loc[("energy", "all", "network", 1.0, 2), "n"] == 2
+    assert ("energy", "all", "layer 1", 1.0, 2) not in at.index
     assert at.loc[("loss", "all", "network", 1.0, 2), "n"] == 2
     assert at.loc[("sign_stiffness", "x", "network", 1.0, 10), "n"] == 2
     assert at.loc[("m_coherence", "corrupt, not learned", "network", 1.0, 1), "n"] == 1
