@@ -22,7 +22,7 @@ rule all:
         [path for figure in plan.drawn(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
         [path for cell in plan.all_cells(CONFIG) for path in run_files(cell)],
-        published() if CONFIG.publish else [],
+        plan.published(CONFIG),
 
 
 include: "workflow/rules/data.smk"

@@ -190,6 +190,14 @@ def publish() -> dict[str, Any]:
     return {}
 
 
+def published(config: Config) -> list[str]:
+    """Paths of all that stage `publish` makes; none if the settings do not ask for it."""
+    if not config.publish:
+        return []
+    copied = [f"{name}.{ending}" for name in drawn(config) for ending in ("csv", "png", "svg")]
+    return [f"{config.publish.folder}/{name}" for name in ("README.md", "costs.csv", "software.csv", *copied)]
+
+
 def figure(config: Config, number: str) -> dict[str, Any]:
     """Settings of stage `figures` for one figure, such as `figure1` or `claims`."""
     settings = getattr(config.figures, number, None)  # the figure of the claims has none

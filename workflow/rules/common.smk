@@ -143,11 +143,3 @@ def drawn_as(*endings):
         for figure in plan.drawn(CONFIG)
         for ending in endings
     ]
-
-
-def published():
-    """All that is published."""
-    made = ["README.md", "costs.csv", "software.csv"] + [
-        Path(path).name for path in drawn_as("csv", "png", "svg")
-    ]
-    return [str(Path(CONFIG.publish.folder, name)) for name in made]

@@ -8,7 +8,7 @@ if CONFIG.publish:
             figures=drawn_as("png", "svg"),
             histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
         output:
-            published(),
+            plan.published(CONFIG),
         log:
             f"{LOGS}/publish.log",
         benchmark:
