@@ -1,4 +1,4 @@
-"""Dead units under winsorized SGD: hidden units that no training example activates any more."""
+"""Hidden units in use under winsorized SGD: how many are dead, and how many an example activates."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -12,6 +12,8 @@ from matplotlib.lines import Line2D
 from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, per_cent, replicates_note
 from cgpipe.figures.summary import summarise
 
+QUANTITIES = {"dead": "dead units", "active": "active units"}
+
 
 class Run(NamedTuple):
     """One training run."""
@@ -23,7 +25,7 @@ class Run(NamedTuple):
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Numbers of the figure, and the mean share of active units beside them.
+    """Numbers of the figure.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         .reset_index()
         .assign(quantity=quantity, noise=run.noise, winsor=run.winsor, replicate=run.replicate)
         for run in runs
-        for quantity in ("dead", "active")
+        for quantity in QUANTITIES
     ]
     columns = ["quantity", "noise", "winsor", "layer", "step", "replicate", "value"]
     return summarise(pd.concat(rows)[columns])
@@ -64,27 +66,29 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Returns
     -------
     Figure
-        A row for each noise level, a column for each hidden layer.
+        Two rows for each noise level, dead and active units; a column for each hidden layer.
     """
-    dead = numbers[numbers["quantity"] == "dead"]
-    noises, layers, clipped = (sorted(dead[of].unique()) for of in ("noise", "layer", "winsor"))
-    figure = new_figure(style, 0.14 + 0.24 * len(noises))
-    grid = figure.subplots(len(noises), len(layers), sharex=True, sharey=True, squeeze=False)
-    for line, noise in enumerate(noises):
+    noises, layers, clipped = (sorted(numbers[of].unique()) for of in ("noise", "layer", "winsor"))
+    rows = [(noise, quantity) for noise in noises for quantity in QUANTITIES]
+    figure = new_figure(style, 0.14 + 0.2 * len(rows))
+    grid = figure.subplots(len(rows), len(layers), sharex=True, sharey=True, squeeze=False)
+    for line, (noise, quantity) in enumerate(rows):
         for column, layer in enumerate(layers):
             axes = grid[line, column]
-            of_panel = dead[(dead["noise"] == noise) & (dead["layer"] == layer)]
+            of_panel = numbers[
+                (numbers["quantity"] == quantity) & (numbers["noise"] == noise) & (numbers["layer"] == layer)
+            ]
             for c, color in zip(clipped, cycle(colors), strict=False):
                 curve(axes, of_panel[of_panel["winsor"] == c], color)
-            log_steps(axes, int(dead["step"].max()), narrow=len(layers) > 2)
+            log_steps(axes, int(numbers["step"].max()), narrow=len(layers) > 2)
             axes.set_ylim(-0.02, 1.02)
             if line == 0:
                 axes.set_title(f"hidden layer {layer}")
             if column == 0:
-                axes.set_ylabel(f"share of dead units\n{per_cent(noise)} noise")
-            if line == len(noises) - 1:
+                axes.set_ylabel(f"{QUANTITIES[quantity]}\n{per_cent(noise)} noise")
+            if line == len(rows) - 1:
                 axes.set_xlabel("step")
     handles = [Line2D([], [], color=color) for _, color in zip(clipped, cycle(colors), strict=False)]
     figure.legend(handles, [f"$c$ = {c}" for c in clipped], loc="outside upper center", ncols=len(clipped))
-    note(figure, replicates_note(dead))
+    note(figure, f"{replicates_note(numbers)} Shares of the units of the layer.")
     return figure

@@ -14,8 +14,8 @@ def active_examples(
 ) -> list[npt.NDArray[np.int64]]:
     """For how many examples each hidden unit lets something through its ReLU.
 
-    A unit that is active for none is dead: its weights have no gradient from any example, and neither
-    winsorized nor plain SGD moves them again.
+    A unit that is active for none is dead: its weights have no gradient from any example, and no update moves
+    them until the layers below have changed enough to wake it.
 
     Parameters
     ----------

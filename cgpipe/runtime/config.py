@@ -325,8 +325,7 @@ class Figures(Section):
     )
     activity: Figure | None = Field(
         None,
-        description="Hidden units that no training example activates any more, by level of winsorization; "
-        "omit for none",
+        description="Hidden units in use, and dead, by level of winsorization; omit for none",
     )
     style: Style = Field(default_factory=Style, description="How all figures look")
 

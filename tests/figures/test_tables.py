@@ -174,7 +174,8 @@ def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
     expected = [float(run.activity["dead"].sel(step=10, layer=2)) for run in runs[-2:]]
     assert at.loc[("dead", 0.5, 2, 2, 10), "mean"] == pytest.approx(np.mean(expected))
     with styled(Style()) as colors:
-        assert lines(activity.draw(table, Style(), colors)) == 2 * 2 * 2
+        # A curve for each noise level, level of winsorization, layer and quantity.
+        assert lines(activity.draw(table, Style(), colors)) == 2 * 2 * 2 * 2
 
 
 def test_every_figure_draws_every_curve_of_its_table() -> None:

@@ -30,7 +30,7 @@ SHOWN = {
         lambda: drawn_from(COHERENCE, "coherence", plain=True),
     ),
     "activity": (
-        "Winsorized SGD: dead units",
+        "Winsorized SGD: hidden units in use",
         lambda: drawn_from(ACTIVITY, "activity"),
     ),
     "claims": (
