@@ -73,12 +73,12 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "experiments.*.winsor": (
         "experiments.winsorization.winsor",
         [0, 3],
-        {"train": 1, "figure4": 1, **CLAIMS},
+        {"train": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS},
     ),
     "experiments.*.replicates": (
         "experiments.winsorization.replicates",
         2,
-        {"corrupt": 1, "train": 2, "figure4": 1, **CLAIMS},
+        {"corrupt": 1, "train": 2, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS},
     ),
     "experiments.*.together": ("experiments.bare.together", True, {"train_bare_together": 1, **CLAIMS}),
     "experiments.*.snapshots": ("experiments.bare.snapshots", True, {"train": 1, **CLAIMS}),
@@ -195,7 +195,7 @@ def test_two_swapped_values_rerun_what_reads_them(tree: Tree) -> None:
     a, b = (settings["experiments"][name] for name in ("label_noise", "winsorization"))
     a["learning_rate"], b["learning_rate"] = b["learning_rate"], a["learning_rate"]
     tree.configure(settings)
-    assert tree.planned() == Counter({"train": 4, **FROM_SNAPSHOTS, **FIGURES})
+    assert tree.planned() == Counter({"train": 4, **FROM_SNAPSHOTS, "activity": 2, **FIGURES})
 
 
 def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
@@ -207,7 +207,9 @@ def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
 
 def test_changing_c_reruns_no_corruption(tree: Tree) -> None:
     tree.configure(changed("experiments.winsorization.winsor", [0, 1, 4]))
-    assert tree.planned() == Counter({"train": 2, "figure4": 1, **CLAIMS})
+    assert tree.planned() == Counter(
+        {"train": 2, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS}
+    )
 
 
 def test_touching_every_file_reruns_nothing(tree: Tree) -> None:
@@ -255,7 +257,9 @@ def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None
 def test_a_deleted_figure_and_a_deleted_run_are_made_again(tree: Tree) -> None:
     (tree.results / "figures" / "figure1.png").unlink()
     shutil.rmtree(tree.results / "winsorization" / "noise-050" / "winsor-2")
-    assert tree.planned() == Counter({"figure1": 1, "train": 1, "figure4": 1, **CLAIMS})
+    assert tree.planned() == Counter(
+        {"figure1": 1, "train": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS}
+    )
 
 
 def test_what_reran_to_the_same_content_stops_there(tree: Tree) -> None:

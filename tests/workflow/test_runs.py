@@ -172,8 +172,9 @@ def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_
 
 def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None:
     apart, together = (digests(finished.results / name) for name in ("winsorization", "pair"))
-    assert len(apart) == 4
-    assert apart == together
+    made = {path: digest for path, digest in apart.items() if "activity" not in path}
+    assert len(made) == 4
+    assert made == together
 
 
 LONG = {
@@ -344,7 +345,7 @@ def test_dry_run_of_the_paper_lists_every_cell() -> None:
         "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*cell)
         for cell in all_cells(settings)
     }
-    assert len(expected) == 92
+    assert len(expected) == 97
     assert planned == expected
 
 
@@ -357,7 +358,7 @@ def test_every_stage_runs_on_mnist(fresh: Tree, mnist_root: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = fresh.folder / "results" / "mnist_small"
-    assert len(list((results / "figures").iterdir())) == 32
+    assert len(list((results / "figures").iterdir())) == 36
     history = results / "label_noise/noise-000/winsor-0/replicate-0/history.nc"
     with xr.open_dataset(history, engine="netcdf4") as run:
         assert run.sizes["example"] == 60_000
