@@ -68,6 +68,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 docs: install ## Write the generated files again: the config's schema and the table of its keys
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
+	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \

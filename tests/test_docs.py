@@ -4,11 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from slurm.test_faults import CASES
 
-from cgpipe.runtime import config
+from cgpipe.runtime import config, plan
+from cgpipe.runtime.documents import read_between
+from cgpipe.stages.publish import WRITTEN_BY, render
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,6 +60,33 @@ def test_every_fault_that_is_brought_about_on_slurm_is_in_the_table() -> None:
     table = read("docs/reliability.md").split("<!-- begin matrix -->\n")[1].split("<!-- end matrix -->")[0]
     rows = {tuple(cell.strip() for cell in line.split("|")[1:3]) for line in table.splitlines()}
     assert set(CASES) <= rows, "run `make reliability`"
+
+
+def published() -> list[config.Config]:
+    """The settings of all workflows that publish."""
+    paths = sorted((ROOT / "config").glob("*.yaml"))
+    found = [config.load(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in paths]
+    return [of for of in found if of.publish]
+
+
+def test_every_file_of_the_reproduction_is_made_by_a_rule() -> None:
+    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/reproduction/**/*") if path.is_file()}
+    assert there == {path for of in published() for path in plan.published(of)}
+
+
+@pytest.mark.parametrize("of", published(), ids=lambda of: of.name)
+def test_text_of_the_reproduction_is_filled_in_from_the_tables_beside_it(of: config.Config) -> None:
+    assert of.publish
+    tables = {path.stem: pd.read_csv(path) for path in (ROOT / of.publish.folder).glob("*.csv")}
+    text = render(read(of.publish.template), tables)
+    assert read(f"{of.publish.folder}/README.md") == WRITTEN_BY.format(of.publish.template) + text, (
+        f"run snakemake until {of.publish.folder}/README.md"
+    )
+
+
+def test_claims_in_the_readme_are_those_of_the_reproduction() -> None:
+    found = (read_between(ROOT / path, "claims") for path in ("README.md", "docs/reproduction/README.md"))
+    assert len(set(found)) == 1, "run `make docs`"
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
