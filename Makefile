@@ -65,7 +65,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-docs: install ## Write the generated files again: the config's schema and the table of its keys
+docs: install ## Write again what is generated: the config's schema, the table of its keys, that of the claims
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
 	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md

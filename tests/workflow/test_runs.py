@@ -345,7 +345,7 @@ def test_dry_run_of_the_paper_lists_every_cell() -> None:
         "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*cell)
         for cell in all_cells(settings)
     }
-    assert len(expected) == 97
+    assert len(expected) == 37
     assert planned == expected
 
 
