@@ -213,5 +213,5 @@ def fixed(value: float, digits: int = 3) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p-value: two significant digits; a dash where there is none."""
-    return "–" if pd.isna(value) else f"{value:.2g}"
+    """A p-value: two significant digits, no more than a float can tell from 0; a dash where there is none."""
+    return "–" if pd.isna(value) else "< 1e-16" if value < 1e-16 else f"{value:.2g}"

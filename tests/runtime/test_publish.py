@@ -23,6 +23,7 @@ def filled(text):
         ('{{ at("figure1", "mean", panel="b", noise=0.5, step=10) | fixed(2) }}', "0.12"),
         ('{{ at("figure1", "mean", noise=0.0) | percent(0) }}', "25 %"),
         ('{% for row in rows("claims", claim="C2") %}\n{{ row.p | p }}\n{% endfor %}\n', "0.00012\n0.5\n"),
+        ("{{ 0.0 | p }} {{ 2e-16 | p }}", "< 1e-16 2e-16"),
         ('{{ at("claims", "p", claim="C1") | p }} {{ at("claims", "p", claim="C1") | fixed }}', "– –"),
         ('{{ rows("claims") | length }} & {{ at("software", "value", name="torch") }} <b>', "3 & 2.15 <b>"),
     ],
