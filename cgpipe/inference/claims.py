@@ -357,7 +357,9 @@ def _winsorized(cells: Sequence[Cell]) -> Iterator[Finding]:
         return Observed(
             float(np.min(falls)),
             cannot_fail="training accuracy is still rising" if rising else "",
-            cannot_say="no large c" if largest < 2 else "training accuracy has not come to its peak" * low,
+            cannot_say="no large c"
+            if largest < 2
+            else "training accuracy stays below nine tenths of proper accuracy" * low,
         )
 
     yield Finding(
@@ -410,13 +412,17 @@ def _each_replicate(cells: Iterable[Cell], statistic: Callable[[Sequence[Cell]],
 def _apart(
     cells: Sequence[Cell], noise: float, statistic: Callable[[Cell, Floats], Observed]
 ) -> list[Observed]:
-    """A statistic of f^p - f^c at a noise level, averaged over decades of steps: 0-9, 10-99, 100-999, ..."""
+    """A statistic of f^p - f^c at a noise level, averaged over decades of steps: 0-9, 10-99, 100-999, ...
+
+    The state after the last step counts with the decade before it: the last of 1,000 steps is 100-1000.
+    """
     found = []
     for cell in cells:
         if cell.noise == noise and cell.nullworlds is not None:
             f = cell.nullworlds["f"]
             apart = f.sel(group="pristine").values - f.sel(group="corrupt").values
-            decade = np.floor(np.log10(np.maximum(f["step"].values, 1))).astype(int)
+            step = f["step"].values
+            decade = np.floor(np.log10(np.clip(step, 1, max(step[-1] - 1, 1)))).astype(int)
             by_decade = np.array([apart[decade == d].mean() for d in np.unique(decade)])
             found.append(statistic(cell, by_decade))
     return found

@@ -194,6 +194,21 @@ def test_a_claim_that_the_runs_break_does_not_hold(claim, broken):
     assert "does not hold" in verdicts(runs(**broken))[claim]
 
 
+def test_where_f_ends_is_not_left_to_the_last_step_alone():
+    def met_at_last(cell):
+        if cell.nullworlds is None:
+            return cell
+        f = cell.nullworlds["f"].copy()
+        f[:, -10:] = [[0.2], [0.8]]
+        f[:, -1] = 0.5
+        return cell._replace(nullworlds=cell.nullworlds.assign(f=f))
+
+    found = table(findings(Runs([met_at_last(cell) for cell in runs().label_noise], [], [])))
+    ends = found[found["statistic"].str.contains("last decade") & (found["claim"] == "C5")]
+    assert set(ends["verdict"]) == {"does not hold"}
+    np.testing.assert_allclose(ends["estimate"], 0.54)  # nine steps at 0.6, one at 0
+
+
 def test_replicates_that_disagree_decide_nothing():
     mixed = runs(null={"i": 0.3}).label_noise[:5] + runs(null={"i": -0.3}).label_noise[5:]
     assert set(verdicts(Runs(mixed, [], []))["C8"]) == {"inconclusive"}
