@@ -91,5 +91,6 @@ def _label(row: dict[Any, Any]) -> str:
 def _in_words(row: dict[Any, Any]) -> str:
     if pd.isna(row["estimate"]):
         return "undefined"
-    p = "" if pd.isna(row["p"]) else f", $p$ = {row['p']:.2g}"
+    least = 1e-16  # that a float can tell from 0 beside 1
+    p = "" if pd.isna(row["p"]) else f", $p$ < {least:g}" if row["p"] < least else f", $p$ = {row['p']:.2g}"
     return f"{row['estimate']:.2f} ($n$ = {row['n']}{p})"
