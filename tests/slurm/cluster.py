@@ -46,7 +46,7 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 SlurmdTimeout={node_timeout}
 KillWait=20
-MinJobAge=300
+MinJobAge=86400
 OverTimeLimit=0
 SchedulerParameters=sched_interval=2,batch_sched_delay=1,defer_batch
 SchedulerTimeSlice=5

@@ -59,7 +59,7 @@ class Scheduled:
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """Run snakemake to its end: exit status, and what it said."""
-        status = self.start(*arguments, **environment).wait(timeout=600)
+        status = self.start(*arguments, **environment).wait(timeout=1800)
         return status, self.text()
 
     def unlock(self) -> None:
