@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, new_figure, note
+from cgpipe.figures.style import Style, format_p, new_figure, note
 
 # Colours as places in the palette, and markers, by verdict.
 VERDICTS: dict[str, tuple[int, str]] = {
@@ -91,6 +91,5 @@ def _label(row: dict[Any, Any]) -> str:
 def _in_words(row: dict[Any, Any]) -> str:
     if pd.isna(row["estimate"]):
         return "undefined"
-    least = 1e-16  # that a float can tell from 0 beside 1
-    p = "" if pd.isna(row["p"]) else f", $p$ < {least:g}" if row["p"] < least else f", $p$ = {row['p']:.2g}"
+    p = "" if pd.isna(row["p"]) else f", $p$ {format_p(row['p'], '= ')}"
     return f"{row['estimate']:.2f} ($n$ = {row['n']}{p})"

@@ -20,6 +20,7 @@ from cgpipe.figures.style import (
     LineStyle,
     Style,
     curve,
+    format_p,
     new_figure,
     note,
     per_cent,
@@ -189,7 +190,7 @@ def _p_value(of_level: pd.DataFrame) -> str:
     """Whole-curve p-value; of several replicates the largest."""
     p = of_level[of_level["row"] == "curve p"]
     largest, n = float(p["high"].iloc[0]), int(p["n"].iloc[0])
-    return "p undefined" if np.isnan(largest) else f"$p$ {'=' if n == 1 else '≤'} {largest:.2g}"
+    return "p undefined" if np.isnan(largest) else f"$p$ {format_p(largest, '= ' if n == 1 else '≤ ')}"
 
 
 def _number(row: str) -> int:

@@ -1,5 +1,6 @@
 from .claims import Cell, Runs, findings
 from .nullworlds import curve_p_value, null_band, null_group_sums, null_moments, p_value
+from .sampling import expected_product
 from .verdicts import Criterion, Finding, Observed, table, trend
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Observed",
     "Runs",
     "curve_p_value",
+    "expected_product",
     "findings",
     "null_band",
     "null_group_sums",

@@ -13,6 +13,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from cgpipe.figures.style import format_p
+from cgpipe.inference.sampling import expected_product
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, whole
 from cgpipe.runtime.progress import log
 
@@ -148,7 +150,7 @@ def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
     template : str
         Markdown in Jinja's syntax. `at("figure1", "mean", panel="a", noise=0.5, step=1000)` is a number of a
         table, that of the only row in which the other columns are as said; `rows("claims", claim="C1")` are
-        rows. Filters: `percent`, `fixed(digits)`, `p`.
+        rows. Filters: `percent`, `fixed(digits)`, `p`. `expected_product` is that of `cgpipe.inference`.
     tables : dict of DataFrame
         By name.
 
@@ -179,7 +181,7 @@ def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
             raise TextError(f"{name} has no column {column}; there are {', '.join(found.columns)}")
         return found[column].iloc[0]
 
-    environment.globals |= {"at": at, "rows": rows}
+    environment.globals |= {"at": at, "rows": rows, "expected_product": expected_product}
     try:
         return environment.from_string(template).render()
     except (jinja2.TemplateError, TypeError) as error:
@@ -213,5 +215,5 @@ def fixed(value: float, digits: int = 3) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p-value: two significant digits, no more than a float can tell from 0; a dash where there is none."""
-    return "–" if pd.isna(value) else "< 1e-16" if value < 1e-16 else f"{value:.2g}"
+    """A p-value as the figures have it; a dash where there is none."""
+    return "–" if pd.isna(value) else format_p(value)

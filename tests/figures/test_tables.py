@@ -249,6 +249,7 @@ def test_every_statistic_of_a_claim_is_drawn_with_its_criterion_and_verdict() ->
     rows = [
         ("C1", "accuracy", "≥ 0.99", 1.0, 1.0, 1.0, 3, np.nan, "holds", ""),
         ("C6", "how often f^p and f^c cross", "≤ 0", 9.0, 5.0, 12.0, 3, 0.2, "does not hold", ""),
+        ("C8", "i", "> 0", 0.5, 0.5, 0.5, 1, 1e-300, "holds", ""),
         ("C12", "difference", "≤ 0.02", np.nan, np.nan, np.nan, 0, np.nan, "inconclusive", "no run"),
     ]
     stored = xr.Dataset.from_dataframe(pd.DataFrame(rows, columns=columns).rename_axis("row"))
@@ -257,7 +258,12 @@ def test_every_statistic_of_a_claim_is_drawn_with_its_criterion_and_verdict() ->
     with styled(Style()) as colors:
         figure = claims.draw(table, Style(), colors)
     left, right = figure.axes
-    assert lines(figure) == 2 * 2 + 1  # a range and a mark where there is an estimate; the line at 0
+    assert lines(figure) == 3 * 2 + 1  # a range and a mark where there is an estimate; the line at 0
     assert "$f^p$" in left.get_yticklabels()[1].get_text()
-    assert [text.get_text() for text in right.get_yticklabels()][::2] == ["1.00 ($n$ = 3)", "undefined"]
+    assert [text.get_text() for text in right.get_yticklabels()] == [
+        "1.00 ($n$ = 3)",
+        "9.00 ($n$ = 3, $p$ = 0.2)",
+        "0.50 ($n$ = 1, $p$ < 1e-16)",
+        "undefined",
+    ]
     assert len({text.get_color() for text in right.get_yticklabels()}) == 3
