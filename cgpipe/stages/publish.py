@@ -42,7 +42,7 @@ def run(
     folder: Path,
 ) -> None:
     """Copy figures and their tables, sum up what the stages cost, and fill in the text."""
-    summed = {"costs.csv": costs_of(benchmarks), "software.csv": made_with(histories)}
+    summed = {"costs.csv": costs_of(benchmarks, histories), "software.csv": made_with(histories)}
     copied = {path.name: path for path in (*tables, *figures)}
     refuse_strangers(folder, {"README.md", *summed, *copied})
     found = {Path(name).stem: table for name, table in summed.items()}
@@ -69,13 +69,15 @@ def refuse_strangers(folder: Path, made: set[str]) -> None:
         )
 
 
-def costs_of(benchmarks: Path) -> pd.DataFrame:
+def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
     """What the jobs of each stage took, by their benchmark files.
 
     Parameters
     ----------
     benchmarks : Path
         Folder of Snakemake's benchmark files, with a folder or file for each stage.
+    histories : sequence of Path
+        Of the runs to count; other runs, which the settings had once or will have, are left out.
 
     Returns
     -------
@@ -85,9 +87,14 @@ def costs_of(benchmarks: Path) -> pd.DataFrame:
         of one, in MB. A job that was cut off and went on counts with its last attempt.
     """
     rows = []
+    runs = [set(path.parent.parts) for path in histories]
     for path in sorted(benchmarks.rglob("*.tsv")):
         parts = path.relative_to(benchmarks).with_suffix("").parts
         if parts == ("publish",):  # of the last time
+            continue
+        # A job is of one run or, as corruption is, of what several have in common.
+        of_runs = parts[-1].startswith("replicate-")
+        if of_runs and not any(run.issuperset(parts[1:]) for run in runs):
             continue
         experiment = parts[1] if len(parts) > 3 else "all"
         measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -62,7 +64,15 @@ def test_costs_are_summed_by_stage_and_experiment(tmp_path):
     benchmark(tmp_path / "train/together/noise-050/replicate-0.tsv", 360, 360, 500)
     benchmark(tmp_path / "corrupt/noise-050/replicate-0.tsv", 36, 36, 100)
     benchmark(tmp_path / "publish.tsv", 36, 36, 100)
-    rows = costs_of(tmp_path).to_dict("split", index=False)
+    # Of runs that are not published:
+    benchmark(tmp_path / "train/wide/noise-050/winsor-0/replicate-2.tsv", 36, 36, 100)
+    benchmark(tmp_path / "train/deep/noise-050/winsor-0/replicate-0.tsv", 36, 36, 100)
+    benchmark(tmp_path / "corrupt/noise-075/replicate-0.tsv", 36, 36, 100)
+    benchmark(tmp_path / "corrupt/noise-050/replicate-2.tsv", 36, 36, 100)
+    runs = ["wide/noise-050/winsor-0/replicate-0", "wide/noise-050/winsor-0/replicate-1"]
+    runs += ["together/noise-050/winsor-2/replicate-0"]
+    histories = [Path("results/paper") / run / "history.nc" for run in runs]
+    rows = costs_of(tmp_path, histories).to_dict("split", index=False)
     assert rows["columns"] == ["stage", "experiment", "jobs", "wall_hours", "cpu_hours", "largest_rss_mb"]
     assert rows["data"] == [
         ["corrupt", "all", 1, 0.01, 0.01, 100],
@@ -74,4 +84,4 @@ def test_costs_are_summed_by_stage_and_experiment(tmp_path):
 
 def test_results_without_benchmarks_are_told(tmp_path):
     with pytest.raises(TextError, match="holds no benchmark files"):
-        costs_of(tmp_path)
+        costs_of(tmp_path, [])
