@@ -9,8 +9,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, per_cent, replicates_note
+from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import summarise
+from cgpipe.figures.words import per_cent
 
 QUANTITIES = {"dead": "dead units", "active": "active units"}
 

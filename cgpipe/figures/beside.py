@@ -45,7 +45,7 @@ def put_beside(
     return joined[["source", *numbers.columns]]
 
 
-def apart(numbers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_sources(numbers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows from here, and those from elsewhere, of which there are none without a column `source`."""
     if "source" not in numbers:
         return numbers, numbers.iloc[:0]

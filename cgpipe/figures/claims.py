@@ -10,7 +10,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, format_p, new_figure, note
+from cgpipe.figures.style import Style, new_figure, note
+from cgpipe.figures.words import format_p
 
 # Colours as places in the palette, and markers, by verdict.
 VERDICTS: dict[str, tuple[int, str]] = {

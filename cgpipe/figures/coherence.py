@@ -20,10 +20,10 @@ from cgpipe.figures.style import (
     log_steps,
     new_figure,
     note,
-    per_cent,
     replicates_note,
 )
 from cgpipe.figures.summary import summarise
+from cgpipe.figures.words import per_cent
 
 # What each panel shows: title, groups with their lines.
 PANELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -38,6 +38,8 @@ PANELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 QUANTITIES = (
     "m_coherence",
+    "pair_coherence",
+    "cosine",
     "squared_norm",
     "energy",
     "loss",
@@ -67,9 +69,10 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `quantity`, `group`, `part`, `noise`, `step`, `mean`, `low`, `high`, `n`; quantities
-        `m_coherence` (of each part of the network), `squared_norm`, `energy`, `loss` and `size` (of the
-        whole); and `sign_stiffness`, `cosine_stiffness`, whose group says of which examples the pairs are.
-        What follows from m-coherence and size, such as α, is in the artifact. What is undefined is left out.
+        `m_coherence` (of each part of the network), `pair_coherence`, `squared_norm`, `energy`, `loss` and
+        `size` (of the whole); `cosine`, of group `pristine, corrupt`; and `sign_stiffness`,
+        `cosine_stiffness`, whose group says of which examples the pairs are. What else follows from these,
+        such as α, is in the artifact. What is undefined is left out.
     """
     rows = []
     for run in runs:
@@ -82,7 +85,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
                 values = values.sel(part=["network"])
             long = values.to_dataframe(name="value").reset_index()
             rows.append(long.assign(quantity=quantity, **of_run))
-    whole = pd.concat(rows).fillna({"part": "network"})
+    whole = pd.concat(rows).fillna({"part": "network", "group": "pristine, corrupt"})
     whole = whole[np.isfinite(whole["value"])]
     return summarise(whole[["quantity", "group", "part", "noise", "step", "replicate", "value"]])
 

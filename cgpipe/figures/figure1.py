@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.beside import apart, beside_note
+from cgpipe.figures.beside import beside_note, split_sources
 from cgpipe.figures.style import (
     DASHED,
     LineStyle,
@@ -19,10 +19,10 @@ from cgpipe.figures.style import (
     log_steps,
     new_figure,
     note,
-    per_cent,
     replicates_note,
 )
 from cgpipe.figures.summary import summarise
+from cgpipe.figures.words import per_cent
 
 Learned = Literal["at_step", "first", "last"]
 
@@ -57,7 +57,8 @@ def table(runs: Sequence[Run], learned: Learned = "at_step") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `panel`, `noise`, `group` (all, pristine, corrupt), `step`, `mean`, `low`, `high`, `n`.
+        Columns `panel`, `noise`, `group` (all, pristine, corrupt), `step`, `mean`, `low`, `high`, `n`. At the
+        last step of panel b also groups `best`, the largest test accuracy of a run, and `step of the best`.
     """
     rows = []
     for run in runs:
@@ -66,6 +67,13 @@ def table(runs: Sequence[Run], learned: Learned = "at_step") -> pd.DataFrame:
         for panel, curve_name in (("a", "accuracy_training"), ("b", "accuracy_test"), ("c", "loss_training")):
             values = run.history[curve_name].values
             rows.append(pd.DataFrame({"panel": panel, "group": "all", **of_run, "value": values}))
+        best = int(np.argmax(run.history["accuracy_test"].values))
+        at_end = {**of_run, "step": steps[-1:]}
+        for group, value in (
+            ("best", run.history["accuracy_test"].values[best]),
+            ("step of the best", steps[best]),
+        ):
+            rows.append(pd.DataFrame({"panel": "b", "group": group, **at_end, "value": float(value)}))
         pristine = run.history["pristine"].values.astype(bool)
         right = learned_by(run.history, learned)
         for group, members in (("pristine", pristine), ("corrupt", ~pristine)):
@@ -101,7 +109,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Four panels.
     """
-    here, beside = apart(numbers)
+    here, beside = split_sources(numbers)
     figure = new_figure(style, 0.72)
     panels = figure.subplots(2, 2).ravel()
     levels = sorted(numbers["noise"].unique())

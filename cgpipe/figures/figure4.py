@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.beside import apart, beside_note
+from cgpipe.figures.beside import beside_note, split_sources
 from cgpipe.figures.style import (
     DASHED,
     DOTTED,
@@ -22,10 +22,10 @@ from cgpipe.figures.style import (
     log_steps,
     new_figure,
     note,
-    per_cent,
     replicates_note,
 )
 from cgpipe.figures.summary import summarise
+from cgpipe.figures.words import per_cent
 
 CURVES: dict[str, tuple[int, LineStyle]] = {
     "training accuracy": (TRAINING, "-"),
@@ -55,10 +55,13 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `winsor`, `noise`, `curve`, `step`, `mean`, `low`, `high`, `n`. The curve `overfit` is
-        ta - [ε/10 + (1-ε)·va], of training and test accuracy (Chatterjee 2020, section 3).
+        ta - [ε/10 + (1-ε)·va], of training and test accuracy (Chatterjee 2020, section 3). At the last step
+        also `best test accuracy`, the largest of a run, and `excess`: how far the training accuracy of a
+        run exceeds the share of true labels at most.
     """
     rows = []
     for run in runs:
+        steps = run.history["step"].values
         ta = run.history["accuracy_training"].values
         va = run.history["accuracy_test"].values
         overfit = ta - (run.noise / 10 + (1 - run.noise) * va)
@@ -66,10 +69,14 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
             "winsor": run.winsor,
             "noise": run.noise,
             "replicate": run.replicate,
-            "step": run.history["step"].values,
+            "step": steps,
         }
         for name, values in zip(CURVES, (ta, va, overfit), strict=True):
             rows.append(pd.DataFrame({**of_run, "curve": name, "value": values}))
+        excess = ta.max() - run.history["pristine"].values.mean()
+        at_end = {**of_run, "step": steps[-1:]}
+        for name, value in (("best test accuracy", va.max()), ("excess", excess)):
+            rows.append(pd.DataFrame({**at_end, "curve": name, "value": float(value)}))
     per_replicate = pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]]
     return summarise(per_replicate)
 
@@ -92,12 +99,12 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         A row for each level of winsorization, a column for each noise level.
     """
     levels = sorted(numbers["noise"].unique())
-    here, beside = apart(numbers)
+    here, beside = split_sources(numbers)
     clipped = sorted(numbers["winsor"].unique())
     figure = new_figure(style, 0.12 + 0.17 * len(clipped))
     grid = figure.subplots(len(clipped), len(levels), sharex=True, sharey=True, squeeze=False)
     last = int(here["step"].max())
-    lowest = min(-0.1, float(numbers["low"].min()) - 0.02)
+    lowest = min(-0.1, float(numbers[numbers["curve"].isin(list(CURVES))]["low"].min()) - 0.02)
     for line, c in enumerate(clipped):
         for column, noise in enumerate(levels):
             axes = grid[line, column]

@@ -119,16 +119,6 @@ def few_steps(axes: Axes, last: int) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def per_cent(share: float) -> str:
-    """Write a share in per cent."""
-    return f"{100 * share:g}%"
-
-
-def format_p(p: float, sign: str = "") -> str:
-    """Write a p-value after a sign: two significant digits, or that a float beside 1 is too coarse."""
-    return "< 1e-16" if p < 1e-16 else f"{sign}{p:.2g}"
-
-
 def replicates_note(rows: pd.DataFrame) -> str:
     """Say what lines and bands are, and of how many replicates."""
     counts = sorted(set(rows["n"]))

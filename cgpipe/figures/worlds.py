@@ -20,13 +20,12 @@ from cgpipe.figures.style import (
     LineStyle,
     Style,
     curve,
-    format_p,
     new_figure,
     note,
-    per_cent,
     replicates_note,
 )
 from cgpipe.figures.summary import summarise
+from cgpipe.figures.words import format_p, per_cent
 
 GROUPS: dict[str, tuple[int, LineStyle, str]] = {
     "pristine": (PRISTINE, "-", "p"),
@@ -63,9 +62,12 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
         Columns `row` (data, world 1, ..., and the ends of the null band: null low, null high), `noise`,
         `group`, `step`, `mean`, `low`, `high`, `n`; and rows `p` (at each step) and `curve p` (once a
         run, at its last step) that hold p-values, of group `pristine`. For f also rows `pairs`, f over
-        the pairs of different examples alone, and `self terms` of group `all`, the share of the others.
+        the pairs of different examples alone, and `self terms` of group `all`, the share of the others;
+        where the Datasets have them, `in a sample`, f_in_a_sample, and `of sums`, f_of_sums, of group
+        `pristine`. Worlds are those of the first replicate: the mean of several is no null world.
     """
     rows = []
+    first = min(sample.replicate for sample in samples)
     for sample in samples:
         worlds = sample.worlds
         steps = worlds[step].values
@@ -77,6 +79,7 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
             **{
                 f"world {int(world)}": worlds[f"{statistic}_null"].sel(world=world)
                 for world in worlds["world"].values
+                if sample.replicate == first
             },
         }
         of_run = {"noise": sample.noise, "replicate": sample.replicate}
@@ -88,6 +91,10 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
             share = {"row": "self terms", **of_run, "group": "all", "step": steps}
             rows.append(pd.DataFrame({**share, "value": worlds["self_term_share"].values}))
         of_test = {**of_run, "group": "pristine"}
+        for row, name in (("in a sample", "f_in_a_sample"), ("of sums", "f_of_sums")):
+            if statistic == "f" and name in worlds:
+                at = {"row": row, **of_test, "step": worlds[name][worlds[name].dims[0]].values}
+                rows.append(pd.DataFrame({**at, "value": worlds[name].values}))
         p = {"row": "p", **of_test, "step": steps, "value": worlds[f"{statistic}_p"].values}
         curve_p = [float(worlds[f"{statistic}_curve_p"])]
         rows += [
@@ -160,8 +167,9 @@ def draw(
         grid[-1, column].set_xlabel("step")
     if "pairs" in rows:
         # Where pairs cancel, f over them has no bounds, and leaves the panel.
-        shown = numbers[numbers["row"].isin(["data", *worlds])]["mean"]
-        grid[0, 0].set_ylim(min(-0.1, max(shown.min() - 0.05, -0.5)), max(1.1, min(shown.max() + 0.05, 1.5)))
+        shown = numbers[numbers["row"].isin(["data", *worlds])]
+        low, high = shown["low"].min() - 0.05, shown["high"].max() + 0.05
+        grid[0, 0].set_ylim(min(-0.1, max(low, -0.5)), max(1.1, min(high, 1.5)))
     handles: list[Any] = [
         Line2D([], [], color=colors[place], linestyle=linestyle) for place, linestyle, _ in GROUPS.values()
     ]
@@ -172,7 +180,8 @@ def draw(
         handles.append(Line2D([], [], color=SELF_TERMS, linestyle=DOTTED))
         names.append("self-term share")
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), handlelength=2.2)
-    note(figure, f"{replicates_note(numbers)}\n{explanation}")
+    several = "" if numbers["n"].max() == 1 else " Null band: mean of theirs; null worlds: of the first."
+    note(figure, f"{replicates_note(numbers[numbers['row'] == 'data'])}{several}\n{explanation}")
     return figure
 
 

@@ -16,6 +16,7 @@ from .contributions import (
     mean_cumulative,
     self_terms,
 )
+from .groups import cosine_between
 from .per_example import WeightSample, draw_weights, sampled_gradients
 from .population import (
     Contributions,
@@ -34,6 +35,7 @@ __all__ = [
     "alpha_from_minibatches",
     "alpha_of_layers",
     "contributions",
+    "cosine_between",
     "draw_weights",
     "example_contributions",
     "example_contributions_by_autodiff",

@@ -1,4 +1,5 @@
 from .claims import Cell, Runs, findings
+from .decades import decades
 from .nullworlds import curve_p_value, null_band, null_group_sums, null_moments, p_value
 from .sampling import expected_product
 from .verdicts import Criterion, Finding, Observed, table, trend
@@ -10,6 +11,7 @@ __all__ = [
     "Observed",
     "Runs",
     "curve_p_value",
+    "decades",
     "expected_product",
     "findings",
     "null_band",

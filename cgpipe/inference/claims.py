@@ -1,8 +1,8 @@
 """The claims of the paper as tests (Chatterjee 2020; C1 to C12 of docs/science.md).
 
-Each claim is a statistic of the artifacts with a criterion that was fixed before any run of the paper's size,
-so a claim may fail. A claim about all levels of noise (or of c) is judged at its least favourable level.
-Conditions on how far a run came keep a run that is too short from deciding anything.
+Each claim is a statistic of the artifacts with a criterion that was fixed before any run of the paper's size
+(but for one, see docs/science.md), so a claim may fail. A claim about all levels of noise (or of c) is judged
+at its least favourable level. Conditions on how far a run came keep those that are too short from deciding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy import stats
 
+from cgpipe.inference.decades import decades
 from cgpipe.inference.verdicts import Criterion, Finding, Observed, trend
 
 Floats = npt.NDArray[np.float64]
@@ -412,17 +413,13 @@ def _each_replicate(cells: Iterable[Cell], statistic: Callable[[Sequence[Cell]],
 def _apart(
     cells: Sequence[Cell], noise: float, statistic: Callable[[Cell, Floats], Observed]
 ) -> list[Observed]:
-    """A statistic of f^p - f^c at a noise level, averaged over decades of steps: 0-9, 10-99, 100-999, ...
-
-    The state after the last step counts with the decade before it: the last of 1,000 steps is 100-1000.
-    """
+    """A statistic of f^p - f^c at a noise level, averaged over decades of steps."""
     found = []
     for cell in cells:
         if cell.noise == noise and cell.nullworlds is not None:
             f = cell.nullworlds["f"]
             apart = f.sel(group="pristine").values - f.sel(group="corrupt").values
-            step = f["step"].values
-            decade = np.floor(np.log10(np.clip(step, 1, max(step[-1] - 1, 1)))).astype(int)
+            decade = decades(f["step"].values)
             by_decade = np.array([apart[decade == d].mean() for d in np.unique(decade)])
             found.append(statistic(cell, by_decade))
     return found

@@ -84,9 +84,14 @@ class Finding:
         return ("holds" if all(met) else "does not hold"), ""
 
     def row(self) -> dict[str, object]:
-        """As a row of the table: estimate is the mean, low and high the extremes over the replicates."""
+        """As a row of the table: mean and extremes over the replicates in which the statistic is defined.
+
+        The p-value is the largest, and NaN where one of the replicates cannot have one.
+        """
         values = np.array([seen.value for seen in self.observed], np.float64)
-        p = [seen.p for seen in self.observed if seen.p is not None]
+        all_defined = bool(np.isfinite(values).all())
+        values = values[np.isfinite(values)]
+        p = [seen.p for seen in self.observed if seen.p is not None and all_defined]
         verdict, why = self.verdict()
         summary = (values.mean(), values.min(), values.max()) if len(values) else (np.nan,) * 3
         return dict(

@@ -202,6 +202,8 @@ def figure(config: Config, number: str) -> dict[str, Any]:
     """Settings of stage `figures` for one figure, such as `figure1` or `claims`."""
     settings = getattr(config.figures, number, None)  # the figure of the claims has none
     of_figure = settings.model_dump(exclude={"experiment", "beside"}) if settings else {}
+    if number == "figure2_exact":
+        of_figure["examples"] = config.gradients.examples
     return {"figure": number, "style": config.figures.style.model_dump(), **of_figure}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from cgpipe.gradients.coherence import alpha, gradient_diversity, m_coherence, noise_scale, pair_coherence
+from cgpipe.gradients.groups import cosine_between
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 
@@ -58,6 +59,13 @@ def of_groups(cells: xr.Dataset) -> xr.Dataset:
         "loss": (dims[:2], loss, "mean loss of the group", "nat"),
         "size": (dims[:2], size.astype(np.int64), "examples in the group", "1"),
     }
+    of_groups_alone = (squared[:, GROUPS.index(group)] for group in ("all", "pristine", "corrupt"))
+    described["cosine"] = (
+        ("step", "part"),
+        cosine_between(*of_groups_alone),
+        "cosine between the summed gradients of the pristine and of the corrupt examples",
+        "1",
+    )
     parts = ["network", *(f"layer {number}" for number in cells["layer"].values)]
     return xr.Dataset(
         {

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
@@ -14,6 +15,9 @@ from matplotlib.figure import Figure
 from cgpipe.figures import activity, claims, coherence, figure1, figure2, figure3, figure4, worlds
 from cgpipe.figures.beside import put_beside
 from cgpipe.figures.style import Style, styled
+from cgpipe.gradients.contributions import fraction
+from cgpipe.inference.decades import decades
+from cgpipe.inference.sampling import expected_product
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, settings_of, whole
 from cgpipe.runtime.progress import log
 
@@ -39,6 +43,7 @@ class Spec:
     figure: Name
     style: Style
     learned: figure1.Learned | None = None  # figure 1 alone
+    examples: int | None = None  # in the sample that figure 2, exact, says what to expect of
 
 
 Cells = list[tuple[dict[str, Any], xr.Dataset]]  # settings, artifact
@@ -56,6 +61,37 @@ class Drawing(NamedTuple):
 def samples(cells: Cells) -> list[worlds.Sample]:
     """For figures 2 and 3."""
     return [worlds.Sample(of["noise"], of["replicate"], null) for of, null in cells]
+
+
+def exact_samples(spec: Spec, cells: Cells) -> list[worlds.Sample]:
+    """For figure 2 from all examples: with what follows from these of a sample, and of longer times."""
+    found = [
+        (of, null.assign(in_a_sample(null, spec.examples or 1)).assign(of_sums(null))) for of, null in cells
+    ]
+    return samples(found)
+
+
+def in_a_sample(null: xr.Dataset, examples: int) -> dict[str, tuple[Any, ...]]:
+    """Expect f of the pristine in a sample of so many examples, or of all where there are fewer, by step."""
+    of_all, f = null["squared_norm"].values, null["f"].sel(group="pristine").values
+    alone = null["self_term_share"].values * of_all
+    in_pairs = null["f_pairs"].sel(group="pristine").values * (of_all - alone)
+    size = int(null["group_size"].sum())
+    drawn = {"drawn": min(examples, size), "size": size}
+    expected = fraction(
+        expected_product(f * of_all, f * of_all - in_pairs, **drawn),
+        expected_product(of_all, alone, **drawn),
+    )
+    return {"f_in_a_sample": ("step", expected)}
+
+
+def of_sums(null: xr.Dataset) -> dict[str, tuple[Any, ...]]:
+    """Take f of the pristine from sums of ⟨g, g^p⟩ and ⟨g, g⟩ over decades of steps, each at its first."""
+    of_all, steps = null["squared_norm"].values, null["step"].values
+    first, decade = np.unique(decades(steps), return_index=True)[1], decades(steps)
+    of_pristine = null["f"].sel(group="pristine").values * of_all
+    whole, part = (np.array([of[decade == decade[at]].sum() for at in first]) for of in (of_all, of_pristine))
+    return {"f_of_sums": ("first_step", fraction(part, whole)), "first_step": ("first_step", steps[first])}
 
 
 def table_of_figure1(spec: Spec, cells: Cells) -> pd.DataFrame:
@@ -86,7 +122,7 @@ DRAWINGS: dict[Name, Drawing] = {
     "figure2": Drawing("nullworlds", lambda _, cells: figure2.table(samples(cells)), figure2.draw),
     "figure2_exact": Drawing(
         "nullworlds",
-        lambda _, cells: figure2.table(samples(cells)),
+        lambda spec, cells: figure2.table(exact_samples(spec, cells)),
         partial(figure2.draw, of=EVERYTHING),
     ),
     "figure3": Drawing("nullworlds", lambda _, cells: figure3.table(samples(cells)), figure3.draw),

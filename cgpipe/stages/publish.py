@@ -13,8 +13,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from cgpipe.figures.style import format_p
-from cgpipe.inference.sampling import expected_product
+from cgpipe.figures.words import format_p
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, whole
 from cgpipe.runtime.progress import log
 
@@ -62,11 +61,16 @@ def run(
 def refuse_strangers(folder: Path, made: set[str]) -> None:
     """Raise FileExistsError if a folder, below which others may lie, holds files other than these."""
     held = {path.name for path in folder.iterdir() if path.is_file()} if folder.exists() else set()
-    if strangers := held - made:
+    if strangers := held - made - leftovers(folder, made):
         raise FileExistsError(
             f"{folder} holds {', '.join(sorted(strangers))}, which this does not make: what is published "
             "comes from the workflow alone. Keep it elsewhere, or choose another folder"
         )
+
+
+def leftovers(folder: Path, made: set[str]) -> set[str]:
+    """Names of files that `whole` was writing when a job was killed; it removes them the next time."""
+    return {path.name for name in made for path in folder.glob(f".{name}.*.tmp")}
 
 
 def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
@@ -157,14 +161,16 @@ def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
     template : str
         Markdown in Jinja's syntax. `at("figure1", "mean", panel="a", noise=0.5, step=1000)` is a number of a
         table, that of the only row in which the other columns are as said; `rows("claims", claim="C1")` are
-        rows. Filters: `percent`, `fixed(digits)`, `p`. `expected_product` is that of `cgpipe.inference`.
+        rows. `check(follows, "sentence")` is a sentence that follows from numbers. Filters: `percent`,
+        `fixed(digits)`, `p`.
     tables : dict of DataFrame
         By name.
 
     Raises
     ------
     TextError
-        If it asks for what is not there, or for a number of which there are several.
+        If it asks for what is not there, or for a number of which there are several, or says what does not
+        follow from the numbers any more.
     """
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
@@ -188,7 +194,12 @@ def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
             raise TextError(f"{name} has no column {column}; there are {', '.join(found.columns)}")
         return found[column].iloc[0]
 
-    environment.globals |= {"at": at, "rows": rows, "expected_product": expected_product}
+    def check(follows: bool, sentence: str) -> str:
+        if not follows:
+            raise TextError(f"the tables no longer say so, write it anew: {sentence}")
+        return sentence
+
+    environment.globals |= {"at": at, "rows": rows, "check": check}
     try:
         return environment.from_string(template).render()
     except (jinja2.TemplateError, TypeError) as error:

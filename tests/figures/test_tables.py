@@ -1,16 +1,21 @@
 """The numbers behind the figures, and that drawing shows them."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
 from cgpipe.figures import activity, claims, coherence, figure1, figure2, figure3, figure4
-from cgpipe.figures.beside import apart, put_beside
+from cgpipe.figures.beside import put_beside, split_sources
 from cgpipe.figures.style import Style, styled
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.worlds import Sample
+from cgpipe.gradients.contributions import contributions, self_terms
 from cgpipe.learning.training import learned_steps
+from cgpipe.stages import nullworlds
+from cgpipe.stages.figures import in_a_sample, of_sums
 
 STEPS = np.array([0, 1, 2, 10])
 
@@ -104,11 +109,26 @@ def test_figure4_overfit_is_what_test_accuracy_and_noise_do_not_explain() -> Non
     np.testing.assert_allclose(table.loc["overfit", "mean"], ta - (0.25 / 10 + 0.75 * va))
 
 
+def test_the_best_of_a_run_is_taken_before_the_mean_over_runs() -> None:
+    a, b = history(4), history(5)
+    peaks = [float(STEPS[np.argmax(of.accuracy_test.values)]) for of in (a, b)]
+    assert peaks[0] != peaks[1]
+    of_4 = figure4.table([figure4.Run(0.25, 2, k, of) for k, of in enumerate((a, b))])
+    at = of_4.set_index(["curve", "step"])["mean"]
+    assert at["best test accuracy", 10] == pytest.approx(np.mean([of.accuracy_test.max() for of in (a, b)]))
+    excess = [float(of.accuracy_training.max() - 0.5) for of in (a, b)]
+    assert at["excess", 10] == pytest.approx(np.mean(excess))
+    of_1 = figure1.table([figure1.Run(0.25, k, of) for k, of in enumerate((a, b))]).query("panel == 'b'")
+    best, step = (of_1[of_1["group"] == group].iloc[0] for group in ("best", "step of the best"))
+    assert best["mean"] == pytest.approx(at["best test accuracy", 10])
+    assert [step["low"], step["high"]] == sorted(peaks)
+
+
 def test_another_table_of_the_figure_goes_beside_it_at_the_levels_of_both() -> None:
     here = figure4.table([figure4.Run(0.5, c, 0, history(c)) for c in (0, 2)])
     there = figure4.table([figure4.Run(noise, c, 0, history(9)) for noise in (0.25, 0.5) for c in (2, 4)])
     joined = put_beside(here, there, "there.csv", ["noise", "winsor"])
-    own, other = apart(joined)
+    own, other = split_sources(joined)
     pd.testing.assert_frame_equal(own.drop(columns="source").reset_index(drop=True), here)
     assert set(other["source"]) == {"there.csv"}
     expected = there.query("noise == 0.5 and winsor == 2").reset_index(drop=True)
@@ -149,8 +169,51 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(module) -> None:
     at = table.set_index(["row", "group", "step"])
     expected = (a[statistic] + b[statistic]).sel({"group": "corrupt", step: 1}) / 2
     assert at.loc[("data", "corrupt", 1), "mean"] == pytest.approx(float(expected))
+    first_world = float(a[f"{statistic}_null"].sel({"group": "corrupt", "world": 2, step: 1}))
+    assert at.loc[("world 2", "corrupt", 1), ["mean", "low", "high"]].tolist() == pytest.approx(
+        [first_world] * 3
+    )
+    assert at.loc[("world 2", "corrupt", 1), "n"] == 1  # the mean of several is no null world
+    with styled(Style()) as colors:
+        said = module.draw(table, Style(), colors).get_supxlabel()
+    assert said.startswith(
+        "Lines: mean over n = 2 replicates; bands: smallest to largest. Null band: mean of"
+    )
     largest = max(float(of[f"{statistic}_curve_p"]) for of in (a, b))
     assert at.loc[("curve p", "pristine", steps[-1]), "high"] == pytest.approx(largest)
+
+
+def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decades() -> None:
+    gradients = np.random.default_rng(0).normal(size=(12, 6, 5)) + 0.3  # (step, example, weight)
+    pristine, steps = np.arange(6) < 4, np.array([*range(11), 20])
+    u, alone = contributions(gradients), self_terms(gradients)
+    of_all, of_pristine = u.sum(1), u[:, pristine].sum(1)
+    f = np.stack([of_pristine, of_all - of_pristine]) / of_all
+    null = xr.Dataset(
+        {
+            "f": (("group", "step"), f),
+            "squared_norm": ("step", of_all),
+            "group_size": ("group", [4, 2]),
+            **nullworlds.self_term_variables(nullworlds.Terms(steps, pristine, u, alone), of_all),
+        },
+        coords={"group": ["pristine", "corrupt"], "step": steps},
+    )
+    drawn = [list(of) for of in combinations(range(6), 3)]
+    parts = [
+        np.mean([np.einsum("tew,tdw->t", gradients[:, of], gradients[:, among]) for of, among in pairs], 0)
+        for pairs in ([(of, [e for e in of if pristine[e]]) for of in drawn], [(of, of) for of in drawn])
+    ]
+    np.testing.assert_allclose(in_a_sample(null, 3)["f_in_a_sample"][1], parts[0] / parts[1])
+    np.testing.assert_allclose(in_a_sample(null, 400)["f_in_a_sample"][1], f[0])
+    sums = of_sums(null)
+    assert sums["first_step"][1].tolist() == [0, 10]
+    expected = [of_pristine[:10].sum() / of_all[:10].sum(), of_pristine[10:].sum() / of_all[10:].sum()]
+    np.testing.assert_allclose(sums["f_of_sums"][1], expected)
+    added = {"f_in_a_sample": ("step", np.arange(4.0)), "f_of_sums": ("first_step", [5.0, 6.0])}
+    table = figure2.table([Sample(0.5, 0, null_worlds(0).assign(added).assign_coords(first_step=[0, 10]))])
+    at = table.set_index(["row", "group", "step"])["mean"]
+    assert at.loc["in a sample", "pristine"].to_dict() == {0: 0, 1: 1, 2: 2, 10: 3}
+    assert at.loc["of sums", "pristine"].to_dict() == {0: 5, 10: 6}
 
 
 def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
@@ -206,13 +269,14 @@ def coherence_of(seed: int) -> xr.Dataset:
     groups = ["all", "pristine", "corrupt", "not learned", "pristine, not learned", "corrupt, not learned"]
     over_parts = {
         name: (("step", "group", "part"), 1 + rng.random((4, 6, 3)))
-        for name in ("m_coherence", "energy", "squared_norm")
+        for name in ("m_coherence", "pair_coherence", "energy", "squared_norm")
     }
     return xr.Dataset(
         {
             **over_parts,
             "loss": (("step", "group"), 1 + rng.random((4, 6))),
             "size": (("step", "group"), np.full((4, 6), 40)),
+            "cosine": (("step", "part"), rng.random((4, 3))),
             **{f"{of}_stiffness": (("step", "pair"), rng.random((4, 2))) for of in ("sign", "cosine")},
         },
         coords={
@@ -236,6 +300,9 @@ def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_dra
     assert ("energy", "all", "layer 1", 1.0, 2) not in at.index
     assert at.loc[("loss", "all", "network", 1.0, 2), "n"] == 2
     assert at.loc[("sign_stiffness", "x", "network", 1.0, 10), "n"] == 2
+    assert at.loc[("cosine", "pristine, corrupt", "network", 1.0, 10), "mean"] == pytest.approx(
+        float(np.mean([of["cosine"].sel(step=10, part="network") for of in (a, b)]))
+    )
     assert at.loc[("m_coherence", "corrupt, not learned", "network", 1.0, 1), "n"] == 1
     assert ("m_coherence", "corrupt, not learned", "network", 0.0, 1) not in at.index
     with styled(Style()) as colors:

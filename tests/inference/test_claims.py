@@ -267,6 +267,17 @@ def test_a_criterion_includes_its_bound_or_not():
     assert str(Criterion("≤", 0.01)) == "≤ 0.01"
 
 
+def test_where_a_replicate_is_undefined_the_others_are_shown_without_a_p_value():
+    seen = [Observed(0.5, 0.01), Observed(np.nan, cannot_say="too few"), Observed(0.7, 0.02)]
+    row = Finding("C2", "", Criterion(">", 0), seen).row()
+    assert [row[of] for of in ("estimate", "low", "high", "n")] == pytest.approx([0.6, 0.5, 0.7, 2])
+    assert np.isnan(row["p"])
+    assert (row["verdict"], row["why"]) == ("inconclusive", "too few")
+    row = Finding("C2", "", Criterion(">", 0), seen[1:2]).row()
+    assert np.isnan(row["estimate"])
+    assert row["n"] == 0
+
+
 def test_the_p_value_of_a_trend_is_that_of_all_orders():
     seen = trend([0, 1, 2, 3], [4.0, 5.0, 6.0, 7.0], "grows")
     assert (seen.value, seen.p) == (pytest.approx(1), pytest.approx(1 / 24))

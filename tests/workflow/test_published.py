@@ -38,12 +38,24 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
     assert f"At the end: {shown['mean'].item()}." in text
     assert "2 runs with " in text
     assert tree.planned() == {}
-    # A figure that is removed comes back; a run that is removed is trained, and nothing else.
+    # A figure that is removed comes back, and what a killed job left goes.
     (folder / "figure1.svg").unlink()
+    (folder / ".figure1.svg.1234.tmp").write_bytes(b"half")
     assert tree.planned() == {"publish": 1}
     tree.snakemake()
-    publish(tree, TEXT + "More.\n")
-    assert tree.planned() == {"publish": 1}
+    assert {path.name for path in folder.iterdir()} == names
+    # A text that asks for what is not there, or says what does not follow, changes nothing of what is there.
+    for wrong, why in (
+        ('{{ at("figure1", "mean", noise=0.3) }}', "figure1 has no row with noise = 0.3"),
+        ('{{ check(1 > 2, "One is more.") }}', "the tables no longer say so, write it anew: One is more."),
+    ):
+        publish(tree, TEXT + wrong)
+        assert tree.planned() == {"publish": 1}
+        said = tree.snakemake(check=False)
+        assert said.returncode != 0
+        assert why in said.stdout + said.stderr
+        assert {path.name for path in folder.iterdir()} == names
+        assert (folder / "README.md").read_text(encoding="utf-8") == text
     # What no rule makes is not published, nor lost.
     (folder / "more.png").write_bytes(b"mine")
     said = tree.snakemake(check=False)
@@ -63,11 +75,3 @@ def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
     drawn = pd.read_csv(tree.results / "figures" / "figure1.csv")
     assert set(drawn["source"]) == {"here", "other.csv"}
     assert tree.planned() == {}
-
-
-def test_a_text_that_asks_for_what_is_not_there_publishes_nothing(tree: Tree) -> None:
-    publish(tree, '{{ at("figure1", "mean", noise=0.3) }}')
-    said = tree.snakemake(check=False)
-    assert said.returncode != 0
-    assert "figure1 has no row with noise = 0.3" in said.stdout + said.stderr
-    assert not (tree.folder / "published").exists() or list((tree.folder / "published").iterdir()) == []

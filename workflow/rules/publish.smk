@@ -7,8 +7,9 @@ if CONFIG.publish:
             tables=drawn_as("csv"),
             figures=drawn_as("png", "svg"),
             histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
+        # What is there is put back where publishing fails.
         output:
-            plan.published(CONFIG),
+            update(plan.published(CONFIG)),
         log:
             f"{LOGS}/publish.log",
         benchmark:
