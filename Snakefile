@@ -22,6 +22,7 @@ rule all:
         [path for figure in plan.drawn(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
         [path for cell in plan.all_cells(CONFIG) for path in run_files(cell)],
+        WRITTEN,
         plan.published(CONFIG),
 
 

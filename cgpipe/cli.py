@@ -168,12 +168,20 @@ def figures(spec: str, code: str, **paths: Any) -> None:
 @stage
 @click.option("--template", type=READ, required=True, help="Markdown in Jinja's syntax.")
 @click.option("--tables", type=READ, multiple=True, help="CSV tables of figures and claims.")
-@click.option("--figures", type=READ, multiple=True, help="Figures as SVG and PNG.")
 @click.option("--histories", type=READ, multiple=True, help="Histories of all runs.")
 @click.option("--benchmarks", type=FOLDER, required=True, help="Snakemake's benchmark files.")
+@click.option("--published", type=WRITE, multiple=True, required=True, help="All that will be published.")
+@click.option("--folder", type=FOLDER, required=True, help="Where to write to.")
+def text(spec: str, code: str, **paths: Any) -> None:
+    """What the stages cost, and a text in which every number comes from tables."""
+    call("text", spec, code, **paths)
+
+
+@stage
+@click.argument("files", type=READ, nargs=-1, required=True)
 @click.option("--folder", type=FOLDER, required=True, help="Where to publish to.")
 def publish(spec: str, code: str, **paths: Any) -> None:
-    """Copies of figures and tables, and a text in which every number comes from these."""
+    """Copies of FILES, to be kept under version control."""
     call("publish", spec, code, **paths)
 
 

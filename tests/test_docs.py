@@ -11,7 +11,7 @@ from slurm.test_faults import CASES
 
 from cgpipe.runtime import config, plan
 from cgpipe.runtime.documents import read_between
-from cgpipe.stages.publish import WRITTEN_BY, render
+from cgpipe.stages.text import WRITTEN_BY, render
 
 ROOT = Path(__file__).parents[1]
 

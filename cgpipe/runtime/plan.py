@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 from cgpipe.runtime.config import FIGURES, Config, Experiment
 
+# What stage `text` makes.
+WRITTEN = ("README.md", "costs.csv", "software.csv")
+
 
 class Cell(NamedTuple):
     """One training run, by the parts of its path."""
@@ -185,8 +188,13 @@ def claims() -> dict[str, Any]:
     return {}
 
 
+def text() -> dict[str, Any]:
+    """Settings of stage `text`: none; the template is an input."""
+    return {}
+
+
 def publish() -> dict[str, Any]:
-    """Settings of stage `publish`: none; the text is an input."""
+    """Settings of stage `publish`: none."""
     return {}
 
 
@@ -195,7 +203,7 @@ def published(config: Config) -> list[str]:
     if not config.publish:
         return []
     copied = [f"{name}.{ending}" for name in drawn(config) for ending in ("csv", "png", "svg")]
-    return [f"{config.publish.folder}/{name}" for name in ("README.md", "costs.csv", "software.csv", *copied)]
+    return [f"{config.publish.folder}/{name}" for name in (*WRITTEN, *copied)]
 
 
 def figure(config: Config, number: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ STAGES = (
     "activity",
     "nullworlds",
     "claims",
+    "text",
     "publish",
 )
 
@@ -73,6 +74,7 @@ def specs(settings):
         "activity": plan.activity(config, AT),
         "nullworlds": plan.nullworlds(config, AT | {"source": "exact"}),
         "claims": plan.claims(),
+        "text": plan.text(),
         "publish": plan.publish(),
         **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
     }

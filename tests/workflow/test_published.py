@@ -23,7 +23,7 @@ def publish(tree: Tree, text: str) -> None:
 
 def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> None:
     publish(tree, TEXT)
-    assert tree.planned() == {"publish": 1}
+    assert tree.planned() == {"text": 1, "publish": 1}
     tree.snakemake()
     folder, figures = tree.folder / "published", tree.results / "figures"
     names = {path.name for path in folder.iterdir()}
@@ -50,18 +50,22 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
         ('{{ check(1 > 2, "One is more.") }}', "the tables no longer say so, write it anew: One is more."),
     ):
         publish(tree, TEXT + wrong)
-        assert tree.planned() == {"publish": 1}
+        assert tree.planned() == {"text": 1, "publish": 1}
         said = tree.snakemake(check=False)
         assert said.returncode != 0
         assert why in said.stdout + said.stderr
         assert {path.name for path in folder.iterdir()} == names
         assert (folder / "README.md").read_text(encoding="utf-8") == text
     # What no rule makes is not published, nor lost.
+    publish(tree, TEXT + "More.\n")
     (folder / "more.png").write_bytes(b"mine")
     said = tree.snakemake(check=False)
     assert said.returncode != 0
     assert "published holds more.png, which this does not make" in said.stdout + said.stderr
-    assert (folder / "more.png").read_bytes() == b"mine"
+    assert {path.name for path in folder.iterdir()} == {*names, "more.png"}
+    (folder / "more.png").unlink()
+    tree.snakemake()
+    assert (folder / "README.md").read_text(encoding="utf-8") == text + "More.\n"
 
 
 def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:

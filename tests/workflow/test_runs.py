@@ -137,6 +137,11 @@ def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -
             weighted = (layers["alpha"] * layers["energy"]).sum("part") / layers["energy"].sum("part")
             np.testing.assert_allclose(weighted, whole["alpha"], rtol=1e-10)
             of_corrupt = coherence.sel(group="corrupt", part="network")
+            of_pristine = coherence.sel(group="pristine", part="network")
+            product = whole["squared_norm"] - of_pristine["squared_norm"] - of_corrupt["squared_norm"]
+            lengths = np.sqrt(of_pristine["squared_norm"] * of_corrupt["squared_norm"])
+            cosine = (product / 2 / lengths).where(lengths > 0)
+            np.testing.assert_allclose(coherence["cosine"].sel(part="network"), cosine, rtol=1e-6, atol=1e-9)
             if noise == "000":  # an empty group
                 assert (of_corrupt["size"] == 0).all()
                 assert of_corrupt["alpha"].isnull().all()  # noqa: PD003

@@ -37,6 +37,7 @@ ACTIVITY = f"{RESULTS}/{RUN}/activity.nc"
 CLAIMS = f"{RESULTS}/claims.nc"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
 
 # Jobs inherit it; on a cluster each job parses this again.
 os.environ.update(plan.environment(CONFIG))

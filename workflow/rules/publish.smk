@@ -1,15 +1,37 @@
 # What is kept under version control: the figures, their numbers, and a text that takes all of its numbers from them.
+# The text comes first, by a rule of its own: where it is refused, what was published is not touched.
 if CONFIG.publish:
 
-    rule publish:
+    rule text:
         input:
             template=CONFIG.publish.template,
             tables=drawn_as("csv"),
-            figures=drawn_as("png", "svg"),
             histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
-        # What is there is put back where publishing fails.
         output:
-            update(plan.published(CONFIG)),
+            WRITTEN,
+        log:
+            f"{LOGS}/text.log",
+        benchmark:
+            f"{BENCHMARKS}/text.tsv"
+        localrule: True
+        params:
+            spec=canonical(plan.text()),
+            code=code_hash("text"),
+            inputs=as_options,
+            published=[f"--published={path}" for path in plan.published(CONFIG)],
+            benchmarks=BENCHMARKS,
+            folder=f"{RESULTS}/text",
+        shell:
+            "python -m cgpipe text --spec {params.spec:q} --code {params.code} {params.inputs} {params.published:q}"
+            " --benchmarks {params.benchmarks:q} --folder {params.folder:q} > {log:q} 2>&1"
+
+    rule publish:
+        input:
+            rules.text.output,
+            drawn_as("csv"),
+            drawn_as("png", "svg"),
+        output:
+            plan.published(CONFIG),
         log:
             f"{LOGS}/publish.log",
         benchmark:
@@ -18,9 +40,7 @@ if CONFIG.publish:
         params:
             spec=canonical(plan.publish()),
             code=code_hash("publish"),
-            inputs=as_options,
-            benchmarks=BENCHMARKS,
             folder=CONFIG.publish.folder,
         shell:
-            "python -m cgpipe publish --spec {params.spec:q} --code {params.code} {params.inputs}"
-            " --benchmarks {params.benchmarks:q} --folder {params.folder:q} > {log:q} 2>&1"
+            "python -m cgpipe publish --spec {params.spec:q} --code {params.code} --folder {params.folder:q}"
+            " {input:q} > {log:q} 2>&1"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cgpipe.stages.publish import TextError, costs_of, render
+from cgpipe.stages.text import TextError, costs_of, render
 
 TABLES = {
     "figure1": pd.DataFrame(
