@@ -1,6 +1,14 @@
 from .claims import Cell, Runs, findings
 from .decades import decades
-from .nullworlds import curve_p_value, null_band, null_group_sums, null_moments, p_value
+from .nullworlds import (
+    curve_p_value,
+    null_band,
+    null_group_sums,
+    null_moments,
+    p_value,
+    share_above,
+    smallest_lead,
+)
 from .sampling import expected_product
 from .verdicts import Criterion, Finding, Observed, table, trend
 
@@ -18,6 +26,8 @@ __all__ = [
     "null_group_sums",
     "null_moments",
     "p_value",
+    "share_above",
+    "smallest_lead",
     "table",
     "trend",
 ]

@@ -178,3 +178,39 @@ def null_band(null: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
         raise ValueError(f"level {level}: give a share between 0 and 1")
     low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+def share_above(upper: Floats, lower: Floats) -> float:
+    """Share of the null worlds in which one curve lies above another at every step.
+
+    Parameters
+    ----------
+    upper, lower : array of float, shape (world, step)
+        f of two groups, say. Steps at which one of them is undefined in some world are left out.
+
+    Returns
+    -------
+    float
+        In [0, 1]; a tie is not above. NaN if no step is left.
+    """
+    defined = np.isfinite(upper).all(axis=0) & np.isfinite(lower).all(axis=0)
+    if not defined.any():
+        return float("nan")
+    return float((upper[:, defined] > lower[:, defined]).all(axis=1).mean())
+
+
+def smallest_lead(ahead: Floats, behind: Floats) -> Floats:
+    """Smallest lead of one curve over another, (a - b) / (|a| + |b|), over the steps.
+
+    Parameters
+    ----------
+    ahead, behind : array of float, shape (..., step)
+        i of two groups, say.
+
+    Returns
+    -------
+    array of float64, shape (...)
+        In [-1, 1]: 1 if only the first is other than zero throughout; NaN where both are zero at some step.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((ahead - behind) / (np.abs(ahead) + np.abs(behind))).min(axis=-1), np.float64)

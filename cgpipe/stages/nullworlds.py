@@ -17,7 +17,14 @@ from cgpipe.gradients.contributions import (
     mean_cumulative,
     self_terms,
 )
-from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, p_value
+from cgpipe.inference.nullworlds import (
+    curve_p_value,
+    null_band,
+    null_group_sums,
+    p_value,
+    share_above,
+    smallest_lead,
+)
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
@@ -180,11 +187,10 @@ def tested(name: str, meaning: str, observed: Floats, null: Floats, spec: Spec) 
 
 def crossings(f_null: Floats) -> Variables:
     """In how many null worlds one group stays above the other all the time; in those left, they cross."""
-    defined = f_null[..., np.isfinite(f_null).all(axis=(0, 1))]
     return {
         f"f_null_{group}_above": (
             (),
-            float((defined[upper] > defined[1 - upper]).all(axis=-1).mean()) if defined.size else np.nan,
+            share_above(f_null[upper], f_null[1 - upper]),
             {
                 "long_name": f"share of the null worlds where f is larger for {group} at every step",
                 "units": "1",
@@ -196,22 +202,16 @@ def crossings(f_null: Floats) -> Variables:
 
 def leading(i: Floats, i_null: Floats) -> Variables:
     """How far i of the pristine stays above i of the corrupt, and whether it does so in null worlds."""
-
-    def smallest(of: Floats) -> Floats:
-        apart: Floats = (of[0] - of[1]) / (np.abs(of[0]) + np.abs(of[1]))
-        return np.asarray(apart.min(axis=-1, keepdims=True))
-
-    with np.errstate(invalid="ignore"):
-        observed, null = smallest(i), smallest(i_null)
+    observed, null = smallest_lead(*i), smallest_lead(*i_null)
     return {
         "i_lead": (
             (),
-            float(observed[0]),
+            float(observed),
             {"long_name": "smallest (i^p - i^c) / (|i^p| + |i^c|) over the early steps", "units": "1"},
         ),
         "i_lead_p": (
             (),
-            float(p_value(observed, null, "greater")[0]),
+            float(p_value(observed[None], null[:, None], "greater")[0]),
             {"long_name": "one-sided permutation p-value of i_lead", "units": "1"},
         ),
     }

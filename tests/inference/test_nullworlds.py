@@ -6,7 +6,15 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from cgpipe.inference import nullworlds
-from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, null_moments, p_value
+from cgpipe.inference.nullworlds import (
+    curve_p_value,
+    null_band,
+    null_group_sums,
+    null_moments,
+    p_value,
+    share_above,
+    smallest_lead,
+)
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 
@@ -339,3 +347,20 @@ def test_the_band_is_undefined_where_the_worlds_are():
 def test_a_level_that_is_no_share_is_refused(level):
     with pytest.raises(ValueError, match="give a share between 0 and 1"):
         null_band(np.zeros((5, 2)), level)
+
+
+def test_the_share_of_worlds_above_counts_those_that_are_so_at_every_defined_step():
+    upper = np.array([[0.6, 0.7, np.nan], [0.6, 0.5, 0.9], [0.4, 0.9, 0.9], [0.9, 0.8, 0.9]])
+    assert share_above(upper, 1 - upper) == 0.5  # the second has a tie, the third crosses
+    assert share_above(1 - upper, upper) == 0
+    assert np.isnan(share_above(upper * np.nan, upper))
+
+
+def test_the_smallest_lead_is_that_of_the_worst_step_and_has_no_unit():
+    ahead, behind = (
+        np.array([[2.0, 3.0], [1.0, 0.0], [4.0, 0.0]]),
+        np.array([[1.0, -1.0], [0.0, 0.0], [1.0, 1.0]]),
+    )
+    found = smallest_lead(ahead, behind)
+    np.testing.assert_allclose(found, [1 / 3, np.nan, -1])
+    np.testing.assert_allclose(smallest_lead(7 * ahead, 7 * behind), found)
