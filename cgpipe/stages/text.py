@@ -80,7 +80,8 @@ def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
     benchmarks : Path
         Folder of Snakemake's benchmark files, with a folder or file for each stage.
     histories : sequence of Path
-        Of the runs to count; other runs, which the settings had once or will have, are left out.
+        Of the runs to count; other runs, which the settings had once or will have, are left out. Of stages
+        that are not of runs, figures say, all is counted that was done.
 
     Returns
     -------

@@ -1,5 +1,6 @@
 # What is kept under version control: the figures, their numbers, and a text that takes all of its numbers from them.
-# The text comes first, by a rule of its own: where it is refused, what was published is not touched.
+# The text comes first, by a rule of its own: where it is refused, what was published is not touched. (Snakemake removes
+# the outputs of a job before it runs.)
 if CONFIG.publish:
 
     rule text:
