@@ -65,10 +65,12 @@ def samples(cells: Cells) -> list[worlds.Sample]:
 
 def exact_samples(spec: Spec, cells: Cells) -> list[worlds.Sample]:
     """For figure 2 from all examples: with what follows from these of a sample, and of longer times."""
-    found = [
-        (of, null.assign(in_a_sample(null, spec.examples or 1)).assign(of_sums(null))) for of, null in cells
-    ]
-    return samples(found)
+    if spec.examples is None:
+        raise ValueError(f"{spec.figure} says what a sample would show: give its size as `examples`")
+    of_sample = spec.examples
+    return samples(
+        [(of, null.assign(in_a_sample(null, of_sample)).assign(of_sums(null))) for of, null in cells]
+    )
 
 
 def in_a_sample(null: xr.Dataset, examples: int) -> dict[str, tuple[Any, ...]]:
@@ -88,10 +90,10 @@ def in_a_sample(null: xr.Dataset, examples: int) -> dict[str, tuple[Any, ...]]:
 def of_sums(null: xr.Dataset) -> dict[str, tuple[Any, ...]]:
     """Take f of the pristine from sums of ⟨g, g^p⟩ and ⟨g, g⟩ over decades of steps, each at its first."""
     of_all, steps = null["squared_norm"].values, null["step"].values
-    first, decade = np.unique(decades(steps), return_index=True)[1], decades(steps)
     of_pristine = null["f"].sel(group="pristine").values * of_all
-    whole, part = (np.array([of[decade == decade[at]].sum() for at in first]) for of in (of_all, of_pristine))
-    return {"f_of_sums": ("first_step", fraction(part, whole)), "first_step": ("first_step", steps[first])}
+    first = np.unique(decades(steps), return_index=True)[1]  # where each decade begins
+    f = fraction(np.add.reduceat(of_pristine, first), np.add.reduceat(of_all, first))
+    return {"f_of_sums": ("first_step", f), "first_step": ("first_step", steps[first])}
 
 
 def table_of_figure1(spec: Spec, cells: Cells) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from cgpipe.figures.worlds import Sample
 from cgpipe.gradients.contributions import contributions, self_terms
 from cgpipe.learning.training import learned_steps
 from cgpipe.stages import nullworlds
-from cgpipe.stages.figures import in_a_sample, of_sums
+from cgpipe.stages.figures import Spec, exact_samples, in_a_sample, of_sums
 
 STEPS = np.array([0, 1, 2, 10])
 
@@ -209,6 +209,8 @@ def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decad
     assert sums["first_step"][1].tolist() == [0, 10]
     expected = [of_pristine[:10].sum() / of_all[:10].sum(), of_pristine[10:].sum() / of_all[10:].sum()]
     np.testing.assert_allclose(sums["f_of_sums"][1], expected)
+    with pytest.raises(ValueError, match="figure2_exact says what a sample would show: give its size"):
+        exact_samples(Spec("figure2_exact", Style()), [])
     added = {"f_in_a_sample": ("step", np.arange(4.0)), "f_of_sums": ("first_step", [5.0, 6.0])}
     table = figure2.table([Sample(0.5, 0, null_worlds(0).assign(added).assign_coords(first_step=[0, 10]))])
     at = table.set_index(["row", "group", "step"])["mean"]
