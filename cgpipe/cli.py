@@ -168,6 +168,7 @@ def figures(spec: str, code: str, **paths: Any) -> None:
 @stage
 @click.option("--template", type=READ, required=True, help="Markdown in Jinja's syntax.")
 @click.option("--tables", type=READ, multiple=True, help="CSV tables of figures and claims.")
+@click.option("--beside", type=READ, multiple=True, help="CSV tables of other workflows.")
 @click.option("--histories", type=READ, multiple=True, help="Histories of all runs.")
 @click.option("--benchmarks", type=FOLDER, required=True, help="Snakemake's benchmark files.")
 @click.option("--published", type=WRITE, multiple=True, required=True, help="All that will be published.")

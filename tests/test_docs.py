@@ -78,6 +78,7 @@ def test_every_file_of_the_reproduction_is_made_by_a_rule() -> None:
 def test_text_of_the_reproduction_is_filled_in_from_the_tables_beside_it(of: config.Config) -> None:
     assert of.publish
     tables = {path.stem: pd.read_csv(path) for path in (ROOT / of.publish.folder).glob("*.csv")}
+    tables |= {path: pd.read_csv(ROOT / path) for path in of.publish.beside}
     text = render(read(of.publish.template), tables)
     assert read(f"{of.publish.folder}/README.md") == WRITTEN_BY.format(of.publish.template) + text, (
         f"run snakemake until {of.publish.folder}/README.md"

@@ -358,6 +358,11 @@ class Publish(Section):
         description="Text for its README.md, Markdown in Jinja's syntax, in which every number is taken from "
         "the tables",
     )
+    beside: list[str] = Field(
+        default_factory=list,
+        description="Tables that other workflows published, which the text takes numbers from too; it names "
+        "them by these paths, from the folder of the Snakefile",
+    )
 
 
 class Config(Section):

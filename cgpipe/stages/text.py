@@ -38,12 +38,14 @@ def run(
     benchmarks: Path,
     published: Sequence[Path],
     folder: Path,
+    beside: Sequence[Path],
 ) -> None:
     """Sum up what the stages cost and what the runs were made with, and fill in the text."""
     refuse_strangers(published)
     summed = {"costs.csv": costs_of(benchmarks, histories), "software.csv": made_with(histories)}
     found = {Path(name).stem: table for name, table in summed.items()}
     found |= {path.stem: pd.read_csv(path) for path in tables}
+    found |= {str(path): pd.read_csv(path) for path in beside}
     text = render(template.read_text(encoding="utf-8"), found)
     for name, table in summed.items():
         with whole(folder / name) as temporary:
@@ -164,7 +166,7 @@ def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
         rows. `check(follows, "sentence")` is a sentence that follows from numbers. Filters: `percent`,
         `fixed(digits)`, `p`.
     tables : dict of DataFrame
-        By name.
+        By name; those of other workflows by path.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from typing import Any
 
 import pandas as pd
 from trees import SMALL, Tree
@@ -14,10 +15,10 @@ At the end: {{ at("figure1", "mean", panel="a", noise=0.5, group="all", step=12)
 """
 
 
-def publish(tree: Tree, text: str) -> None:
+def publish(tree: Tree, text: str, **more: Any) -> None:
     (tree.folder / "config" / "text.md").write_text(text, encoding="utf-8")
     settings = copy.deepcopy(SMALL)
-    settings["publish"] = {"folder": "published", "template": "config/text.md"}
+    settings["publish"] = {"folder": "published", "template": "config/text.md", **more}
     tree.configure(settings)
 
 
@@ -68,6 +69,18 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
     tree.snakemake()
     assert {path.name for path in folder.iterdir()} == names
     assert (folder / "README.md").read_text(encoding="utf-8") == text + "More.\n"
+
+
+def test_the_text_takes_numbers_of_other_workflows_too(tree: Tree) -> None:
+    other = tree.folder / "other.csv"
+    pd.DataFrame({"claim": ["C1"], "n": [7]}).to_csv(other, index=False)
+    publish(tree, 'There {{ at("other.csv", "n", claim="C1") }} runs.\n', beside=["other.csv"])
+    tree.snakemake()
+    written = tree.folder / "published" / "README.md"
+    assert "There 7 runs." in written.read_text(encoding="utf-8")
+    assert tree.planned() == {}
+    pd.DataFrame({"claim": ["C1"], "n": [8]}).to_csv(other, index=False)
+    assert tree.planned() == {"text": 1, "publish": 1}
 
 
 def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:

@@ -138,6 +138,11 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
     "publish.folder": ("publish", {"folder": "published", "template": "config/small.yaml"}, PUBLISHED),
     "publish.template": ("publish", {"folder": "published", "template": "Snakefile"}, PUBLISHED),
+    "publish.beside": (
+        "publish",
+        {"folder": "published", "template": "Snakefile", "beside": ["config/small.yaml"]},
+        PUBLISHED,
+    ),
 }
 
 

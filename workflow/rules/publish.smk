@@ -7,6 +7,7 @@ if CONFIG.publish:
         input:
             template=CONFIG.publish.template,
             tables=drawn_as("csv"),
+            beside=CONFIG.publish.beside,
             histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
         output:
             WRITTEN,
