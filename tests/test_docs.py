@@ -85,6 +85,37 @@ def test_text_of_the_reproduction_is_filled_in_from_the_tables_beside_it(of: con
     )
 
 
+def of_the_paper(name: str) -> tuple[config.Config, config.Config]:
+    """The paper's settings, and others."""
+    paper, other = (config.load(yaml.safe_load(read(f"config/{path}.yaml"))) for path in ("config", name))
+    return paper, other
+
+
+@pytest.mark.parametrize(
+    ("name", "differ"), [("replicates", set()), ("conventions", {"init"})], ids=["replicates", "conventions"]
+)
+def test_settings_that_are_compared_with_the_paper_differ_as_they_say(name: str, differ: set[str]) -> None:
+    paper, other = of_the_paper(name)
+    assert (paper.seed, paper.dataset, paper.device) == (other.seed, other.dataset, other.device)
+    assert (paper.corruption == other.corruption) == (name == "replicates")
+    for experiment, of in other.experiments.items():
+        ours, theirs = of.model_dump(), paper.experiments[experiment].model_dump()
+        assert set(ours["noise"]) <= set(theirs["noise"])
+        assert {key for key in ours if ours[key] != theirs[key]} - {"noise", "replicates"} == differ
+
+
+@pytest.mark.parametrize("table", ["figure1", "figure2_exact", "figure4", "coherence"])
+def test_the_first_of_the_replicates_is_that_of_the_reproduction(table: str) -> None:
+    one, several = (pd.read_csv(ROOT / f"docs/reproduction/{at}{table}.csv") for at in ("", "replicates/"))
+    keys = [column for column in one if column not in ("mean", "low", "high", "n")]
+    both = one.merge(several, on=keys, suffixes=("", "_of_several"))
+    if "row" in both:  # the ends of the null band are of other draws
+        both = both[both["row"] == "data"]
+    assert (both["n"] == 1).all()
+    assert len(both) > 40
+    assert both["mean"].between(both["low_of_several"], both["high_of_several"]).all()
+
+
 def test_claims_in_the_readme_are_those_of_the_reproduction() -> None:
     found = (read_between(ROOT / path, "claims") for path in ("README.md", "docs/reproduction/README.md"))
     assert len(set(found)) == 1, "run `make docs`"
