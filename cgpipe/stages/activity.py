@@ -8,11 +8,11 @@ import torch
 import xarray as xr
 
 from cgpipe.learning.activity import active_examples
-from cgpipe.learning.networks import Layer
-from cgpipe.runtime.artifacts import Provenance, open_tensors, read_netcdf, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.stages.device import Device, choose
 from cgpipe.stages.inputs import flat_images
+from cgpipe.stages.snapshots import open_snapshots
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,13 @@ def run(spec: Spec, provenance: Provenance, *, dataset: Path, snapshots: Path, a
     images = read_netcdf(dataset, "data")
     training = torch.from_numpy(flat_images(images, "train")).to(device)
     dead, active = [], []
-    with open_tensors(snapshots) as (description, file):
-        steps = description["steps"]
-        depth = len(file.keys()) // 2
-        for t, step in enumerate(steps):
-            layers = [
-                Layer(
-                    torch.from_numpy(file.get_slice(f"weight.{number}")[t]).to(device),
-                    torch.from_numpy(file.get_slice(f"bias.{number}")[t]).to(device),
-                )
-                for number in range(depth)
-            ]
+    with open_snapshots(snapshots, device) as kept:
+        steps, depth = kept.steps, len(kept.shapes)
+        for layers in kept:
             counts = active_examples(layers, training)
             dead.append([np.mean(count == 0) for count in counts])
             active.append([np.mean(count) / len(training) for count in counts])
-            log.info("step %d, %d of %d", step, t + 1, len(steps))
-        made = provenance.of(images).of_tensors(description)
+        made = provenance.of(images).of_tensors(kept.description)
 
     dims = ("step", "layer")
     result = xr.Dataset(
@@ -64,7 +55,7 @@ def run(spec: Spec, provenance: Provenance, *, dataset: Path, snapshots: Path, a
             ),
         },
         coords={
-            "step": ("step", np.array(steps), {"long_name": "updates made", "units": "1"}),
+            "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
             "layer": ("layer", np.arange(1, depth), {"long_name": "hidden layer, from 1 at the input"}),
         },
     )

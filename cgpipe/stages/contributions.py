@@ -13,11 +13,12 @@ import xarray as xr
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.population import example_contributions, group_gradients, inner_products
 from cgpipe.learning.networks import Layer
-from cgpipe.runtime.artifacts import Provenance, open_tensors, read_netcdf, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose
 from cgpipe.stages.inputs import flat_images, read_corrupted
+from cgpipe.stages.snapshots import open_snapshots
 
 # All other groups of examples are unions of these.
 CELLS = ["pristine, learned", "pristine, not learned", "corrupt, learned", "corrupt, not learned"]
@@ -60,12 +61,12 @@ class Spec:
 
 @dataclass(frozen=True)
 class Population:
-    """All training examples, and the few whose pairs are looked at."""
+    """All training examples, and the indices of those that stiffness takes in pairs."""
 
     images: torch.Tensor
     labels: torch.Tensor
     corrupt: torch.Tensor
-    few: torch.Tensor
+    paired: torch.Tensor
 
 
 def run(
@@ -87,30 +88,21 @@ def run(
         raise ValueError(
             f"{spec.stiffness_examples} examples for stiffness of {count}: ask for at most {count}"
         )
-    few = stream(spec.seed, "stiffness", spec.replicate).choice(count, spec.stiffness_examples, replace=False)
+    paired = stream(spec.seed, "stiffness", spec.replicate).choice(
+        count, spec.stiffness_examples, replace=False
+    )
     population = Population(
         images=torch.from_numpy(flat_images(images, "train")).to(device),
         labels=torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device),
         corrupt=torch.from_numpy(~labels["pristine"].values).to(device),
-        few=torch.from_numpy(np.sort(few)).to(device),
+        paired=torch.from_numpy(np.sort(paired)).to(device),
     )
-    with open_tensors(snapshots) as (description, file):
-        steps = description["steps"]
-        depth = len(file.keys()) // 2
-        found: list[dict[str, npt.NDArray[Any]]] = []
-        for t, step in enumerate(steps):
-            layers = [
-                Layer(
-                    torch.from_numpy(file.get_slice(f"weight.{number}")[t]).to(device),
-                    torch.from_numpy(file.get_slice(f"bias.{number}")[t]).to(device),
-                )
-                for number in range(depth)
-            ]
-            found.append(at_snapshot(layers, population))
-            log.info("step %d, %d of %d", step, t + 1, len(steps))
-        made = provenance.of(images, labels).of_tensors(description)
+    with open_snapshots(snapshots, device) as kept:
+        steps = kept.steps
+        found = [at_snapshot(layers, population) for layers in kept]
+        made = provenance.of(images, labels).of_tensors(kept.description)
 
-    result = as_dataset(found, np.array(steps), labels["pristine"].values)
+    result = as_dataset(found, steps, labels["pristine"].values)
     title = f"Contributions of all training examples, {spec.noise:.0%} noise, replicate {spec.replicate}"
     write_netcdf(result, contributions, title=title, provenance=made)
     log.info("wrote %s: %d steps x %d examples", contributions, len(steps), count)
@@ -126,7 +118,8 @@ def at_snapshot(layers: list[Layer], of: Population) -> dict[str, npt.NDArray[An
     cells = group_gradients(layers, of.images, of.labels, cell, len(CELLS))
     each = example_contributions(layers, of.images, of.labels, cells.total())
     pairs = by_pair(
-        inner_products(layers, of.images[of.few], of.labels[of.few]), of.corrupt[of.few].cpu().numpy()
+        inner_products(layers, of.images[of.paired], of.labels[of.paired]),
+        of.corrupt[of.paired].cpu().numpy(),
     )
     return {
         "contribution": each.u.astype(np.float32),

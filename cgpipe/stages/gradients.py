@@ -8,12 +8,12 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.per_example import draw_weights, sampled_gradients
-from cgpipe.learning.networks import Layer
-from cgpipe.runtime.artifacts import Provenance, open_tensors, read_netcdf, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose
 from cgpipe.stages.inputs import flat_images, read_corrupted
+from cgpipe.stages.snapshots import open_snapshots
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,13 @@ def run(
     x = torch.from_numpy(flat_images(images, "train")[examples]).to(device)
     y = torch.from_numpy(labels["label_train"].values[examples].astype(np.int64)).to(device)
 
-    with open_tensors(snapshots) as (description, file):
-        steps = description["steps"]
-        names = set(file.keys())
-        depth = len(names) // 2
-        weights = [file.get_slice(f"weight.{number}") for number in range(depth)]  # (step, out, in)
-        biases = [file.get_slice(f"bias.{number}") for number in range(depth)]  # (step, out)
-        shapes = [tuple(weight.get_shape()[1:]) for weight in weights]
-        sample = draw_weights(shapes, spec.weights, rng)
+    with open_snapshots(snapshots, device) as kept:
+        steps = kept.steps
+        sample = draw_weights(kept.shapes, spec.weights, rng)
         values = np.empty((len(steps), spec.examples, len(sample.layer)), np.float32)
-        for t in range(len(steps)):
-            layers = [
-                Layer(torch.from_numpy(w[t]).to(device), torch.from_numpy(b[t]).to(device))
-                for w, b in zip(weights, biases, strict=True)
-            ]
+        for t, layers in enumerate(kept):
             values[t] = sampled_gradients(layers, x, y, sample).cpu().numpy()
-        made = provenance.of(images, labels).of_tensors(description)
+        made = provenance.of(images, labels).of_tensors(kept.description)
 
     result = xr.Dataset(
         {
@@ -78,7 +69,7 @@ def run(
             ),
         },
         coords={
-            "step": ("step", np.array(steps), {"long_name": "updates made", "units": "1"}),
+            "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
             "example": ("example", examples, {"long_name": "index of the training example"}),
             "layer": ("weight", sample.layer, {"long_name": "layer of the weight, from 0 at the input"}),
             "output": ("weight", sample.output, {"long_name": "output unit of the weight in its layer"}),
