@@ -25,7 +25,7 @@ from pydantic import (
     WrapValidator,
     field_validator,
 )
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticUndefined
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Noise = Annotated[float, Field(ge=0, le=1)]
@@ -358,10 +358,10 @@ class Publish(Section):
         description="Text for its README.md, Markdown in Jinja's syntax, in which every number is taken from "
         "the tables",
     )
-    beside: list[str] = Field(
+    beside: list[Annotated[str, Field(min_length=1)]] = Field(
         default_factory=list,
-        description="Tables that other workflows published, which the text takes numbers from too; it names "
-        "them by these paths, from the folder of the Snakefile",
+        description="CSV tables that other workflows published, which the text takes numbers from too and "
+        "names by these paths, from the folder of the Snakefile; they must be there",
     )
 
 
@@ -624,7 +624,7 @@ def reference() -> str:
         default = (
             "required"
             if field.is_required()
-            else f"`{json.dumps(field.default if field.default is not PydanticUndefined else None)}`"
+            else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
         )
         kind = _kind(_schema_at(definitions, path))
         rows.append(f"| `{path}` | {kind} | {default} | {field.description} |")

@@ -45,7 +45,7 @@ def run(
     summed = {"costs.csv": costs_of(benchmarks, histories), "software.csv": made_with(histories)}
     found = {Path(name).stem: table for name, table in summed.items()}
     found |= {path.stem: pd.read_csv(path) for path in tables}
-    found |= {str(path): pd.read_csv(path) for path in beside}
+    found |= {path.as_posix(): read_table(path) for path in beside}
     text = render(template.read_text(encoding="utf-8"), found)
     for name, table in summed.items():
         with whole(folder / name) as temporary:
@@ -53,6 +53,20 @@ def run(
     with whole(folder / "README.md") as temporary:
         temporary.write_text(WRITTEN_BY.format(template) + text, encoding="utf-8")
     log.info("wrote %s", folder)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that another workflow published.
+
+    Raises
+    ------
+    TextError
+        If it is no CSV table.
+    """
+    try:
+        return pd.read_csv(path)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise TextError(f"{path} is no CSV table ({error}): give one that a workflow published") from error
 
 
 def refuse_strangers(published: Sequence[Path]) -> None:
@@ -161,10 +175,10 @@ def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
     Parameters
     ----------
     template : str
-        Markdown in Jinja's syntax. `at("figure1", "mean", panel="a", noise=0.5, step=1000)` is a number of a
-        table, that of the only row in which the other columns are as said; `rows("claims", claim="C1")` are
-        rows. `check(follows, "sentence")` is a sentence that follows from numbers. Filters: `percent`,
-        `fixed(digits)`, `p`.
+        Markdown in Jinja's syntax. `row("figure1", panel="a", noise=0.5, step=9)` is the only row of a table
+        in which columns are as said, `at("figure1", "mean", panel="a", ...)` a number of it; `rows("claims",
+        claim="C1")` are all such rows. `check(follows, "sentence")` is a sentence that follows from numbers.
+        Filters: `percent`, `fixed(digits)`, `p`.
     tables : dict of DataFrame
         By name; those of other workflows by path.
 
@@ -186,22 +200,26 @@ def render(template: str, tables: dict[str, pd.DataFrame]) -> str:
     def rows(name: str, /, **where: Any) -> list[dict[Hashable, Any]]:
         return select(name, tables, where).to_dict("records")
 
-    def at(name: str, column: str, /, **where: Any) -> Any:
-        found = select(name, tables, where)
+    def row(name: str, /, **where: Any) -> dict[Hashable, Any]:
+        found = rows(name, **where)
         if len(found) != 1:
             raise TextError(
                 f"{name}: {len(found)} rows with {where}, but one is needed; say what sets it apart"
             )
+        return found[0]
+
+    def at(name: str, column: str, /, **where: Any) -> Any:
+        found = row(name, **where)
         if column not in found:
-            raise TextError(f"{name} has no column {column}; there are {', '.join(found.columns)}")
-        return found[column].iloc[0]
+            raise TextError(f"{name} has no column {column}; there are {', '.join(map(str, found))}")
+        return found[column]
 
     def check(follows: bool, sentence: str) -> str:
         if not follows:
             raise TextError(f"the tables no longer say so, write it anew: {sentence}")
         return sentence
 
-    environment.globals |= {"at": at, "rows": rows, "check": check}
+    environment.globals |= {"at": at, "row": row, "rows": rows, "check": check}
     try:
         return environment.from_string(template).render()
     except (jinja2.TemplateError, TypeError) as error:

@@ -22,6 +22,7 @@ def filled(text):
     ("text", "expected"),
     [
         ('{{ at("figure1", "mean", noise=0.0) | percent }}', "25.0 %"),
+        ('{{ row("figure1", noise=0.0).mean | percent }}', "25.0 %"),
         ('{{ at("figure1", "mean", panel="b", noise=0.5, step=10) | fixed(2) }}', "0.12"),
         ('{{ at("figure1", "mean", noise=0.0) | percent(0) }}', "25 %"),
         ('{% for row in rows("claims", claim="C2") %}\n{{ row.p | p }}\n{% endfor %}\n', "0.00012\n0.5\n"),
@@ -43,6 +44,7 @@ def test_numbers_are_those_of_the_tables(text, expected):
         ('{{ at("figure1", "mean", nose=0.5) }}', "has no column nose; there are panel, noise, step, mean"),
         ('{{ at("figure1", "median", noise=0.0) }}', "has no column median; there are"),
         ('{{ at("figure1", "mean", step=10) }}', "3 rows with .* but one is needed"),
+        ('{{ row("figure1", step=10).mean }}', "3 rows with .* but one is needed"),
         ("{{ nothing }}", "cannot be filled in: 'nothing' is undefined"),
         ('{{ check(false, "Not so.") }}', "the tables no longer say so, write it anew: Not so."),
         ("{% if %}", "cannot be filled in"),

@@ -79,8 +79,14 @@ def test_the_text_takes_numbers_of_other_workflows_too(tree: Tree) -> None:
     written = tree.folder / "published" / "README.md"
     assert "There 7 runs." in written.read_text(encoding="utf-8")
     assert tree.planned() == {}
-    pd.DataFrame({"claim": ["C1"], "n": [8]}).to_csv(other, index=False)
-    assert tree.planned() == {"text": 1, "publish": 1}
+    other.write_text("", encoding="utf-8")
+    said = tree.snakemake(check=False)
+    assert "other.csv is no CSV table (No columns to parse from file)" in said.stdout + said.stderr
+    assert "There 7 runs." in written.read_text(encoding="utf-8")
+    other.unlink()
+    said = tree.snakemake(check=False)
+    assert "other.csv" in said.stdout + said.stderr
+    assert said.returncode != 0
 
 
 def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
