@@ -1,4 +1,10 @@
-"""`python -m cgpipe`."""
+"""`python -m cgpipe`, and `python FOLDER/cgpipe`, which runs that folder's package and no other."""
+
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from cgpipe.cli import main
 

@@ -35,7 +35,11 @@ def stage(command: Callable[..., None]) -> click.Command:
     """A subcommand that runs a stage: the settings it reads, and the fingerprint of its code."""
     options = [
         click.option("--spec", required=True, help="Settings of the stage, as JSON."),
-        click.option("--code", default="", help="Fingerprint of the code [default: computed]."),
+        click.option(
+            "--code",
+            default="",
+            help="Fingerprint of the planned code; other code stops.",
+        ),
     ]
     for option in options:
         command = option(command)
@@ -53,7 +57,7 @@ def call(name: str, spec: str, code: str, **paths: Any) -> None:
         # What stage train takes, one run's settings or several, is in the signature of its run.
         kind = get_type_hints(module.run)["spec"]
         settings = TypeAdapter[Any](kind).validate_json(spec)
-        provenance = Provenance(name, spec, code or fingerprint.code_hash(name))
+        provenance = Provenance(name, spec, running_code(name, code))
         module.run(settings, provenance, **paths)
     except (ValidationError, ValueError, OSError, RuntimeError, ArithmeticError, LookupError) as error:
         if click.get_current_context().obj["traceback"]:
@@ -61,6 +65,18 @@ def call(name: str, spec: str, code: str, **paths: Any) -> None:
         missing = "an artifact that was read lacks " if isinstance(error, LookupError) else ""
         log.error("cgpipe %s: error: %s%s", name, missing, error)
         raise SystemExit(1) from None
+
+
+def running_code(name: str, planned: str) -> str:
+    """Fingerprint of the code that a stage runs; an error if another was planned."""
+    found = fingerprint.code_hash(name)
+    if planned and planned != found:
+        raise ValueError(
+            f"this job runs other code ({found}) than was planned ({planned}): that of "
+            f"{Path(__file__).parent}. It was edited since, or another copy of the package was planned with. "
+            "Give snakemake the same command again"
+        )
+    return found
 
 
 @stage

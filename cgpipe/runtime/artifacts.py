@@ -2,7 +2,8 @@
 
 A file is written under another name in the same folder, closed, opened again and checked, flushed to
 the disk and then renamed: a name that exists is a file that is whole. Each carries a SHA-256, and is
-read only if that is right: HDF5 sees damage in the arrays alone, and some damage elsewhere kills it.
+read only if that is right: HDF5 sees damage in the arrays alone, and some damage elsewhere kills it. Each
+also carries a record of its making (records.py).
 """
 
 import hashlib
@@ -11,10 +12,10 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,12 @@ import safetensors
 import safetensors.numpy
 import xarray as xr
 
+from cgpipe.runtime.records import RECORD, SEAL, file_hash, header_of
+
 REFERENCES = (
     "Chatterjee, S. (2020). Coherent Gradients: An Approach to Understanding Generalization in Gradient "
     "Descent-based Optimization. ICLR 2020. arXiv:2002.10657"
 )
-# NetCDF ends with this and the SHA-256 of all before it: HDF5 does not look there.
-SEAL = b"\nsha256 "
 # In safetensors it stands in the header, for a file that has this in its place.
 UNSEALED = "0" * 64
 DAMAGED = "it is cut short or damaged. Remove it, and snakemake makes it again"
@@ -45,31 +46,71 @@ class Provenance:
     stage: str
     spec: str  # JSON: the settings that the stage read
     code: str  # fingerprint of the code that it ran
-    inputs: dict[str, dict[str, str]] = field(default_factory=dict)  # the same of what it read, by stage
+    # Of every stage before, by name: spec, code, and the SHA-256 of the file of it that was used.
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    read: tuple[str, ...] = ()  # SHA-256 of all files that this stage read itself
+    files: dict[str, str] = field(default_factory=dict)  # SHA-256 of files beside it that hold no record
 
     def of(self, *read: xr.Dataset) -> "Provenance":
-        """With the provenance of the Datasets that were read, and of what those were made from."""
-        inputs = dict(self.inputs)
+        """With the provenance of the Datasets that were read, and of what those were made from.
+
+        Raises
+        ------
+        ArtifactError
+            If two of them were made from different files of one stage.
+        """
+        made = self
         for dataset in read:
-            attrs = dataset.attrs
-            inputs |= json.loads(attrs["inputs"])
-            inputs[attrs["stage"]] = {"spec": attrs["spec"], "code": attrs["code"]}
-        return Provenance(self.stage, self.spec, self.code, inputs)
+            made = made._with(dataset.attrs, dataset.encoding["sha256"])
+        return made
+
+    def of_many(self, *read: xr.Dataset) -> "Provenance":
+        """With the Datasets of many runs, which have no one provenance."""
+        return replace(self, read=(*self.read, *(dataset.encoding["sha256"] for dataset in read)))
 
     def of_tensors(self, description: Mapping[str, Any]) -> "Provenance":
-        """With that of a file of tensors that was read, by its description."""
-        made = {description["stage"]: {key: description[key] for key in ("spec", "code")}}
-        return Provenance(self.stage, self.spec, self.code, self.inputs | made)
+        """With that of a file of tensors that was read, by its description; as for `of`."""
+        return self._with(description, description["sha256"])
+
+    def _with(self, attributes: Mapping[str, Any], sha256: str) -> "Provenance":
+        itself = {"spec": attributes["spec"], "code": attributes["code"], "sha256": sha256}
+        inputs = dict(self.inputs)
+        for stage, made in {**json.loads(attributes["inputs"]), attributes["stage"]: itself}.items():
+            if inputs.setdefault(stage, made) != made:
+                raise ArtifactError(
+                    f"what was read does not belong together: stage {attributes['stage']} and another were "
+                    f"made from different results of stage {stage}. Give snakemake the same command again; "
+                    "if that does not help, remove these results"
+                )
+        return replace(self, inputs=inputs, read=(*self.read, sha256))
+
+    def of_files(self, *paths: Path) -> "Provenance":
+        """With files of other kinds that were read."""
+        return replace(self, read=(*self.read, *map(file_hash, paths)))
+
+    def answering_for(self, *paths: Path) -> "Provenance":
+        """With files that were written beside the artifact and cannot hold a record."""
+        return replace(self, files={**self.files, **{path.name: file_hash(path) for path in paths}})
 
     def attributes(self) -> dict[str, str]:
         """As attributes of a file: text, without clock, host or path."""
+        files = {"files": json.dumps(self.files, sort_keys=True)} if self.files else {}
         return {
             "stage": self.stage,
             "spec": self.spec,
             "code": self.code,
             "inputs": json.dumps(self.inputs, sort_keys=True),
+            "input_sha256": json.dumps(sorted(set(self.read))),
             "software": software(),
+            **files,
         }
+
+
+def write_record(path: Path, provenance: Provenance) -> None:
+    """Write the record of files that hold none themselves (`Provenance.answering_for`) as JSON."""
+    with whole(path) as temporary:
+        text = json.dumps(provenance.attributes(), sort_keys=True, indent=1)
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path, *, title: str, provenance: Provenance) -> None:
@@ -103,6 +144,9 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, title: str, provenance: Pro
         written = _load(temporary)
         if not written.identical(complete):
             raise ArtifactError(f"{path}: what was written does not read back as it was; is the disk full?")
+        record = json.dumps(provenance.attributes(), sort_keys=True)
+        with temporary.open("ab") as file:
+            file.write(RECORD + record.encode())
         seal = SEAL + file_hash(temporary).encode()
         with temporary.open("ab") as file:
             file.write(seal)
@@ -121,7 +165,7 @@ def read_netcdf(path: Path, stage: str) -> xr.Dataset:
     Returns
     -------
     Dataset
-        In memory, the file closed.
+        In memory, the file closed; its SHA-256 is `encoding["sha256"]`.
 
     Raises
     ------
@@ -131,8 +175,9 @@ def read_netcdf(path: Path, stage: str) -> xr.Dataset:
     if not path.is_file():
         raise ArtifactError(f"{path} not found: let snakemake make it, from stage {stage}")
     try:
-        _check_seal(path)
+        sha256 = _check_seal(path)
         dataset = _load(path)
+        dataset.encoding["sha256"] = sha256
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
     if dataset.attrs.get("stage") != stage:
@@ -156,7 +201,7 @@ def write_tensors(
         temporary.chmod(permissions)
         digest = _tensor_hash(temporary, UNSEALED)
         with temporary.open("rb+") as file:
-            place = _header(file).index(UNSEALED.encode())
+            place = header_of(file).index(UNSEALED.encode())
             file.seek(place)
             file.write(digest.encode())
 
@@ -175,7 +220,7 @@ def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     try:
         file = safetensors.safe_open(path, framework="numpy")
         description = json.loads(file.metadata()["cgpipe"])  # type: ignore[no-untyped-call]
-        noted = description.pop("sha256")
+        noted = description["sha256"]
         _compare(_tensor_hash(path, noted), noted)
     except (safetensors.SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
@@ -211,34 +256,25 @@ def whole(path: Path) -> Iterator[Path]:
         raise ArtifactError(f"{path} cannot be written ({error}){_room(path.parent)}") from error
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
     """The settings that the stage which wrote an artifact read."""
     settings: dict[str, Any] = json.loads(dataset.attrs["spec"])
     return settings
 
 
-def _check_seal(path: Path) -> None:
+def _check_seal(path: Path) -> str:
     content = memoryview(path.read_bytes())
     noted = len(content) - len(SEAL) - 64
-    _compare(bytes(content[noted:]), SEAL + hashlib.sha256(content[:noted]).hexdigest().encode())
+    sha256 = hashlib.sha256(content[:noted]).hexdigest()
+    _compare(bytes(content[noted:]), SEAL + sha256.encode())
+    return sha256
 
 
 def _tensor_hash(path: Path, noted: str) -> str:
     """SHA-256 of safetensors, with zeros in the place of the one that the header notes."""
     with path.open("rb") as file:
-        header = _header(file).replace(noted.encode(), UNSEALED.encode(), 1)
+        header = header_of(file).replace(noted.encode(), UNSEALED.encode(), 1)
         return hashlib.file_digest(file, lambda: hashlib.sha256(header)).hexdigest()
-
-
-def _header(file: BinaryIO) -> bytes:
-    length = file.read(8)
-    return length + file.read(int.from_bytes(length, "little"))
 
 
 def _compare(found: str | bytes, noted: str | bytes) -> None:

@@ -109,6 +109,7 @@ class Checkpoint:
 
 def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     with open_tensors(path) as (description, file):
+        del description["sha256"]
         return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118
 
 

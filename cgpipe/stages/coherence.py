@@ -8,8 +8,9 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import alpha, gradient_diversity, m_coherence, noise_scale, pair_coherence
 from cgpipe.gradients.groups import cosine_between
-from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, write_netcdf
 from cgpipe.runtime.progress import log
+from cgpipe.stages.inputs import read_current
 
 GROUPS = ["all", "pristine", "corrupt", "not learned", "pristine, not learned", "corrupt, not learned"]
 
@@ -24,7 +25,7 @@ class Spec:
 
 def run(spec: Spec, provenance: Provenance, *, contributions: Path, coherence: Path) -> None:
     """Sum the cells of examples to groups, and take what follows from the sums."""
-    cells = read_netcdf(contributions, "contributions")
+    cells = read_current(contributions, "contributions")
     result = of_groups(cells)
     title = f"Coherence of the gradients, {spec.noise:.0%} noise, replicate {spec.replicate}"
     write_netcdf(result, coherence, title=title, provenance=provenance.of(cells))

@@ -18,8 +18,9 @@ from cgpipe.figures.style import Style, styled
 from cgpipe.gradients.contributions import fraction
 from cgpipe.inference.decades import decades
 from cgpipe.inference.sampling import expected_product
-from cgpipe.runtime.artifacts import Provenance, read_netcdf, settings_of, whole
+from cgpipe.runtime.artifacts import Provenance, settings_of, whole, write_record
 from cgpipe.runtime.progress import log
+from cgpipe.stages.inputs import read_alike
 
 Name = Literal[
     "figure1",
@@ -143,9 +144,9 @@ DRAWINGS: dict[Name, Drawing] = {
 def run(
     spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path, beside: Path | None = None
 ) -> None:
-    """Write `out`.csv, and draw it as .pdf, .svg and .png."""
+    """Write `out`.csv, draw it as .pdf, .svg and .png, and note in .json what it was made from."""
     drawing = DRAWINGS[spec.figure]
-    read = [read_netcdf(path, drawing.stage) for path in inputs]
+    read = read_alike(inputs, drawing.stage)
     numbers = drawing.table(spec, [(settings_of(dataset), dataset) for dataset in read])
     if beside is not None:
         if not drawing.levels:
@@ -159,6 +160,9 @@ def run(
             save(figure, with_ending(out, ending), ending, provenance)
     with whole(with_ending(out, "csv")) as temporary:
         numbers.to_csv(temporary, index=False, lineterminator="\n", float_format=DIGITS)
+    drawn = [with_ending(out, ending) for ending in ("csv", "pdf", "svg", "png")]
+    made = provenance.of_many(*read).of_files(*([beside] if beside else []))
+    write_record(with_ending(out, "json"), made.answering_for(*drawn))
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
 
 

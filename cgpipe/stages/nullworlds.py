@@ -25,9 +25,10 @@ from cgpipe.inference.nullworlds import (
     share_above,
     smallest_lead,
 )
-from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
+from cgpipe.runtime.artifacts import Provenance, write_netcdf
 from cgpipe.runtime.progress import log
 from cgpipe.runtime.streams import stream
+from cgpipe.stages.inputs import read_current
 
 EARLY_STEPS = 10  # 0 to 9, as in figure 3 of the paper
 Variables = dict[str, tuple[Any, ...]]
@@ -58,7 +59,7 @@ class Terms(NamedTuple):
 
 def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -> None:
     """Group contributions in the data and in every null world, and what the worlds say of the data."""
-    read = read_netcdf(source, {"sampled": "gradients", "exact": "contributions"}[spec.source])
+    read = read_current(source, {"sampled": "gradients", "exact": "contributions"}[spec.source])
     terms = sampled_terms(read) if spec.source == "sampled" else exact_terms(read)
     examples, pristine = len(terms.pristine), int(terms.pristine.sum())
     if pristine in (0, examples):

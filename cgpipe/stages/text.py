@@ -13,9 +13,10 @@ import jinja2
 import pandas as pd
 
 from cgpipe.figures.words import format_p
-from cgpipe.runtime.artifacts import Provenance, read_netcdf, whole
+from cgpipe.runtime.artifacts import Provenance, read_netcdf, whole, write_record
 from cgpipe.runtime.progress import log
 
+RECORD = "text.json"  # what the text and its tables were made from
 WRITTEN_BY = "<!-- Written by snakemake from {}: change that. -->\n\n"
 
 
@@ -52,6 +53,10 @@ def run(
             table.to_csv(temporary, index=False, lineterminator="\n")
     with whole(folder / "README.md") as temporary:
         temporary.write_text(WRITTEN_BY.format(template) + text, encoding="utf-8")
+    made = provenance.of_files(template, *tables, *beside).of_many(
+        *(read_netcdf(p, "train") for p in histories)
+    )
+    write_record(folder / RECORD, made.answering_for(*(folder / name for name in (*summed, "README.md"))))
     log.info("wrote %s", folder)
 
 

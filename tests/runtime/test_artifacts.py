@@ -20,6 +20,7 @@ from cgpipe.runtime.artifacts import (
     write_netcdf,
     write_tensors,
 )
+from cgpipe.runtime.records import seal_of
 
 PROVENANCE = Provenance("train", '{"seed":3,"steps":20}', "0123456789abcdef")
 
@@ -112,10 +113,13 @@ def test_an_artifact_names_what_it_was_made_from_and_what_that_was_made_from(tmp
     write(tmp_path / "corrupt.nc", provenance=Provenance("corrupt", '{"b":2}', "bbbb").of(data))
     corrupted = read_netcdf(tmp_path / "corrupt.nc", "corrupt")
     write(tmp_path / "train.nc", provenance=PROVENANCE.of(corrupted))
-    assert json.loads(read_netcdf(tmp_path / "train.nc", "train").attrs["inputs"]) == {
-        "corrupt": {"spec": '{"b":2}', "code": "bbbb"},
-        "data": {"spec": '{"a":1}', "code": "aaaa"},
+    attrs = read_netcdf(tmp_path / "train.nc", "train").attrs
+    sha = {name: seal_of(tmp_path / f"{name}.nc") for name in ("data", "corrupt")}
+    assert json.loads(attrs["inputs"]) == {
+        "corrupt": {"spec": '{"b":2}', "code": "bbbb", "sha256": sha["corrupt"]},
+        "data": {"spec": '{"a":1}', "code": "aaaa", "sha256": sha["data"]},
     }
+    assert json.loads(attrs["input_sha256"]) == [sha["corrupt"]]
     assert PROVENANCE.inputs == {}
 
 
@@ -296,6 +300,7 @@ def test_tensors_written_are_tensors_read(tmp_path):
     description = {"steps": [0, 1, 10], "of": {"noise": 0.5, "none": None}, "rng": {"state": 2**100}}
     write_tensors(tensors(), path, description)
     found, described = read_tensors(path)
+    assert len(described.pop("sha256")) == 64
     assert described == description
     assert found.keys() == tensors().keys()
     for name, tensor in tensors().items():

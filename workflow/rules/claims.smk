@@ -8,6 +8,7 @@ if CONFIG.claims:
             nullworlds=of_claims("label_noise", EXACT_WORLDS, plain=True, mixed=True),
             winsorization=of_claims("winsorization", HISTORY),
             full_batch=of_claims("full_batch", HISTORY, plain=True),
+            planned=asked("claims", "claims"),
         output:
             claims=CLAIMS,
             table=report(
@@ -29,5 +30,5 @@ if CONFIG.claims:
             code=code_hash("claims"),
             inputs=as_options,
         shell:
-            "python -m cgpipe claims --spec {params.spec:q} --code {params.code} {params.inputs}"
+            "{CGPIPE} claims --spec {params.spec:q} --code {params.code} {params.inputs}"
             " --claims {output.claims:q} --table {output.table:q} > {log:q} 2>&1"

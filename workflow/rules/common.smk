@@ -1,21 +1,44 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
+import filecmp
+import json
 import os
 import shlex
 import signal
+import sys
+import time
+import uuid
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import apply_wildcards
+from snakemake.logging import logger
 
-from cgpipe.runtime import plan
+# The package beside this file is planned with, and jobs run it: whatever else is installed, whatever PYTHONPATH
+# says. A workflow without one beside it uses the one that is installed.
+HERE = Path(str(workflow.current_basedir)).parents[1]
+if (HERE / "cgpipe").is_dir():
+    sys.path.insert(0, str(HERE))
+
+import cgpipe
+from cgpipe.runtime import layout, plan, records
 from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.config import ConfigError, load
 from cgpipe.runtime.fingerprint import code_hash
 
+PACKAGE = Path(cgpipe.__file__).parent
+if (HERE / "cgpipe").is_dir() and not PACKAGE.samefile(HERE / "cgpipe"):
+    raise WorkflowError(
+        f"this workflow is that of {HERE}, but cgpipe was imported from {PACKAGE} before: "
+        "start snakemake without that folder on PYTHONPATH"
+    )
+# -I: no PYTHONPATH, no packages of the user's home. The Python is the one that planned.
+CGPIPE = shlex.join([sys.executable, "-I", str(PACKAGE)])
+
 # A config given on the command line stands for itself and is not mixed with the paper's.
 if not workflow.overwrite_configfiles:
 
-    configfile: str(Path(workflow.basedir, "config", "config.yaml"))
+    configfile: str(HERE / "config" / "config.yaml")
 
 
 try:
@@ -25,16 +48,18 @@ except ConfigError as error:
 
 FIGURES = plan.figures(CONFIG)
 RESULTS = f"results/{CONFIG.name}"
-DATASET = f"{RESULTS}/dataset.nc"
-CORRUPTED = f"{RESULTS}/corrupted/noise-{{noise}}/replicate-{{replicate}}.nc"
-RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
-HISTORY = f"{RESULTS}/{RUN}/history.nc"
-SNAPSHOTS = f"{RESULTS}/{RUN}/snapshots.safetensors"
-WORLDS = f"{RESULTS}/{RUN}/nullworlds.nc"
-EXACT_WORLDS = f"{RESULTS}/{RUN}/nullworlds_exact.nc"
-COHERENCE = f"{RESULTS}/{RUN}/coherence.nc"
-ACTIVITY = f"{RESULTS}/{RUN}/activity.nc"
-CLAIMS = f"{RESULTS}/claims.nc"
+RUN = layout.RUN
+DATASET = f"{RESULTS}/{layout.DATASET}"
+CORRUPTED = f"{RESULTS}/{layout.CORRUPTED}"
+HISTORY = f"{RESULTS}/{layout.HISTORY}"
+SNAPSHOTS = f"{RESULTS}/{layout.SNAPSHOTS}"
+GRADIENTS = f"{RESULTS}/{layout.GRADIENTS}"
+CONTRIBUTIONS = f"{RESULTS}/{layout.CONTRIBUTIONS}"
+WORLDS = f"{RESULTS}/{layout.WORLDS}"
+EXACT_WORLDS = f"{RESULTS}/{layout.EXACT_WORLDS}"
+COHERENCE = f"{RESULTS}/{layout.COHERENCE}"
+ACTIVITY = f"{RESULTS}/{layout.ACTIVITY}"
+CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
@@ -114,7 +139,7 @@ def beside(figure):
 def figure_files(figure):
     return [
         f"{RESULTS}/figures/{figure}.{ending}"
-        for ending in ("csv", "pdf", "svg", "png")
+        for ending in ("csv", "pdf", "svg", "png", "json")
     ]
 
 
@@ -133,6 +158,7 @@ def as_options(wildcards, input):
     return " ".join(
         f"--{kind.replace('_', '-')} {shlex.quote(str(path))}"
         for kind, paths in input.items()
+        if kind != "planned"
         for path in ([paths] if isinstance(paths, str) else paths)
     )
 
@@ -144,3 +170,96 @@ def drawn_as(*endings):
         for figure in plan.drawn(CONFIG)
         for ending in endings
     ]
+
+
+# Snakemake knows how a file was made from .snakemake alone, and people delete that. So each job's files are asked
+# themselves (cgpipe/runtime/records.py). The answer reaches Snakemake as the age of a file that every job has as
+# an input: newer than the results for a job whose files are not what is planned, and ancient for all others.
+PLANNED = Path(".snakemake", "planned")
+if workflow.is_main_process:
+    PLANNED.parent.mkdir(exist_ok=True)
+    # Never the same twice, as Snakemake compares files that are newer by content.
+    PLANNED.write_text(uuid.uuid4().hex, encoding="ascii")
+
+
+def asked(rule, stage, why=None):
+    """Input of a rule: the file that says whether what lies there is what is planned."""
+    why = why or why_stale
+
+    def planned(wildcards):
+        path = local(str(PLANNED))
+        if not workflow.is_main_process:
+            return ancient(path)
+        job = getattr(rules, rule)
+        outputs, inputs = (
+            [
+                Path(apply_wildcards(str(name), wildcards))
+                for name in names
+                if not callable(name)
+            ]
+            for names in (job.output, job.input)
+        )
+        try:
+            reasons = why(job, stage, wildcards, outputs, inputs)
+        except OSError as error:
+            raise WorkflowError(
+                f"results that are there could not be read ({error}): nothing was changed. Try again"
+            ) from None
+        if not reasons:
+            return ancient(path)
+        say_why(rule, outputs, reasons)
+        make_newer_than(outputs)
+        return path
+
+    return planned
+
+
+def why_stale(job, stage, wildcards, outputs, inputs):
+    spec = job.params.spec
+    spec = spec(wildcards) if callable(spec) else spec
+    specs = [spec]
+    if spec.startswith("["):  # of several runs, in the order of their files
+        of_runs = [canonical(one) for one in json.loads(spec)]
+        specs = of_runs * (len(outputs) // len(of_runs))
+    return records.why_stale(
+        outputs, inputs, stage=stage, specs=specs, code=code_hash(stage)
+    )
+
+
+def why_no_copy(job, stage, wildcards, outputs, inputs):
+    copied = {path.name: path for path in inputs}
+    differ = any(
+        path.exists()
+        and copied[path.name].exists()
+        and not filecmp.cmp(path, copied[path.name], shallow=False)
+        for path in outputs
+    )
+    return ["is not as it was made"] if differ else []
+
+
+SAID = set()
+
+
+def say_why(rule, outputs, reasons):
+    """Say before anything is replaced what is, once for files that differ alike."""
+    first = next(path for path in outputs if path.exists())
+    for reason in reasons:
+        if (rule, reason) not in SAID:
+            logger.warning(
+                f"{first} {reason}: it is made again and replaced, and so is what else differs like this. "
+                f"To keep it, stop, and give the config another name than {CONFIG.name}."
+            )
+            SAID.add((rule, reason))
+
+
+def make_newer_than(outputs):
+    """Make the file that all jobs read newer than results; file systems may count in seconds."""
+    newest = max(path.stat().st_mtime for path in outputs if path.exists())
+    while PLANNED.stat().st_mtime <= newest:
+        if newest > time.time() + 3:
+            raise WorkflowError(
+                f"the time stamp of {', '.join(map(str, outputs))} lies in the future, and so snakemake would "
+                "not replace it: touch it, or set the clock right"
+            )
+        time.sleep(0.1)
+        PLANNED.write_text(uuid.uuid4().hex, encoding="ascii")

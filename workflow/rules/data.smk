@@ -1,4 +1,6 @@
 rule data:
+    input:
+        planned=asked("data", "data"),
     output:
         dataset=DATASET,
     log:
@@ -8,15 +10,19 @@ rule data:
     params:
         spec=canonical(plan.data(CONFIG)),
         code=code_hash("data"),
+        downloads=lambda wildcards, output: str(
+            Path(output.dataset).parents[1] / "downloads"
+        ),
     shell:
-        "python -m cgpipe data --spec {params.spec:q} --code {params.code}"
-        " --downloads results/downloads"
+        "{CGPIPE} data --spec {params.spec:q} --code {params.code}"
+        " --downloads {params.downloads:q}"
         " --dataset {output.dataset:q} > {log:q} 2>&1"
 
 
 rule corrupt:
     input:
         dataset=DATASET,
+        planned=asked("corrupt", "corrupt"),
     output:
         corrupted=CORRUPTED,
     log:
@@ -27,6 +33,6 @@ rule corrupt:
         spec=settings("corrupt"),
         code=code_hash("corrupt"),
     shell:
-        "python -m cgpipe corrupt --spec {params.spec:q} --code {params.code}"
+        "{CGPIPE} corrupt --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q}"
         " --corrupted {output.corrupted:q} > {log:q} 2>&1"

@@ -39,15 +39,21 @@ SHOWN = {
     ),
 }
 
+
+def rule_of(figure):
+    return figure if figure.startswith("figure") else f"figure_{figure}"
+
+
 for figure in plan.drawn(CONFIG):
     shows, drawn = SHOWN[figure]
 
     rule:
         name:
-            figure if figure.startswith("figure") else f"figure_{figure}"
+            rule_of(figure)
         input:
             artifacts=drawn(),
             beside=beside(figure),
+            planned=asked(rule_of(figure), "figures"),
         output:
             table=report(
                 f"{RESULTS}/figures/{figure}.csv",
@@ -63,6 +69,7 @@ for figure in plan.drawn(CONFIG):
                 labels={"figure": in_words(figure), "shows": shows},
             ),
             png=f"{RESULTS}/figures/{figure}.png",
+            record=f"{RESULTS}/figures/{figure}.json",
         log:
             f"{LOGS}/figures/{figure}.log",
         benchmark:
@@ -76,5 +83,5 @@ for figure in plan.drawn(CONFIG):
                 wildcards, {"beside": input.beside}
             ),
         shell:
-            "python -m cgpipe figures --spec {params.spec:q} --code {params.code}"
+            "{CGPIPE} figures --spec {params.spec:q} --code {params.code}"
             " --out {params.out:q} {params.beside} {input.artifacts:q} > {log:q} 2>&1"

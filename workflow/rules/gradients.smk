@@ -3,8 +3,9 @@ rule gradients:
         dataset=DATASET,
         corrupted=CORRUPTED,
         snapshots=SNAPSHOTS,
+        planned=asked("gradients", "gradients"),
     output:
-        gradients=f"{RESULTS}/{RUN}/gradients.nc",
+        gradients=GRADIENTS,
     log:
         f"{LOGS}/gradients/{RUN}.log",
     benchmark:
@@ -15,7 +16,7 @@ rule gradients:
         spec=settings("gradients"),
         code=code_hash("gradients"),
     shell:
-        "python -m cgpipe gradients --spec {params.spec:q} --code {params.code}"
+        "{CGPIPE} gradients --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
         " --gradients {output.gradients:q} > {log:q} 2>&1"
 
@@ -25,8 +26,9 @@ rule contributions:
         dataset=DATASET,
         corrupted=CORRUPTED,
         snapshots=SNAPSHOTS,
+        planned=asked("contributions", "contributions"),
     output:
-        contributions=f"{RESULTS}/{RUN}/contributions.nc",
+        contributions=CONTRIBUTIONS,
     log:
         f"{LOGS}/contributions/{RUN}.log",
     benchmark:
@@ -38,16 +40,17 @@ rule contributions:
         spec=settings("contributions"),
         code=code_hash("contributions"),
     shell:
-        "python -m cgpipe contributions --spec {params.spec:q} --code {params.code}"
+        "{CGPIPE} contributions --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
         " --contributions {output.contributions:q} > {log:q} 2>&1"
 
 
 rule coherence:
     input:
-        contributions=f"{RESULTS}/{RUN}/contributions.nc",
+        contributions=CONTRIBUTIONS,
+        planned=asked("coherence", "coherence"),
     output:
-        coherence=f"{RESULTS}/{RUN}/coherence.nc",
+        coherence=COHERENCE,
     log:
         f"{LOGS}/coherence/{RUN}.log",
     benchmark:
@@ -56,7 +59,7 @@ rule coherence:
         spec=settings("coherence"),
         code=code_hash("coherence"),
     shell:
-        "python -m cgpipe coherence --spec {params.spec:q} --code {params.code}"
+        "{CGPIPE} coherence --spec {params.spec:q} --code {params.code}"
         " --contributions {input.contributions:q}"
         " --coherence {output.coherence:q} > {log:q} 2>&1"
 
@@ -65,6 +68,7 @@ rule activity:
     input:
         dataset=DATASET,
         snapshots=SNAPSHOTS,
+        planned=asked("activity", "activity"),
     output:
         activity=ACTIVITY,
     log:
@@ -77,6 +81,6 @@ rule activity:
         spec=settings("activity"),
         code=code_hash("activity"),
     shell:
-        "python -m cgpipe activity --spec {params.spec:q} --code {params.code}"
+        "{CGPIPE} activity --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q} --snapshots {input.snapshots:q}"
         " --activity {output.activity:q} > {log:q} 2>&1"

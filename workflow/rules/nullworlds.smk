@@ -1,8 +1,9 @@
 rule nullworlds:
     input:
-        source=f"{RESULTS}/{RUN}/gradients.nc",
+        source=GRADIENTS,
+        planned=asked("nullworlds", "nullworlds"),
     output:
-        nullworlds=f"{RESULTS}/{RUN}/nullworlds.nc",
+        nullworlds=WORLDS,
     log:
         f"{LOGS}/nullworlds/{RUN}.log",
     benchmark:
@@ -11,16 +12,17 @@ rule nullworlds:
         spec=settings("nullworlds", source="sampled"),
         code=code_hash("nullworlds"),
     shell:
-        "python -m cgpipe nullworlds --spec {params.spec:q} --code {params.code}"
+        "{CGPIPE} nullworlds --spec {params.spec:q} --code {params.code}"
         " --source {input.source:q}"
         " --nullworlds {output.nullworlds:q} > {log:q} 2>&1"
 
 
 use rule nullworlds as nullworlds_exact with:
     input:
-        source=f"{RESULTS}/{RUN}/contributions.nc",
+        source=CONTRIBUTIONS,
+        planned=asked("nullworlds_exact", "nullworlds"),
     output:
-        nullworlds=f"{RESULTS}/{RUN}/nullworlds_exact.nc",
+        nullworlds=EXACT_WORLDS,
     log:
         f"{LOGS}/nullworlds_exact/{RUN}.log",
     benchmark:

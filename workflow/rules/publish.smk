@@ -9,8 +9,10 @@ if CONFIG.publish:
             tables=drawn_as("csv"),
             beside=CONFIG.publish.beside,
             histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
+            planned=asked("text", "text"),
         output:
             WRITTEN,
+            record=f"{RESULTS}/text/text.json",
         log:
             f"{LOGS}/text.log",
         benchmark:
@@ -20,18 +22,21 @@ if CONFIG.publish:
             spec=canonical(plan.text()),
             code=code_hash("text"),
             inputs=as_options,
-            published=[f"--published={path}" for path in plan.published(CONFIG)],
-            benchmarks=BENCHMARKS,
-            folder=f"{RESULTS}/text",
+            published=lambda wildcards: [
+                f"--published={path}" for path in rules.publish.output
+            ],
+            benchmarks=lambda wildcards, output: str(
+                Path(output.record).parents[1] / "benchmarks"
+            ),
+            folder=lambda wildcards, output: str(Path(output.record).parent),
         shell:
-            "python -m cgpipe text --spec {params.spec:q} --code {params.code} {params.inputs} {params.published:q}"
+            "{CGPIPE} text --spec {params.spec:q} --code {params.code} {params.inputs} {params.published:q}"
             " --benchmarks {params.benchmarks:q} --folder {params.folder:q} > {log:q} 2>&1"
 
     rule publish:
         input:
-            rules.text.output,
-            drawn_as("csv"),
-            drawn_as("png", "svg"),
+            files=[WRITTEN, drawn_as("csv"), drawn_as("png", "svg")],
+            planned=asked("publish", "publish", why_no_copy),
         output:
             plan.published(CONFIG),
         log:
@@ -42,7 +47,7 @@ if CONFIG.publish:
         params:
             spec=canonical(plan.publish()),
             code=code_hash("publish"),
-            folder=CONFIG.publish.folder,
+            folder=lambda wildcards, output: str(Path(output[0]).parent),
         shell:
-            "python -m cgpipe publish --spec {params.spec:q} --code {params.code} --folder {params.folder:q}"
-            " {input:q} > {log:q} 2>&1"
+            "{CGPIPE} publish --spec {params.spec:q} --code {params.code} --folder {params.folder:q}"
+            " {input.files:q} > {log:q} 2>&1"

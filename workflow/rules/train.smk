@@ -8,6 +8,7 @@ rule train:
     input:
         dataset=DATASET,
         corrupted=CORRUPTED,
+        planned=asked("train", "train"),
     output:
         history=HISTORY,
         snapshots=SNAPSHOTS,
@@ -28,12 +29,16 @@ rule train:
         code=code_hash("train"),
         folders=run_folders,
     shell:
-        "python -m cgpipe train --spec {params.spec:q} --code {params.code}"
+        "{CGPIPE} train --spec {params.spec:q} --code {params.code}"
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
         " {params.folders:q} > {log:q} 2>&1"
 
 
 use rule train as train_without_snapshots with:
+    input:
+        dataset=DATASET,
+        corrupted=CORRUPTED,
+        planned=asked("train_without_snapshots", "train"),
     output:
         history=HISTORY,
     wildcard_constraints:
@@ -51,6 +56,7 @@ for name, of in CONFIG.experiments.items():
             input:
                 dataset=DATASET,
                 corrupted=CORRUPTED,
+                planned=asked(f"train_{name}_together", "train"),
             output:
                 [
                     of_levels(HISTORY, name),
@@ -70,6 +76,6 @@ for name, of in CONFIG.experiments.items():
                 code=code_hash("train"),
                 folders=run_folders,
             shell:
-                "python -m cgpipe train --spec {params.spec:q} --code {params.code}"
+                "{CGPIPE} train --spec {params.spec:q} --code {params.code}"
                 " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
                 " {params.folders:q} > {log:q} 2>&1"
