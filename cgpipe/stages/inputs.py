@@ -87,9 +87,7 @@ def read_alike(paths: Sequence[Path], stage: str) -> list[xr.Dataset]:
     levels = [tuple(json.loads(dataset.attrs["spec"]).get(level) for level in LEVELS) for dataset in read]
     for path, at in zip(paths, levels, strict=True):
         if levels.count(at) > 1:
-            raise ArtifactError(
-                f"{path} was given twice, or another of the same levels and replicate: give it once"
-            )
+            raise ArtifactError(f"{path}, or another of the same levels and replicate, was given twice")
     for path, dataset in zip(paths[1:], read[1:], strict=True):
         one, other = _made_by(read[0]), _made_by(dataset)
         if differ := sorted(key for key in {*one, *other} if one.get(key) != other.get(key)):

@@ -25,10 +25,11 @@ from cgpipe.learning.training import (
     learned_steps,
     logged_steps,
 )
-from cgpipe.runtime.artifacts import Provenance, file_hash, read_netcdf, software, write_netcdf, write_tensors
+from cgpipe.runtime.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
 from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.checkpoints import Arrays, Checkpoint, StoppedError, StopRequest
 from cgpipe.runtime.progress import log, progress
+from cgpipe.runtime.records import file_hash
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose
 from cgpipe.stages.inputs import flat_images, read_corrupted

@@ -12,7 +12,6 @@ from cgpipe.runtime import artifacts
 from cgpipe.runtime.artifacts import (
     ArtifactError,
     Provenance,
-    file_hash,
     open_tensors,
     read_netcdf,
     settings_of,
@@ -20,7 +19,7 @@ from cgpipe.runtime.artifacts import (
     write_netcdf,
     write_tensors,
 )
-from cgpipe.runtime.records import seal_of
+from cgpipe.runtime.records import file_hash, seal_of
 
 PROVENANCE = Provenance("train", '{"seed":3,"steps":20}', "0123456789abcdef")
 
