@@ -11,23 +11,21 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 
 
-localrules:
-    all,
-    data,
-
-
 rule all:
     default_target: True
     input:
         [path for figure in plan.drawn(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
         [path for cell in plan.all_cells(CONFIG) for path in run_files(cell)],
+        RUNS,
         WRITTEN,
         plan.published(CONFIG),
+    localrule: True
 
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/runs.smk"
 include: "workflow/rules/gradients.smk"
 include: "workflow/rules/nullworlds.smk"
 include: "workflow/rules/claims.smk"

@@ -171,6 +171,14 @@ def claims(spec: str, code: str, **paths: Any) -> None:
 
 
 @stage
+@click.option("--histories", type=READ, multiple=True, required=True, help="Histories of all runs.")
+@click.option("--table", type=WRITE, required=True, help="CSV to write.")
+def runs(spec: str, code: str, **paths: Any) -> None:
+    """What made each run: devices, kernels and threads."""
+    call("runs", spec, code, **paths)
+
+
+@stage
 @click.argument("inputs", type=READ, nargs=-1, required=True)
 @click.option("--beside", type=READ, help="Table of the same figure, to be drawn pale behind it.")
 @click.option(

@@ -14,6 +14,7 @@ ACTIVITY = f"{RUN}/activity.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 CLAIMS = "claims.nc"
+RUNS = "runs.csv"
 
 # What later stages read of a stage.
 _READ = {

@@ -183,6 +183,11 @@ def nullworlds(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def runs() -> dict[str, Any]:
+    """Settings of stage `runs`: none."""
+    return {}
+
+
 def claims() -> dict[str, Any]:
     """Settings of stage `claims`: none; its criteria are part of the code."""
     return {}

@@ -84,10 +84,6 @@ def read_alike(paths: Sequence[Path], stage: str) -> list[xr.Dataset]:
         images.
     """
     read = [read_current(path, stage) for path in paths]
-    levels = [tuple(json.loads(dataset.attrs["spec"]).get(level) for level in LEVELS) for dataset in read]
-    for path, at in zip(paths, levels, strict=True):
-        if levels.count(at) > 1:
-            raise ArtifactError(f"{path}, or another of the same levels and replicate, was given twice")
     for path, dataset in zip(paths[1:], read[1:], strict=True):
         one, other = _made_by(read[0]), _made_by(dataset)
         if differ := sorted(key for key in {*one, *other} if one.get(key) != other.get(key)):
@@ -99,6 +95,10 @@ def read_alike(paths: Sequence[Path], stage: str) -> list[xr.Dataset]:
             )
         if dataset.attrs["software"] != read[0].attrs["software"]:
             log.warning("%s and %s were made with other versions of the libraries", paths[0], path)
+    levels = [tuple(json.loads(dataset.attrs["spec"]).get(level) for level in LEVELS) for dataset in read]
+    for path, at in zip(paths, levels, strict=True):
+        if levels.count(at) > 1:
+            raise ArtifactError(f"{path}, or another of the same levels and replicate, was given twice")
     return read
 
 

@@ -1,19 +1,25 @@
 """Only what is invalidated reruns."""
 
 import copy
+import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 import yaml
 from trees import SMALL, Tree, new_tree
 
 from cgpipe.runtime.config import leaves
+from cgpipe.runtime.fingerprint import code_hash
+from cgpipe.runtime.records import record_of
 
 FIGURES = {
     "figure1": 1,
@@ -34,11 +40,12 @@ FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS}
 FROM_GRADIENTS = {"gradients": 1, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, "figure_coherence": 1, **FROM_EXACT_WORLDS}
 FROM_SNAPSHOTS = {**FROM_GRADIENTS, **FROM_CONTRIBUTIONS}
-FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "figure1": 1, **FROM_SNAPSHOTS}
+FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, "figure1": 1, **FROM_SNAPSHOTS}
 FROM_TRAIN = {
     "train": 4,
     "train_without_snapshots": 1,
     "train_pair_together": 1,
+    "runs": 1,
     **FROM_SNAPSHOTS,
     "activity": 2,
     **FIGURES,
@@ -65,24 +72,40 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     ),
     "experiments.*.batch_size": ("experiments.label_noise.batch_size", 40, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.steps": ("experiments.label_noise.steps", 13, FROM_TRAIN_OF_LABEL_NOISE),
-    "experiments.*.update": ("experiments.pair.update", "trimmed_mean", {"train_pair_together": 1}),
+    "experiments.*.update": (
+        "experiments.pair.update",
+        "trimmed_mean",
+        {"train_pair_together": 1, "runs": 1},
+    ),
     "experiments.*.noise": (
         "experiments.label_noise.noise",
         [0, 0.5, 0.75],
-        {"corrupt": 1, "train": 1, "figure1": 1, **FROM_SNAPSHOTS, "contributions": 1, "coherence": 1},
+        {
+            "corrupt": 1,
+            "train": 1,
+            "runs": 1,
+            "figure1": 1,
+            **FROM_SNAPSHOTS,
+            "contributions": 1,
+            "coherence": 1,
+        },
     ),
     "experiments.*.winsor": (
         "experiments.winsorization.winsor",
         [0, 3],
-        {"train": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS},
+        {"train": 1, "runs": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS},
     ),
     "experiments.*.replicates": (
         "experiments.winsorization.replicates",
         2,
-        {"corrupt": 1, "train": 2, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS},
+        {"corrupt": 1, "train": 2, "runs": 1, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS},
     ),
-    "experiments.*.together": ("experiments.bare.together", True, {"train_bare_together": 1, **CLAIMS}),
-    "experiments.*.snapshots": ("experiments.bare.snapshots", True, {"train": 1, **CLAIMS}),
+    "experiments.*.together": (
+        "experiments.bare.together",
+        True,
+        {"train_bare_together": 1, "runs": 1, **CLAIMS},
+    ),
+    "experiments.*.snapshots": ("experiments.bare.snapshots", True, {"train": 1, "runs": 1, **CLAIMS}),
     # Figure 2, exact, has what to expect of so many examples.
     "gradients.examples": ("gradients.examples", 61, {**FROM_GRADIENTS, "figure2_exact": 1}),
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),
@@ -202,7 +225,7 @@ def test_two_swapped_values_rerun_what_reads_them(tree: Tree) -> None:
     a, b = (settings["experiments"][name] for name in ("label_noise", "winsorization"))
     a["learning_rate"], b["learning_rate"] = b["learning_rate"], a["learning_rate"]
     tree.configure(settings)
-    assert tree.planned() == Counter({"train": 4, **FROM_SNAPSHOTS, "activity": 2, **FIGURES})
+    assert tree.planned() == Counter({"train": 4, "runs": 1, **FROM_SNAPSHOTS, "activity": 2, **FIGURES})
 
 
 def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
@@ -215,7 +238,7 @@ def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
 def test_changing_c_reruns_no_corruption(tree: Tree) -> None:
     tree.configure(changed("experiments.winsorization.winsor", [0, 1, 4]))
     assert tree.planned() == Counter(
-        {"train": 2, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS}
+        {"train": 2, "runs": 1, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS}
     )
 
 
@@ -265,7 +288,7 @@ def test_a_deleted_figure_and_a_deleted_run_are_made_again(tree: Tree) -> None:
     (tree.results / "figures" / "figure1.png").unlink()
     shutil.rmtree(tree.results / "winsorization" / "noise-050" / "winsor-2")
     assert tree.planned() == Counter(
-        {"figure1": 1, "train": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS}
+        {"figure1": 1, "train": 1, "runs": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS}
     )
 
 
@@ -277,3 +300,181 @@ def test_what_reran_to_the_same_content_stops_there(tree: Tree) -> None:
     # As if killed after the null worlds were made, and before the figures were drawn.
     tree.snakemake(worlds)
     assert tree.planned() == Counter({"figure2": 1, "figure3": 1, **FROM_EXACT_WORLDS})
+
+
+# --- without Snakemake's memory ----------------------------------------------------------------------
+
+FORGOTTEN = (
+    "seed",
+    "experiments.*.learning_rate",
+    "experiments.*.noise",
+    "nullworlds.drawn",
+    "figures.figure1.beside",
+    "figures.style.width",
+    "claims.full_batch",
+)
+
+
+@pytest.fixture(scope="module")
+def forgetful(finished: Tree, tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """A finished tree in another place, without .snakemake; for dry runs."""
+    tree = new_tree(tmp_path_factory.mktemp("forgetful") / "tree")
+    shutil.copytree(finished.results, tree.results)
+    return tree
+
+
+@pytest.mark.parametrize("leaf", FORGOTTEN)
+def test_a_flipped_leaf_reruns_what_reads_it_without_snakemakes_memory(forgetful: Tree, leaf: str) -> None:
+    path, value, expected = FLIPS[leaf]
+    config = forgetful.folder / "config" / f"flip-{leaf.replace('*', 'x')}.yaml"
+    config.write_text(yaml.safe_dump(changed(path, value)), encoding="utf-8")
+    assert not list(forgetful.folder.glob(".snakemake/metadata/*"))
+    assert forgetful.planned("--configfile", str(config)) == Counter(expected)
+
+
+def test_nothing_to_do_without_snakemakes_memory(forgetful: Tree) -> None:
+    assert forgetful.planned() == Counter()
+
+
+def test_edited_code_reruns_what_imports_it_without_snakemakes_memory(tree: Tree) -> None:
+    shutil.rmtree(tree.folder / ".snakemake")
+    for path in sorted(tree.results.rglob("*"), key=lambda of: of.name == "dataset.nc"):
+        os.utime(path, (1_500_000_000, 1_500_000_000))
+    module = tree.folder / "cgpipe" / "learning" / "networks.py"
+    edit(module, r"inputs\[number\], 0, ", "inputs[number], 1, ")
+    assert tree.planned() == Counter(FROM_TRAIN)
+
+
+def test_results_of_other_settings_are_said_to_be_replaced(forgetful: Tree) -> None:
+    config = forgetful.folder / "config" / "copied.yaml"
+    config.write_text(yaml.safe_dump(changed("experiments.label_noise.learning_rate", 0.3)), encoding="utf-8")
+    done = forgetful.snakemake("-n", "--configfile", str(config))
+    said = done.stdout + done.stderr
+    assert "history.nc was made with learning_rate = 0.25, not 0.3: it is made again and replaced" in said
+    assert "give the config another name than small" in said
+    # Once for all runs that differ in the same way.
+    assert said.count("learning_rate = 0.25") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        ("figures/figure1.csv", {"figure1": 1}),
+        ("figures/figure1.json", {"figure1": 1}),
+        ("claims.csv", CLAIMS),
+        (
+            "label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc",
+            FROM_SAMPLED_WORLDS,
+        ),
+    ],
+)
+def test_edited_results_are_made_again(tree: Tree, damage: str, expected: Mapping[str, int]) -> None:
+    path = tree.results / damage
+    path.write_bytes(path.read_bytes()[:-70] + b"1" * 70)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert tree.planned() == Counter(expected)
+
+
+def test_another_result_of_the_same_name_reruns_what_was_made_from_it(tree: Tree) -> None:
+    """Contributions of another run are put in the place of this one's, and look as old as before."""
+    run, other = (
+        tree.results / f"label_noise/noise-{noise}/winsor-0/replicate-0" for noise in ("050", "000")
+    )
+    shutil.copy2(other / "contributions.nc", run / "contributions.nc")
+    os.utime(run / "contributions.nc", (1_000_000_000, 1_000_000_000))
+    # They say that they are of other noise, and so are made again, and what follows.
+    assert tree.planned() == Counter({**FROM_CONTRIBUTIONS, "contributions": 1, "coherence": 1})
+
+
+def test_a_copy_of_the_clone_runs_its_own_code(tmp_path: Path) -> None:
+    """By another clone's Python, in a third folder: the job runs what was planned, and notes it."""
+    copy, elsewhere = new_tree(tmp_path / "copy"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    edit(copy.folder / "cgpipe" / "stages" / "corrupt.py", 'f"Labels with', 'f"Edited labels with')
+    labels = "results/small/corrupted/noise-050/replicate-0.nc"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "-s", str(copy.folder / "Snakefile")]
+    command += ["--configfile", str(copy.folder / "config/small.yaml"), "--directory", str(elsewhere), labels]
+    # An old module's PYTHONPATH, and another Python first on the PATH.
+    (elsewhere / "numpy.py").write_text("raise ImportError('not this one')", encoding="utf-8")
+    (elsewhere / "python").write_text("#!/bin/sh\nexit 9\n", encoding="utf-8")
+    (elsewhere / "python").chmod(0o755)
+    profile = elsewhere / "env.sh"
+    profile.write_text(f"export PATH={elsewhere}:$PATH PYTHONPATH={elsewhere}\n", encoding="utf-8")
+    environment = {**os.environ, "BASH_ENV": str(profile), "SLURM_CONF": os.devnull}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = record_of(elsewhere / labels)
+    with xr.open_dataset(elsewhere / labels, engine="netcdf4") as written:
+        assert written.attrs["title"].startswith("Edited labels with")
+    assert made["code"] != code_hash("corrupt")
+
+
+def test_a_job_that_runs_other_code_than_was_planned_stops(finished: Tree, tmp_path: Path) -> None:
+    out = tmp_path / "corrupted.nc"
+    spec = json.dumps({"noise": 0.5, "replicate": 0, "seed": 1, "selection": "exact"})
+    command = [sys.executable, "-m", "cgpipe", "corrupt", "--spec", spec, "--code", "0123456789abcdef"]
+    command += ["--dataset", str(finished.results / "dataset.nc"), "--corrupted", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "runs other code" in done.stderr
+    assert not out.exists()
+
+
+# --- stages that collect ------------------------------------------------------------------------------
+
+
+def runs_stage(*arguments: str) -> str:
+    """What a stage says that has to fail."""
+    command = [sys.executable, "-m", "cgpipe", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_figure_refuses_runs_of_different_settings(finished: Tree, tmp_path: Path) -> None:
+    runs = [
+        finished.results / f"{name}/noise-050/winsor-0/replicate-0/history.nc"
+        for name in ("pair", "label_noise")
+    ]
+    spec = json.dumps({"figure": "figure1", "style": {}})
+    said = runs_stage("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), *map(str, runs))
+    assert "do not belong together: train: learning_rate: 0.5 and 0.25" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_refuses_the_same_run_twice(finished: Tree, tmp_path: Path) -> None:
+    runs = [
+        finished.results / f"{name}/noise-050/winsor-0/replicate-0/history.nc"
+        for name in ("pair", "winsorization")
+    ]
+    spec = json.dumps({"figure": "figure1", "style": {}})
+    said = runs_stage("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), *map(str, runs))
+    assert "given twice" in said
+
+
+@pytest.mark.parametrize("replaced", ["contributions.nc", "snapshots.safetensors"])
+def test_stages_refuse_what_was_made_from_something_else_than_lies_there(tree: Tree, replaced: str) -> None:
+    run, other = (
+        tree.results / f"label_noise/noise-{noise}/winsor-0/replicate-0" for noise in ("050", "000")
+    )
+    shutil.copy2(other / replaced, run / replaced)
+    spec = json.dumps({"figure": "figure3_exact", "style": {}})
+    out = tree.folder / "out" / "figure"
+    said = runs_stage("figures", "--spec", spec, "--out", str(out), str(run / "nullworlds_exact.nc"))
+    assert f"was made from another {replaced} than the one that is there now" in said
+    assert not out.parent.exists()
+
+
+def test_an_analysis_refuses_snapshots_of_other_labels(finished: Tree, tmp_path: Path) -> None:
+    results = finished.results
+    spec = json.dumps({"device": "cpu", "noise": 0.5, "replicate": 0, "seed": 1, "stiffness_examples": 50})
+    said = runs_stage(
+        *("contributions", "--spec", spec, "--dataset", str(results / "dataset.nc")),
+        *("--corrupted", str(results / "corrupted/noise-000/replicate-0.nc")),
+        *("--snapshots", str(results / "label_noise/noise-050/winsor-0/replicate-0/snapshots.safetensors")),
+        *("--contributions", str(tmp_path / "contributions.nc")),
+    )
+    assert "different results of stage corrupt" in said
+    assert not list(tmp_path.iterdir())

@@ -30,5 +30,5 @@ if CONFIG.claims:
             code=code_hash("claims"),
             inputs=as_options,
         shell:
-            "{CGPIPE} claims --spec {params.spec:q} --code {params.code} {params.inputs}"
+            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" claims --spec {params.spec:q} --code {params.code} {params.inputs}'
             " --claims {output.claims:q} --table {output.table:q} > {log:q} 2>&1"

@@ -1,5 +1,6 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
+import csv
 import filecmp
 import json
 import os
@@ -32,8 +33,6 @@ if (HERE / "cgpipe").is_dir() and not PACKAGE.samefile(HERE / "cgpipe"):
         f"this workflow is that of {HERE}, but cgpipe was imported from {PACKAGE} before: "
         "start snakemake without that folder on PYTHONPATH"
     )
-# -I: no PYTHONPATH, no packages of the user's home. The Python is the one that planned.
-CGPIPE = shlex.join([sys.executable, "-I", str(PACKAGE)])
 
 # A config given on the command line stands for itself and is not mixed with the paper's.
 if not workflow.overwrite_configfiles:
@@ -60,12 +59,16 @@ EXACT_WORLDS = f"{RESULTS}/{layout.EXACT_WORLDS}"
 COHERENCE = f"{RESULTS}/{layout.COHERENCE}"
 ACTIVITY = f"{RESULTS}/{layout.ACTIVITY}"
 CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
+RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
 
-# Jobs inherit it; on a cluster each job parses this again.
+# Jobs inherit it; on a cluster each job parses this again. They run `"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE"`: the Python
+# and the package that planned them, with no PYTHONPATH and no packages of the user's home (-I), whatever stands first
+# on the PATH of a job's shell.
 os.environ.update(plan.environment(CONFIG))
+os.environ.update(CGPIPE_PYTHON=sys.executable, CGPIPE_PACKAGE=str(PACKAGE))
 
 # On a cluster: a GPU for training and contributions, unless networks are to run on the CPU.
 GPUS = 0 if CONFIG.device == "cpu" else 1
@@ -130,10 +133,15 @@ def drawn_from(path, figure, **which):
     return of_runs(path, plan.cells(CONFIG, FIGURES[figure], **which))
 
 
+def given(path):
+    """A file that the settings name: from the folder of the Snakefile, whatever folder is worked in."""
+    return local(path if Path(path).exists() else os.path.relpath(HERE / path))
+
+
 def beside(figure):
     """The table of another workflow that a figure shows too, or none."""
     path = getattr(getattr(CONFIG.figures, figure, None), "beside", None)
-    return [path] if path else []
+    return [given(path)] if path else []
 
 
 def figure_files(figure):
@@ -141,6 +149,11 @@ def figure_files(figure):
         f"{RESULTS}/figures/{figure}.{ending}"
         for ending in ("csv", "pdf", "svg", "png", "json")
     ]
+
+
+def rule_of(figure):
+    """Name of the rule that draws a figure."""
+    return figure if figure.startswith("figure") else f"figure_{figure}"
 
 
 def in_words(figure):
@@ -161,6 +174,38 @@ def as_options(wildcards, input):
         if kind != "planned"
         for path in ([paths] if isinstance(paths, str) else paths)
     )
+
+
+def say_what_ran(table):
+    """At the end of a workflow: how many runs were made in a slow way."""
+    if not Path(table).exists():
+        return
+    with Path(table).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+
+    def number(which):
+        return len(
+            {
+                tuple(
+                    row[key] for key in ("experiment", "noise", "winsor", "replicate")
+                )
+                for row in which
+            }
+        )
+
+    slow = {
+        "by sorting, as the fused kernel could not be used (the logs of these runs say why)": [
+            row for row in rows if row["kernel"] == "reference"
+        ],
+        "on the CPU of a job that held a GPU": [
+            row for row in rows if row["gpu_idle"] == "True"
+        ],
+    }
+    for how, which in slow.items():
+        if which:
+            logger.warning(
+                f"{number(which)} of {number(rows)} runs were made, in part at least, {how}: see {table}"
+            )
 
 
 def drawn_as(*endings):

@@ -7,6 +7,7 @@ rule data:
         f"{LOGS}/data.log",
     benchmark:
         f"{BENCHMARKS}/data.tsv"
+    localrule: True
     params:
         spec=canonical(plan.data(CONFIG)),
         code=code_hash("data"),
@@ -14,7 +15,7 @@ rule data:
             Path(output.dataset).parents[1] / "downloads"
         ),
     shell:
-        "{CGPIPE} data --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" data --spec {params.spec:q} --code {params.code}'
         " --downloads {params.downloads:q}"
         " --dataset {output.dataset:q} > {log:q} 2>&1"
 
@@ -33,6 +34,6 @@ rule corrupt:
         spec=settings("corrupt"),
         code=code_hash("corrupt"),
     shell:
-        "{CGPIPE} corrupt --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" corrupt --spec {params.spec:q} --code {params.code}'
         " --dataset {input.dataset:q}"
         " --corrupted {output.corrupted:q} > {log:q} 2>&1"

@@ -40,10 +40,6 @@ SHOWN = {
 }
 
 
-def rule_of(figure):
-    return figure if figure.startswith("figure") else f"figure_{figure}"
-
-
 for figure in plan.drawn(CONFIG):
     shows, drawn = SHOWN[figure]
 
@@ -83,5 +79,5 @@ for figure in plan.drawn(CONFIG):
                 wildcards, {"beside": input.beside}
             ),
         shell:
-            "{CGPIPE} figures --spec {params.spec:q} --code {params.code}"
+            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" figures --spec {params.spec:q} --code {params.code}'
             " --out {params.out:q} {params.beside} {input.artifacts:q} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ rule gradients:
         spec=settings("gradients"),
         code=code_hash("gradients"),
     shell:
-        "{CGPIPE} gradients --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" gradients --spec {params.spec:q} --code {params.code}'
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
         " --gradients {output.gradients:q} > {log:q} 2>&1"
 
@@ -40,7 +40,7 @@ rule contributions:
         spec=settings("contributions"),
         code=code_hash("contributions"),
     shell:
-        "{CGPIPE} contributions --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" contributions --spec {params.spec:q} --code {params.code}'
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
         " --contributions {output.contributions:q} > {log:q} 2>&1"
 
@@ -59,7 +59,7 @@ rule coherence:
         spec=settings("coherence"),
         code=code_hash("coherence"),
     shell:
-        "{CGPIPE} coherence --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" coherence --spec {params.spec:q} --code {params.code}'
         " --contributions {input.contributions:q}"
         " --coherence {output.coherence:q} > {log:q} 2>&1"
 
@@ -81,6 +81,6 @@ rule activity:
         spec=settings("activity"),
         code=code_hash("activity"),
     shell:
-        "{CGPIPE} activity --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" activity --spec {params.spec:q} --code {params.code}'
         " --dataset {input.dataset:q} --snapshots {input.snapshots:q}"
         " --activity {output.activity:q} > {log:q} 2>&1"

@@ -12,7 +12,7 @@ rule nullworlds:
         spec=settings("nullworlds", source="sampled"),
         code=code_hash("nullworlds"),
     shell:
-        "{CGPIPE} nullworlds --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" nullworlds --spec {params.spec:q} --code {params.code}'
         " --source {input.source:q}"
         " --nullworlds {output.nullworlds:q} > {log:q} 2>&1"
 

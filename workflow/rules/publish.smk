@@ -5,9 +5,9 @@ if CONFIG.publish:
 
     rule text:
         input:
-            template=CONFIG.publish.template,
+            template=given(CONFIG.publish.template),
             tables=drawn_as("csv"),
-            beside=CONFIG.publish.beside,
+            beside=[given(path) for path in CONFIG.publish.beside],
             histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
             planned=asked("text", "text"),
         output:
@@ -30,7 +30,7 @@ if CONFIG.publish:
             ),
             folder=lambda wildcards, output: str(Path(output.record).parent),
         shell:
-            "{CGPIPE} text --spec {params.spec:q} --code {params.code} {params.inputs} {params.published:q}"
+            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" text --spec {params.spec:q} --code {params.code} {params.inputs} {params.published:q}'
             " --benchmarks {params.benchmarks:q} --folder {params.folder:q} > {log:q} 2>&1"
 
     rule publish:
@@ -49,5 +49,5 @@ if CONFIG.publish:
             code=code_hash("publish"),
             folder=lambda wildcards, output: str(Path(output[0]).parent),
         shell:
-            "{CGPIPE} publish --spec {params.spec:q} --code {params.code} --folder {params.folder:q}"
+            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" publish --spec {params.spec:q} --code {params.code} --folder {params.folder:q}'
             " {input.files:q} > {log:q} 2>&1"

@@ -29,7 +29,7 @@ rule train:
         code=code_hash("train"),
         folders=run_folders,
     shell:
-        "{CGPIPE} train --spec {params.spec:q} --code {params.code}"
+        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" train --spec {params.spec:q} --code {params.code}'
         " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
         " {params.folders:q} > {log:q} 2>&1"
 
@@ -76,6 +76,6 @@ for name, of in CONFIG.experiments.items():
                 code=code_hash("train"),
                 folders=run_folders,
             shell:
-                "{CGPIPE} train --spec {params.spec:q} --code {params.code}"
+                '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" train --spec {params.spec:q} --code {params.code}'
                 " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
                 " {params.folders:q} > {log:q} 2>&1"
