@@ -34,7 +34,9 @@ FOLDER = (
     "Set TORCH_EXTENSIONS_DIR to a folder that can be written, has room, and is not mounted noexec: what is "
     "compiled is loaded from there"
 )
-TELLING = re.compile(r"\berror\b|cannot|undefined|not found|no space|no such|unrecognized|killed", re.IGNORECASE)
+TELLING = re.compile(
+    r"\berror\b|cannot|undefined|not found|no space|no such|unrecognized|killed", re.IGNORECASE
+)
 NO_MEMORY = re.compile(r"killed|out of memory|cannot allocate memory|memory exhausted", re.IGNORECASE)
 NO_ROOM = re.compile(r"no space left|quota exceeded|read-only file system|file too large", re.IGNORECASE)
 
@@ -56,10 +58,10 @@ def load() -> Path:
     """Load the kernel into torch, and compile it first if that was not done before.
 
     Kept in `$TORCH_EXTENSIONS_DIR`, or else in `torch_extensions` of `$XDG_CACHE_HOME` or `~/.cache`, by what
-    it depends on: sources, torch, flags, instruction set and C library. So machines of several kinds may share
-    the folder. It is sealed with its SHA-256; one that is not as it was written is never loaded, and made
-    again. Two that compile at once do the same work twice, and nothing waits for a lock that a killed job has
-    left behind.
+    it depends on: sources, torch, flags, instruction set and C library. So machines of several kinds may
+    share the folder. It is sealed with its SHA-256; one that is not as it was written is never loaded, and
+    made again. Two that compile at once do the same work twice, and nothing waits for a lock that a killed
+    job has left behind.
 
     Where it cannot be kept, or not be loaded from where it is kept, a temporary folder of this process alone
     takes its place.
@@ -215,8 +217,8 @@ def _compilers() -> list[list[str]]:
     program = shutil.which(command[0]) if command else None
     if program is None:
         raise BuildError(
-            f"CXX is {given!r}, but {command[0] if command else given}: not found, or not to be run. Unset CXX, "
-            f"or set it to a C++20 compiler. {INSTALL} if there is none"
+            f"CXX is {given!r}, but {command[0] if command else given}: not found, or not to be run. Unset "
+            f"CXX, or set it to a C++20 compiler. {INSTALL} if there is none"
         )
     return [[str(Path(program).absolute()), *command[1:]]]
 

@@ -91,15 +91,16 @@ def winsorized_linear_gradient(
 
 
 COSTS = {
-    "cpu": "CPU kernel could not be compiled or loaded, so winsorized gradients are taken by sorting: the same "
-    "numbers to rounding, in some 30 times the time, and plain SGD by torch, in twice (docs/performance.md)",
-    "cuda": "GPU kernel cannot be used, so winsorized gradients are taken by sorting on the GPU: the same numbers "
-    "to rounding, in many times the time",
+    "cpu": "CPU kernel could not be compiled or loaded, so winsorized gradients are taken by sorting: the "
+    "same numbers to rounding, in some 30 times the time, and plain SGD by torch, in twice "
+    "(docs/performance.md)",
+    "cuda": "GPU kernel cannot be used, so winsorized gradients are taken by sorting on the GPU: the same "
+    "numbers to rounding, in many times the time",
 }
 TRITON = (
-    "Triton compiles at run time. It takes a C compiler (CC, or else gcc or clang on the PATH; Debian and Ubuntu: "
-    "apt install gcc), the headers of this Python (python3-dev), and a folder of its own (TRITON_CACHE_DIR, or "
-    "else ~/.triton) that can be written and is not mounted noexec"
+    "Triton compiles at run time. It takes a C compiler (CC, or else gcc or clang on the PATH; Debian and "
+    "Ubuntu: apt install gcc), the headers of this Python (python3-dev), and a folder of its own "
+    "(TRITON_CACHE_DIR, or else ~/.triton) that can be written and is not mounted noexec"
 )
 
 
@@ -178,12 +179,14 @@ def _try(kernel: Callable[..., tuple[torch.Tensor, torch.Tensor]], device: str) 
     a = torch.arange(180, dtype=torch.float32).mul_(1.7).sin_().relu_().view(9, 20).to(device)
     δ = torch.arange(45, dtype=torch.float32).mul_(2.3).sin_().view(9, 5).to(device)
     for c in (1, 3):
-        for found, right in zip(kernel(a, δ, c), reference.sorted_linear_gradient(a, δ, c, False), strict=True):
+        for found, right in zip(
+            kernel(a, δ, c), reference.sorted_linear_gradient(a, δ, c, False), strict=True
+        ):
             if not torch.allclose(found, right, rtol=0, atol=1e-5):
                 off = float((found - right).abs().max())
                 raise ArithmeticError(
-                    f"on a small layer with c = {c} it is off by {off:.2g}, so what compiled it is at fault: use "
-                    "another compiler, without flags of your own"
+                    f"on a small layer with c = {c} it is off by {off:.2g}, so what compiled it is at fault: "
+                    "use another compiler, without flags of your own"
                 )
 
 
