@@ -20,6 +20,7 @@ SMALL: dict[str, Any] = {
     "dataset": "digits",
     "data_root": None,
     "device": "auto",
+    "kernel": "auto",
     "corruption": {"selection": "exact"},
     "experiments": {
         "label_noise": {

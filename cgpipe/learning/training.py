@@ -131,13 +131,14 @@ class Trainer:
         self._left = [images.new_empty(batch_size, len(layer.bias)) for layer in layers]
         self._gradients = [torch.empty_like(left) for left in self._left]
         self._on_gpu = images.device.type == "cuda"
-        # On the CPU a whole step is one operator, if this rule's can be.
-        self._whole = (
+        # Compiled before the first step. On the CPU a whole step is one operator, if this rule's can be.
+        fused = (
             rule.fused is not None
-            and images.device.type == "cpu"
             and images.dtype == torch.float32
-            and operators.ready() != "reference"
+            and operators.serves(rule.fused.c, images.device.type)
+            and operators.ready(images.device.type) != "reference"
         )
+        self._whole = fused and not self._on_gpu
         self._finite = torch.ones((), dtype=torch.bool, device=images.device)
         self._steps = 0
         self._graph: torch.cuda.CUDAGraph | None = None

@@ -384,6 +384,14 @@ class Config(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where networks run; `auto` is the GPU if there is one"
     )
+    kernel: Literal["auto", "required"] = Field(
+        "auto",
+        description="What a training does where its fused kernel cannot be compiled or loaded: `auto`, it "
+        "warns and goes by torch (winsorized and trimmed mean and median by sorting, some 30 times as slow; "
+        "plain SGD on a CPU at half the speed); `required`, it stops before its first step and says why. "
+        "Trainings that no kernel is made for are not concerned: the other updates, and on a GPU plain SGD "
+        "and c above 16",
+    )
     corruption: Corruption = Field(default_factory=Corruption, description="Label noise")
     experiments: dict[Slug, Experiment] = Field(
         min_length=1, description="Training runs, by a name of your own"

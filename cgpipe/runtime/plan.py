@@ -115,6 +115,7 @@ def train(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
         "device": config.device,
         "hidden": experiment.hidden,
         "init": experiment.init,
+        "kernel": config.kernel,
         "learning_rate": experiment.learning_rate,
         "noise": _noise(config, at["noise"]),
         "replicate": int(at["replicate"]),

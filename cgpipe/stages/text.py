@@ -154,7 +154,12 @@ def made_with(histories: Sequence[Path]) -> pd.DataFrame:
     counted: dict[str, Counter[str]] = {}
     for path in histories:
         attrs = read_netcdf(path, "train").attrs
-        of_run = {"device": attrs["device"], "kernel": attrs["kernel"], **json.loads(attrs["software"])}
+        makers = json.loads(attrs["made_by"])
+        of_run = {
+            name: ", then ".join(dict.fromkeys(maker[name] for maker in makers))
+            for name in ("device", "kernel")
+        }
+        of_run |= json.loads(attrs["software"])
         for name, value in of_run.items():
             counted.setdefault(name, Counter())[value] += 1
     found = {

@@ -1,12 +1,13 @@
 """Stage `train`: runs of SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,11 @@ class Spec:
     steps: int
     update: UpdateName
     winsor: int
+    kernel: Literal["auto", "required"] = "auto"
+
+
+class KernelError(RuntimeError):
+    """The settings require a fused kernel that cannot be used here."""
 
 
 class Set:
@@ -97,6 +103,17 @@ class Run:
             self.rule,
         )
         self.seen: list[tuple[Evaluation, Evaluation]] = []  # on the training and on the test set
+        self._maker = maker(self.rule, data.device)
+        self._since, self._earlier = 0, list[dict[str, Any]]()  # of the processes before this one
+
+    def made_by(self) -> list[dict[str, Any]]:
+        """What made the updates so far, in order, each with its first and its last update."""
+        if self.step == self._since:
+            return self._earlier
+        if self._earlier and self._maker == {k: v for k, v in self._earlier[-1].items() if k != "steps"}:
+            *before, last = self._earlier
+            return [*before, {**last, "steps": [last["steps"][0], self.step]}]
+        return [*self._earlier, {**self._maker, "steps": [self._since + 1, self.step]}]
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write all that the rest of the run depends on."""
@@ -108,11 +125,13 @@ class Run:
             "correct": np.array([train.correct for train, _ in self.seen]),
         }
         curves = [(train.loss, train.accuracy, test.loss, test.accuracy) for train, test in self.seen]
-        checkpoint.save(arrays, {"step": self.step, "order": order, "curves": curves})
+        description = {"step": self.step, "order": order, "curves": curves, "made_by": self.made_by()}
+        checkpoint.save(arrays, description)
 
     def restore(self, arrays: Arrays, description: dict[str, Any]) -> None:
         """Go on from what was saved."""
-        self.step = description["step"]
+        self.step = self._since = description["step"]
+        self._earlier = description["made_by"]
         self.order.restore({**description["order"], "permutation": arrays["permutation"]})
         for number, layer in enumerate(self.layers):
             layer.weight.copy_(torch.from_numpy(arrays[f"weight.{number}"]))
@@ -151,7 +170,10 @@ def run(
         raise ValueError("the runs of one job have different devices: give them one")
     torch.set_grad_enabled(False)
     stop = StopRequest()
-    data = Data(dataset, corrupted, choose(specs[0].device))
+    device = choose(specs[0].device)
+    for one in specs:
+        require_kernel(one, device)
+    data = Data(dataset, corrupted, device)
     checkpoints, diverged = [], []
     for one, text, folder in zip(specs, texts, folders, strict=True):
         try:
@@ -216,8 +238,7 @@ def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: St
 
     made = provenance.of(data.images, data.labels)
     result = as_dataset(current, logged, data.labels["pristine"].values)
-    result.attrs["device"] = data.device.type
-    result.attrs["kernel"] = kernel(current.rule, data.device)
+    result.attrs["made_by"] = json.dumps(current.made_by(), sort_keys=True)
     if spec.snapshots:
         write_snapshots(checkpoint, logged, folder / "snapshots.safetensors", made)
     title = (
@@ -236,12 +257,43 @@ def rule_in_words(spec: Spec) -> str:
     return f"{spec.update} c = {spec.winsor}" if spec.winsor else spec.update
 
 
+def served(rule: UpdateRule, device: torch.device) -> bool:
+    """Whether a fused kernel is made for the rule's updates on a device."""
+    return rule.fused is not None and operators.serves(rule.fused.c, device.type)
+
+
+def require_kernel(spec: Spec, device: torch.device) -> None:
+    """Raise KernelError if a run requires a fused kernel that is made for it, but cannot be used here."""
+    rule = update_rule(spec.update, spec.winsor, spec.batch_size)
+    if spec.kernel == "required" and served(rule, device) and (why := operators.missing(device.type)):
+        raise KernelError(
+            f"kernel: required, but the fused kernel for {rule_in_words(spec)} cannot be used here: {why}. "
+            "Or set kernel: auto, to train without it, much slower"
+        )
+
+
 def kernel(rule: UpdateRule, device: torch.device) -> str:
-    """What made the updates: the CPU kernel's instruction set, `reference`, `triton`, or torch alone."""
-    if rule.fused is None:
+    """What makes the updates: the CPU kernel's instruction set, `triton`, `reference`, or torch alone."""
+    if not served(rule, device):
         return "torch"
-    made_by = operators.ready() if device.type == "cpu" else "triton"
-    return "torch" if rule.fused.c == 0 and made_by in ("reference", "triton") else made_by
+    made_by = operators.ready(device.type)
+    return "torch" if rule.fused and rule.fused.c == 0 and made_by == "reference" else made_by
+
+
+def maker(rule: UpdateRule, device: torch.device) -> dict[str, Any]:
+    """What makes the updates in this process, as history.nc notes it."""
+    made_by = {"device": device.type, "kernel": kernel(rule, device), "threads": torch.get_num_threads()}
+    return {**made_by, "gpu_idle": True} if device.type == "cpu" and holds_gpu() else made_by
+
+
+def holds_gpu() -> bool:
+    """Whether the environment says that this job was given a GPU."""
+    # CUDA looks at no device beyond the first that there is not; Slurm's word for none is NoDevFiles.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    names_one = visible[:1].isalnum() and visible != "NoDevFiles"
+    return names_one or any(
+        os.environ.get(name, "").strip() for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
+    )
 
 
 def in_words(seen: tuple[Evaluation, Evaluation]) -> str:

@@ -238,6 +238,7 @@ ALL = {*STAGES, *DRAWN}
         ({"data_root": "/elsewhere"}, set()),
         ({"dataset": "mnist"}, {"data"}),
         ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
+        ({"kernel": "required"}, {"train"}),
         ({"device": "cpu"}, {"train", "gradients", "contributions", "activity"}),
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),

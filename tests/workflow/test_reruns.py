@@ -62,6 +62,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     # Where a dataset lies is not what it is.
     "data_root": ("data_root", "elsewhere", {}),
     "device": ("device", "cpu", FROM_TRAIN),
+    "kernel": ("kernel", "required", FROM_TRAIN),
     "corruption.selection": ("corruption.selection", "bernoulli", FROM_CORRUPT),
     "experiments.*.hidden": ("experiments.label_noise.hidden", [17], FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.init": ("experiments.label_noise.init", "official", FROM_TRAIN_OF_LABEL_NOISE),

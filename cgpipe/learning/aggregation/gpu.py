@@ -17,9 +17,8 @@ import triton
 import triton.language as tl
 
 from cgpipe.learning.aggregation import reference
+from cgpipe.learning.aggregation.reference import MOST_LISTED
 
-# Beyond, the lists leave the registers, and the values are sorted instead.
-MOST_LISTED = 16
 TILE = 512  # weights of a program: 4 for each of its 128 threads
 
 

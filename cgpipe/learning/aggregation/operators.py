@@ -3,7 +3,7 @@
 `torch.ops.cgpipe.winsorized_linear_gradient(inputs, output_gradients, c, trimmed)` returns weight and bias
 gradient; `torch.ops.cgpipe.winsorized_linear_update_(weight, bias, inputs, output_gradients, c, rate,
 trimmed)` subtracts `rate` times them in place. float32. On the CPU they are kernel.cpp, compiled at the first
-use, or, where that is not possible, the sorting reference; on a GPU, gpu.py.
+use; on a GPU, gpu.py; or, where the one or the other cannot be used, the sorting reference.
 
 `torch.ops.cgpipe.sgd_step_` is a whole step of a network, of step.cpp alone: the examples `batch` of `images`
 and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there
@@ -12,6 +12,7 @@ as it was, if a logit or a gradient is not finite.
 """
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -72,7 +73,7 @@ def winsorized_linear_gradient(
     Warns
     -----
     RuntimeWarning
-        Once, if the CPU kernel cannot be compiled, so that the reference stands in for it.
+        Once, if the kernel cannot be used, so that the reference stands in for it.
     """
     if inputs.dtype != torch.float32 or output_gradients.dtype != torch.float32:
         return reference.winsorized_linear_gradient(inputs, output_gradients, c, trimmed=trimmed)
@@ -81,43 +82,112 @@ def winsorized_linear_gradient(
     if inputs.device.type != "cpu":  # the CPU's operator looks for itself
         reference.check_finite("inputs", inputs)
         reference.check_finite("output_gradients", output_gradients)
-    ready()
+    if serves(c, inputs.device.type):
+        ready(inputs.device.type)
     gradients = torch.ops.cgpipe.winsorized_linear_gradient(inputs, output_gradients, c, trimmed)
     for name, gradient in zip(("weights", "biases"), gradients, strict=True):
         reference.check_finite(f"the gradient of the {name}", gradient)
     return gradients[0], gradients[1]
 
 
+COSTS = {
+    "cpu": "CPU kernel could not be compiled or loaded, so winsorized gradients are taken by sorting: the "
+    "same numbers to rounding, in some 30 times the time, and plain SGD by torch, in twice "
+    "(docs/performance.md)",
+    "cuda": "GPU kernel cannot be used, so winsorized gradients are taken by sorting on the GPU: the same "
+    "numbers to rounding, in many times the time",
+}
+TRITON = (
+    "Triton compiles at run time. It takes a C compiler (CC, or else gcc or clang on the PATH; Debian and "
+    "Ubuntu: apt install gcc), the headers of this Python (python3-dev), and a folder of its own "
+    "(TRITON_CACHE_DIR, or else ~/.triton) that can be written and is not mounted noexec"
+)
+
+
+def serves(c: int, device: str) -> bool:
+    """Whether a fused kernel is made for the updates of level c on a device, `cpu` or `cuda`.
+
+    On a GPU, plain SGD (c = 0) is torch's, and where c is large the values are sorted.
+    """
+    return device == "cpu" or 0 < c <= reference.MOST_LISTED
+
+
 @cache
-def ready() -> str:
-    """Put an implementation behind the CPU operators.
+def ready(device: str = "cpu") -> str:
+    """Put an implementation behind the operators of a device.
+
+    Parameters
+    ----------
+    device : str
+        `cpu` or `cuda`.
 
     Returns
     -------
     str
-        Which: the instruction set that the kernel was compiled for, or `reference`.
+        Which: the instruction set that the CPU kernel was compiled for, `triton`, or `reference`.
 
     Warns
     -----
     RuntimeWarning
-        If the kernel cannot be compiled.
+        If it is the reference.
     """
+    if why := missing(device):
+        warnings.warn(f"the fused {COSTS[device]}. The reason: {why}", RuntimeWarning, stacklevel=2)
+        return "reference"
+    return build.instruction_set() if device == "cpu" else "triton"
+
+
+@cache
+def missing(device: str) -> str:
+    """Why the fused kernel of a device cannot be used, and what to do; empty if it can.
+
+    It is compiled if need be, and tried on a small layer. Where it cannot be used, the sorting reference is
+    behind the operators.
+
+    Parameters
+    ----------
+    device : str
+        `cpu` or `cuda`.
+    """
+    return _missing_on_the_cpu() if device == "cpu" else _missing_on_the_gpu()
+
+
+def _missing_on_the_cpu() -> str:
     try:
         build.load()
-    except build.BuildError as error:
+        _try(torch.ops.cgpipe.winsorized_linear_gradient, "cpu")
+    except (build.BuildError, ArithmeticError) as error:
         _LIBRARY.impl("winsorized_linear_gradient", _reference_gradient, "CPU")  # type: ignore[no-untyped-call]
         _LIBRARY.impl("winsorized_linear_update_", _reference_update, "CPU")  # type: ignore[no-untyped-call]
-        warnings.warn(
-            "the fused CPU kernel could not be compiled, so winsorized gradients are taken by sorting: the "
-            "same numbers to rounding, in some 30 times the time, and plain SGD by torch, in twice "
-            "(docs/performance.md). Install a C++20 "
-            "compiler (Debian and Ubuntu: apt install g++; conda: conda install gxx) and see that the folder "
-            f"of TORCH_EXTENSIONS_DIR, or else ~/.cache, can be written. The reason: {error}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return "reference"
-    return build.instruction_set()
+        return str(error)
+    return ""
+
+
+def _missing_on_the_gpu() -> str:
+    try:
+        from cgpipe.learning.aggregation import gpu  # noqa: PLC0415 - imports triton
+
+        _try(gpu.winsorized_linear_gradient, "cuda")
+    except Exception as error:  # of drivers, compilers and file systems, and all of Triton's own
+        said = " ".join(str(error).split())[:500]
+        return f"{type(error).__name__}: {said}. {TRITON}"
+    return ""
+
+
+def _try(kernel: Callable[..., tuple[torch.Tensor, torch.Tensor]], device: str) -> None:
+    """Raise ArithmeticError if a kernel is not right on a small layer."""
+    a = torch.arange(180, dtype=torch.float32).mul_(1.7).sin_().relu_().view(9, 20).to(device)
+    δ = torch.arange(45, dtype=torch.float32).mul_(2.3).sin_().view(9, 5).to(device)
+    for c in (1, 3):
+        for found, right in zip(
+            kernel(a, δ, c), reference.sorted_linear_gradient(a, δ, c, False), strict=True
+        ):
+            if not torch.allclose(found, right, rtol=0, atol=1e-5):
+                off = float((found - right).abs().max())
+                raise ArithmeticError(
+                    f"on a small layer with c = {c} it is off by {off:.2g}, so what compiled it is at fault: "
+                    "use another compiler, without flags of your own"
+                )
 
 
 def _reference_gradient(
@@ -145,6 +215,9 @@ def _reference_update(
 def _gpu_gradient(
     inputs: torch.Tensor, output_gradients: torch.Tensor, c: int, trimmed: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    if not serves(c, "cuda") or ready("cuda") == "reference":
+        reference.check_count(c, reference.check_layer(inputs, output_gradients))
+        return reference.sorted_linear_gradient(inputs, output_gradients, c, trimmed)
     from cgpipe.learning.aggregation import gpu  # noqa: PLC0415 - imports triton
 
     return gpu.winsorized_linear_gradient(inputs, output_gradients, c, trimmed)
@@ -160,6 +233,12 @@ def _gpu_update(
     rate: float,
     trimmed: bool = False,
 ) -> None:
+    if not serves(c, "cuda") or ready("cuda") == "reference":
+        reference.check_target(weight, bias, inputs, output_gradients)
+        of_weight, of_bias = _gpu_gradient(inputs, output_gradients, c, trimmed)
+        weight.sub_(of_weight, alpha=rate)
+        bias.sub_(of_bias, alpha=rate)
+        return
     from cgpipe.learning.aggregation import gpu  # noqa: PLC0415 - imports triton
 
     gpu.winsorized_linear_update_(weight, bias, inputs, output_gradients, c, rate, trimmed)

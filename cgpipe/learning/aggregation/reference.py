@@ -21,6 +21,8 @@ Array = TypeVar("Array", torch.Tensor, npt.NDArray[np.floating])
 
 # Per-example gradients held at once: 2**20 float32 are 4 MiB, about a core's share of the cache.
 VALUES_AT_ONCE = 2**20
+# On a GPU, larger c are sorted too: beyond, the lists of its kernel leave the registers.
+MOST_LISTED = 16
 
 
 def clipped_per_side(percentile: float, batch: int) -> int:

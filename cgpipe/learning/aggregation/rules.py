@@ -106,7 +106,6 @@ class Clipped(UpdateRule):
 
     def __init__(self, c: int, *, trimmed: bool = False) -> None:
         self.fused = Fused(c, trimmed)
-        operators.ready()
 
     def update(
         self,
@@ -119,6 +118,8 @@ class Clipped(UpdateRule):
         c, trimmed = self.fused
         for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
             if a.dtype == torch.float32:
+                if operators.serves(c, a.device.type):
+                    operators.ready(a.device.type)
                 torch.ops.cgpipe.winsorized_linear_update_.default(
                     layer.weight, layer.bias, a, δ, c, rate, trimmed
                 )
