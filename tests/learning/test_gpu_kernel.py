@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgpipe.learning.aggregation import oracle
+from cgpipe.learning.aggregation import operators, oracle, reference
 from cgpipe.learning.aggregation.rules import update_rule
 from cgpipe.learning.networks import initial_layers
 from cgpipe.learning.training import Trainer
@@ -126,6 +126,79 @@ def test_it_compiles_for_a_gpu_and_keeps_its_lists_in_registers(tmp_path):
     assert done.stdout.splitlines() == [f"{c} True False" for c in (0, 1, 8, 16)]
 
 
+# --- where Triton cannot compile ------------------------------------------------------------------
+
+BROKEN = {
+    "no compiler": ({"PATH": "/nonexistent"}, "RuntimeError: Failed to find C compiler"),
+    "CC not there": ({"CC": "/nonexistent"}, "FileNotFoundError: .*'/nonexistent'"),
+    "CC of two words": ({"CC": "ccache gcc"}, "FileNotFoundError: .*'ccache gcc'"),
+    "CC that fails": ({"CC": "false"}, "CalledProcessError: .*returned non-zero exit status 1"),
+    "no folder": ({"TRITON_CACHE_DIR": "/dev/null/x"}, "NotADirectoryError: .*/dev/null/x"),
+}
+
+
+@pytest.fixture
+def _fresh():
+    """What is found out once a process is found out anew, before and after."""
+    cached = (operators.missing, operators._warn)
+    for function in cached:
+        function.cache_clear()
+    yield
+    for function in cached:
+        function.cache_clear()
+
+
+def broken(monkeypatch, tmp_path, environment):
+    """As on a GPU: Triton compiles a launcher, by its own means."""
+    build = pytest.importorskip("triton.runtime.build")
+    build._find_compiler.cache_clear()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(operators, "_try", lambda *_: build.compile_module_from_src("int x;", "x"))
+
+
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.parametrize("name", BROKEN)
+def test_where_triton_cannot_compile_the_reference_stands_in_and_the_reason_is_told(
+    monkeypatch, tmp_path, name
+):
+    environment, reason = BROKEN[name]
+    broken(monkeypatch, tmp_path, environment)
+    with pytest.warns(
+        RuntimeWarning, match=f"GPU kernel cannot be used.*sorting on the GPU.*{reason}.*CC, or"
+    ):
+        assert operators.ready("cuda") == "reference"
+    assert operators.ready("cuda") == "reference"  # told once
+    a, δ = map(torch.from_numpy, layer(20, 31, 20, "normal"))
+    expected = reference.winsorized_linear_gradient(a, δ, 3)
+    found = operators._gpu_gradient(a, δ, 3)
+    weight, bias = torch.ones(20, 31), torch.ones(20)
+    operators._gpu_update(weight, bias, a, δ, 3, 0.5)
+    for one, changed, right in zip(found, (weight, bias), expected, strict=True):
+        assert torch.equal(one, right)
+        assert torch.equal(changed, 1 - 0.5 * right)
+
+
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.parametrize("c", [0, 17])
+def test_levels_that_the_kernel_is_not_made_for_do_not_ask_for_it(monkeypatch, c):
+    monkeypatch.setattr(operators, "missing", lambda _: pytest.fail("it was asked for"))
+    a, δ = map(torch.from_numpy, layer(40, 3, 4, "normal"))
+    found = operators._gpu_gradient(a, δ, c)
+    for one, right in zip(found, reference.winsorized_linear_gradient(a, δ, c), strict=True):
+        torch.testing.assert_close(one, right)
+
+
+@pytest.mark.parametrize("refused", [(30, 31, 3, ValueError), (30, 30, 15, ValueError)])
+def test_the_same_is_refused_where_the_values_are_sorted(monkeypatch, refused):
+    rows, others, c, error = refused
+    monkeypatch.setattr(operators, "ready", lambda _: "reference")
+    with pytest.raises(error):
+        operators._gpu_gradient(torch.ones(rows, 4), torch.ones(others, 5), c)
+
+
 # --- on a GPU -------------------------------------------------------------------------------------
 
 
@@ -137,6 +210,12 @@ def test_on_a_gpu_it_is_the_oracle(batch, width, units, c, trimmed):
     operator = torch.ops.cgpipe.winsorized_linear_gradient
     weight, bias = operator(torch.from_numpy(a).cuda(), torch.from_numpy(δ).cuda(), c, trimmed)
     assert_is_winsorized(weight.cpu().numpy(), bias.cpu().numpy(), a, δ, c, trimmed)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_kernel_is_found_to_be_right():
+    assert operators.missing("cuda") == ""
+    assert operators.ready("cuda") == "triton"
 
 
 @pytest.mark.gpu

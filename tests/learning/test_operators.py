@@ -781,19 +781,21 @@ print(json.dumps({
 """
 
 
-def assert_is_without_kernel(found, reason):
+def assert_is_without_kernel(found, *reasons):
     assert found["ready"] == ["reference"] * 2
     ((category, message),) = found["said"]
     assert category == "RuntimeWarning"
-    for words in ("could not be compiled", "apt install g++", "TORCH_EXTENSIONS_DIR", reason):
+    for words in ("could not be compiled", "some 30 times the time", *reasons):
         assert words in message
+    # Only where there is none.
+    assert ("nstall a C++20 compiler" in message) == ("not found" in message)
     for name in ("gradient", "trimmed", "update"):
         assert found[name] is True, name
 
 
 def test_without_a_compiler_the_reference_stands_in_and_this_is_said_once(tmp_path):
     found = in_a_process(WITHOUT_KERNEL, tmp_path, CXX="/nonexistent")
-    assert_is_without_kernel(found, "/nonexistent: not found")
+    assert_is_without_kernel(found, "/nonexistent: not found", "apt install g++", "Unset CXX")
     assert not list(tmp_path.rglob("*.so"))
 
 
@@ -809,7 +811,46 @@ def test_with_a_compiler_that_fails_its_words_are_told(tmp_path):
 def test_without_a_folder_to_write_to_the_reference_stands_in_and_this_is_said_once(tmp_path):
     (tmp_path / "file").touch()
     found = in_a_process(WITHOUT_KERNEL, tmp_path / "file" / "below", CXX="/nonexistent")
-    assert_is_without_kernel(found, "Not a directory")
+    assert_is_without_kernel(found, "Not a directory", "TORCH_EXTENSIONS_DIR")
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "empty", "a bit"])
+def test_a_damaged_library_is_not_loaded_and_no_process_dies_of_it(tmp_path, damage):
+    library = build.load()
+    content = bytearray(library.read_bytes())
+    half = len(content) // 2
+    if damage == "cut":
+        del content[half:]
+    elif damage == "zeros":
+        content[half : half + 20_000] = bytes(20_000)
+    elif damage == "empty":
+        content.clear()
+    else:
+        content[half] ^= 1
+    (tmp_path / "cgpipe").mkdir()
+    (tmp_path / "cgpipe" / library.name).write_bytes(content)
+    found = in_a_process(WITHOUT_KERNEL, tmp_path, CXX="/nonexistent")
+    assert_is_without_kernel(found, "/nonexistent: not found")
+
+
+@pytest.mark.slow  # compiles the whole kernel
+def test_a_damaged_library_is_made_again_in_a_path_with_a_space(tmp_path):
+    folder = tmp_path / "a 'b' $c é"
+    (folder / "cgpipe").mkdir(parents=True)
+    library = folder / "cgpipe" / build.load().name
+    library.write_bytes(build.load().read_bytes()[:100_000])
+    assert in_a_process(READY, folder) == [build.instruction_set(), str(library)]
+
+
+def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch):
+    def off(a, δ, c):
+        weight, bias = reference.winsorized_linear_gradient(a, δ, c)
+        return weight, bias * 1.01
+
+    operators._try(reference.winsorized_linear_gradient, "cpu")
+    operators._try(torch.ops.cgpipe.winsorized_linear_gradient, "cpu")
+    with pytest.raises(ArithmeticError, match=r"it is off by .*use another compiler"):
+        operators._try(off, "cpu")
 
 
 REFUSED_WITHOUT_KERNEL = """
@@ -908,7 +949,7 @@ def test_a_build_killed_midway_leaves_nothing_that_is_loaded_later(tmp_path):
     finally:
         os.killpg(building.pid, signal.SIGKILL)
         building.wait()
-    os.kill(int(linking.read_text()), signal.SIGKILL)  # ninja gave it a process group of its own
+    os.kill(int(linking.read_text()), signal.SIGKILL)  # it has a process group of its own
     (half,) = cache.rglob("*.so")
     assert half.read_text() == "half\n"
     assert not list((cache / "cgpipe").glob("*.so"))

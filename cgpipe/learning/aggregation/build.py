@@ -237,15 +237,16 @@ def _run(command: list[str], scratch: Path, environment: dict[str, str]) -> str:
         )
     except OSError as error:
         return f"it cannot be run ({error.strerror})"
-    try:
-        said = running.communicate(timeout=SECONDS_TO_COMPILE)[0].decode(errors="replace")
-    except BaseException as error:
-        # A compiler is several processes; none is left behind.
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            return f"it had not ended after {SECONDS_TO_COMPILE:.0f} s"
-        raise
+    with running:
+        try:
+            said = running.communicate(timeout=SECONDS_TO_COMPILE)[0].decode(errors="replace")
+        except BaseException as error:
+            # A compiler is several processes; none is left behind.
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return f"it had not ended after {SECONDS_TO_COMPILE:.0f} s"
+            raise
     if running.returncode == 0:
         return ""
     lines = [line.strip()[:300] for line in said.splitlines() if line.strip()]

@@ -112,7 +112,6 @@ def serves(c: int, device: str) -> bool:
     return device == "cpu" or 0 < c <= reference.MOST_LISTED
 
 
-@cache
 def ready(device: str = "cpu") -> str:
     """Put an implementation behind the operators of a device.
 
@@ -129,12 +128,17 @@ def ready(device: str = "cpu") -> str:
     Warns
     -----
     RuntimeWarning
-        If it is the reference.
+        Once, if it is the reference.
     """
     if why := missing(device):
-        warnings.warn(f"the fused {COSTS[device]}. The reason: {why}", RuntimeWarning, stacklevel=2)
+        _warn(f"the fused {COSTS[device]}. The reason: {why}")
         return "reference"
     return build.instruction_set() if device == "cpu" else "triton"
+
+
+@cache
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 @cache
