@@ -90,7 +90,7 @@ def load() -> Path:
             with _scratch(kept.parent) as scratch:
                 _compile(Path(scratch)).replace(kept)
         return _open(kept)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ImportError) as error:
         reasons.append(_in_words(error))
     try:
         with _scratch(None) as private:
@@ -100,7 +100,7 @@ def load() -> Path:
                 with suppress(OSError, RuntimeError):
                     return _open(copy)
             library = _open(_compile(Path(private)))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ImportError) as error:
         reasons.append(_in_words(error))
         raise BuildError(". ".join(dict.fromkeys(reasons))) from error
     warnings.warn(
@@ -158,7 +158,7 @@ def _open(library: Path) -> Path:
 
 def _in_words(error: Exception) -> str:
     """Why, and what to do."""
-    return str(error) if isinstance(error, BuildError) else f"{error}. {FOLDER}"
+    return str(error) if isinstance(error, BuildError | ImportError) else f"{error}. {FOLDER}"
 
 
 def _compile(scratch: Path) -> Path:
