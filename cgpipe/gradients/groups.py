@@ -1,4 +1,4 @@
-"""Two groups that make up the whole: what three squared norms say of their summed gradients."""
+"""Two groups: how far their summed gradients point the same way."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,15 +6,15 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
-def cosine_between(whole: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
+def cosine_between(product: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
     """Cosine between the summed gradients of two groups, ⟨G_1, G_2⟩ / (‖G_1‖·‖G_2‖).
 
     Parameters
     ----------
-    whole : array of float
-        ‖G_1 + G_2‖², of all examples.
+    product : array of float
+        ⟨G_1, G_2⟩.
     one, other : array of float, same shape
-        ‖G_1‖² and ‖G_2‖², of the groups.
+        ‖G_1‖² and ‖G_2‖².
 
     Returns
     -------
@@ -26,9 +26,9 @@ def cosine_between(whole: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLik
     ValueError
         If a squared norm is negative.
     """
-    together, first, second = (np.asarray(of, np.float64) for of in (whole, one, other))
-    if min(float(of.min(initial=0)) for of in (together, first, second)) < 0:
-        raise ValueError("a squared norm is negative: give ‖G_1 + G_2‖², ‖G_1‖² and ‖G_2‖²")
-    product, lengths = (together - first - second) / 2, np.sqrt(first) * np.sqrt(second)
+    between, first, second = (np.asarray(of, np.float64) for of in (product, one, other))
+    if min(float(of.min(initial=0)) for of in (first, second)) < 0:
+        raise ValueError("a squared norm is negative: give ⟨G_1, G_2⟩, ‖G_1‖² and ‖G_2‖²")
+    lengths = np.sqrt(first) * np.sqrt(second)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(lengths > 0, np.clip(product / lengths, -1, 1), np.nan)
+        return np.where(lengths > 0, np.clip(between / lengths, -1, 1), np.nan)

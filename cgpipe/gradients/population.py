@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.func import grad, jvp, vmap
-from torch.nn.functional import cross_entropy
 
-from cgpipe.learning.networks import Layer, forward, output_gradients
+from cgpipe.learning.networks import Layer, forward, losses, output_gradients
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,13 +101,13 @@ def group_gradients(
     for part, inputs, logits, gradients in _passes(layers, images, labels, at_once):
         group = groups(logits, part)
         squares = _squared_norms(inputs, gradients).cpu().numpy()  # (e, l)
-        losses = cross_entropy(logits, labels[part], reduction="none").cpu().numpy()  # (e,)
+        of_examples = losses(logits, labels[part]).cpu().numpy()  # (e,)
         for k in range(count):
             members = torch.nonzero(group == k).squeeze(1)
             size[k] += len(members)
             which = members.cpu().numpy()
             energy[k] += squares[which].sum(0)
-            loss[k] += losses[which].sum(dtype=np.float64)
+            loss[k] += of_examples[which].sum(dtype=np.float64)
             for of_layer, a, δ in zip(sums, inputs, gradients, strict=True):
                 of_members = δ[members]  # (e, o)
                 of_layer.weight[k] += of_members.T @ a[members]
@@ -176,13 +175,15 @@ def inner_products(layers: Sequence[Layer], images: torch.Tensor, labels: torch.
     Returns
     -------
     array of float64, shape (example, example)
-        The diagonal holds ‖g_e‖².
+        The diagonal holds ‖g_e‖². Computed in float64 from the forward pass on, for the sign of pairs that
+        are nearly orthogonal.
     """
-    inputs, logits = forward(layers, images)
-    gradients = output_gradients(layers, inputs, logits, labels)
-    total = torch.zeros((len(images), len(images)), dtype=torch.float64, device=images.device)
+    exact = [Layer(*(p.double() for p in layer)) for layer in layers]
+    inputs, logits = forward(exact, images.double())
+    gradients = output_gradients(exact, inputs, logits, labels)
+    total = images.new_zeros((len(images), len(images)), dtype=torch.float64)
     for a, δ in zip(inputs, gradients, strict=True):
-        total += (δ @ δ.T).double() * ((a @ a.T).double() + 1)
+        total += (δ @ δ.T) * (a @ a.T + 1)
     return total.cpu().numpy()
 
 
@@ -251,8 +252,9 @@ def _passes(
 
 def _squared_norms(inputs: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> torch.Tensor:
     """‖g_e‖² of each layer, shape (e, l): ‖δ_e‖²(‖a_e‖² + 1)."""
-    per_layer = [
-        δ.square().sum(1, dtype=torch.float64) * (a.square().sum(1, dtype=torch.float64) + 1)
-        for a, δ in zip(inputs, gradients, strict=True)
-    ]
-    return torch.stack(per_layer, dim=1)
+
+    def squared(rows: torch.Tensor) -> torch.Tensor:
+        # In float64: in float32 a square comes to nothing below 1e-45, the gradient itself does not.
+        return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+
+    return torch.stack([squared(δ) * (squared(a) + 1) for a, δ in zip(inputs, gradients, strict=True)], dim=1)

@@ -112,8 +112,17 @@ def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-side
     Returns
     -------
     array of float64, shape (step,)
-        NaN where the observed statistic is NaN.
+        NaN where the statistic is not finite, in the data or in one of the worlds: scipy would count such a
+        world as none that is as extreme, and p would be as small as it can be.
+
+    Raises
+    ------
+    ValueError
+        If there is no world, or the steps of data and worlds differ in number.
     """
+    observed, null = _with_worlds(observed, null)
+    defined = np.isfinite(observed) & np.isfinite(null).all(axis=0)
+    observed = np.where(defined, observed, np.nan)
     tie = np.abs(100 * np.finfo(np.float64).eps * observed)
     greater = (np.count_nonzero(null >= observed - tie, axis=0) + 1) / (len(null) + 1)
     less = (np.count_nonzero(null <= observed + tie, axis=0) + 1) / (len(null) + 1)
@@ -123,7 +132,7 @@ def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-side
         p = greater if alternative == "greater" else less
     else:
         raise ValueError(f"alternative {alternative!r}: give 'two-sided', 'greater' or 'less'")
-    return np.where(np.isnan(observed), np.nan, p)
+    return np.where(defined, p, np.nan)
 
 
 def curve_p_value(observed: Floats, null: Floats) -> float:
@@ -144,13 +153,20 @@ def curve_p_value(observed: Floats, null: Floats) -> float:
     Returns
     -------
     float
-        (count + 1) / (worlds + 1); NaN if the statistic is undefined or constant at every step.
+        (count + 1) / (worlds + 1). Steps at which the statistic is not finite, in the data or in one of the
+        worlds, or at which it is constant, are left out; NaN if no other is there.
+
+    Raises
+    ------
+    ValueError
+        If there is no world, or the steps of data and worlds differ in number.
     """
+    observed, null = _with_worlds(observed, null)
     worlds = np.concatenate([observed[None], null])  # (world, t)
+    worlds = worlds[:, np.isfinite(worlds).all(axis=0)]
     deviation = worlds.std(axis=0)
     # Steps at which no world differs from another by more than rounding say nothing.
-    rounding = 100 * np.finfo(np.float64).eps * np.abs(worlds).max(axis=0)
-    telling = np.isfinite(observed) & (deviation > rounding)
+    telling = deviation > 100 * np.finfo(np.float64).eps * np.abs(worlds).max(axis=0)
     if not telling.any():
         return float("nan")
     worlds, deviation = worlds[:, telling], deviation[telling]
@@ -172,11 +188,18 @@ def null_band(null: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
     Returns
     -------
     low, high : array of float64, shape (step,)
-        Quantiles (1-level)/2 and (1+level)/2.
+        Quantiles (1-level)/2 and (1+level)/2; NaN where a world is not finite.
+
+    Raises
+    ------
+    ValueError
+        If there is no world, or the level is no share.
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level}: give a share between 0 and 1")
-    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    worlds = _worlds(null)
+    defined = np.where(np.isfinite(worlds).all(axis=0), worlds, np.nan)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
 
 
@@ -186,13 +209,20 @@ def share_above(upper: Floats, lower: Floats) -> float:
     Parameters
     ----------
     upper, lower : array of float, shape (world, step)
-        f of two groups, say. Steps at which one of them is undefined in some world are left out.
+        f of two groups, say. Steps at which one of them is not finite in some world are left out.
 
     Returns
     -------
     float
         In [0, 1]; a tie is not above. NaN if no step is left.
+
+    Raises
+    ------
+    ValueError
+        If there is no world, or the two differ in shape.
     """
+    upper, lower = _worlds(upper), _worlds(lower)
+    _alike(upper, lower)
     defined = np.isfinite(upper).all(axis=0) & np.isfinite(lower).all(axis=0)
     if not defined.any():
         return float("nan")
@@ -210,7 +240,35 @@ def smallest_lead(ahead: Floats, behind: Floats) -> Floats:
     Returns
     -------
     array of float64, shape (...)
-        In [-1, 1]: 1 if only the first is other than zero throughout; NaN where both are zero at some step.
+        In [-1, 1]: 1 if only the first is other than zero throughout; NaN where at some step both are zero or
+        one is not finite.
+
+    Raises
+    ------
+    ValueError
+        If there is no step, or the two differ in shape.
     """
+    one, other = np.asarray(ahead, np.float64), np.asarray(behind, np.float64)
+    _alike(one, other)
+    if not one.ndim or not one.shape[-1]:
+        raise ValueError(f"curves of shape {one.shape}: give at least one step")
     with np.errstate(invalid="ignore"):
-        return np.asarray(((ahead - behind) / (np.abs(ahead) + np.abs(behind))).min(axis=-1), np.float64)
+        return np.asarray(((one - other) / (np.abs(one) + np.abs(other))).min(axis=-1), np.float64)
+
+
+def _worlds(null: npt.ArrayLike) -> Floats:
+    worlds = np.asarray(null, np.float64)
+    if not worlds.ndim or not len(worlds):
+        raise ValueError(f"null worlds of shape {worlds.shape}: give at least one, along the first axis")
+    return worlds
+
+
+def _with_worlds(observed: npt.ArrayLike, null: npt.ArrayLike) -> tuple[Floats, Floats]:
+    data, worlds = np.asarray(observed, np.float64), _worlds(null)
+    _alike(data, worlds[0])
+    return data, worlds
+
+
+def _alike(one: Floats, other: Floats) -> None:
+    if one.shape != other.shape:
+        raise ValueError(f"curves of shape {one.shape} beside {other.shape}: give both the same steps")

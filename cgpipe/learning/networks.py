@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import logsigmoid
 
 Init = Literal["xavier", "official"]
 
@@ -90,6 +91,27 @@ def forward(
     return passed[:-1], passed[-1]
 
 
+def losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Softmax cross-entropy of each example, log(1 + Σ of the others' odds), which keeps small ones.
+
+    Parameters
+    ----------
+    logits : tensor of float, shape (batch, classes)
+        As `forward` returned them.
+    labels : tensor of int, shape (batch,)
+        The classes to learn.
+
+    Returns
+    -------
+    tensor of float, shape (batch,)
+        In nats; relative rounding errors only, however well an example is fitted.
+    """
+    label = labels[:, None]
+    odds = logits - logits.gather(1, label)  # in logarithms, against the label
+    odds.scatter_add_(1, label, odds.new_full((), -torch.inf).expand(len(odds), 1))
+    return -logsigmoid(-odds.logsumexp(1))
+
+
 def output_gradients(
     layers: Sequence[Layer],
     inputs: Sequence[torch.Tensor],
@@ -118,7 +140,10 @@ def output_gradients(
         One a layer, input to output.
     """
     δ = torch.softmax(logits, 1, out=out[-1] if out else None)  # (b, class)
-    δ.scatter_add_(1, labels[:, None], δ.new_full((), -1.0).expand(len(δ), 1))
+    # At the label p - 1, as the other p with a minus: p is rounded to 1 where an example is fitted.
+    label = labels[:, None]
+    δ.scatter_add_(1, label, -δ.gather(1, label))  # 0 at the label, and NaN stays
+    δ.scatter_add_(1, label, -δ.sum(1, keepdim=True))
     gradients = [δ]
     for number in range(len(layers) - 1, 0, -1):
         δ = torch.mm(δ, layers[number].weight, out=out[number - 1] if out else None)

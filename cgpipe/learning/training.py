@@ -11,7 +11,7 @@ import torch
 
 from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.rules import UpdateRule
-from cgpipe.learning.networks import Layer, forward, output_gradients
+from cgpipe.learning.networks import Layer, forward, losses, output_gradients
 
 
 class NonFiniteError(ArithmeticError):
@@ -248,13 +248,13 @@ def evaluate(
     NonFiniteError
         If the loss is not finite.
     """
-    losses, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)
+    of_parts, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)
     for start in range(0, len(images), at_once):
         part = slice(start, start + at_once)
         logits = forward(layers, images[part])[1]
-        losses.append(torch.nn.functional.cross_entropy(logits, labels[part], reduction="sum"))
+        of_parts.append(losses(logits, labels[part]).sum(dtype=torch.float64))
         torch.eq(logits.argmax(1), labels[part], out=correct[part])
-    loss = float(torch.stack(losses).double().sum())
+    loss = float(torch.stack(of_parts).sum())
     if not math.isfinite(loss):
         raise NonFiniteError(_first_non_finite(layers, forward(layers, images)[0]))
     right = correct.cpu().numpy()

@@ -36,7 +36,8 @@ def of_groups(cells: xr.Dataset) -> xr.Dataset:
     """Coherence and its companions from the artifact of stage `contributions`."""
     member = np.array([[belongs(cell, group) for cell in cells["cell"].values] for group in GROUPS], float)
     # (step, group, part), the whole network first.
-    squared = with_network(np.einsum("tlkq,gk,gq->tgl", cells["gram"].values, member, member))
+    between = np.einsum("tlkq,gk,hq->tghl", cells["gram"].values, member, member)  # of two groups
+    squared = with_network(np.einsum("tggl->tgl", between))
     squared = np.maximum(squared, 0)  # below it by rounding alone
     energy = with_network(np.einsum("tlk,gk->tgl", cells["energy"].values, member))
     size = np.einsum("tk,gk->tg", cells["size"].values, member)
@@ -60,10 +61,11 @@ def of_groups(cells: xr.Dataset) -> xr.Dataset:
         "loss": (dims[:2], loss, "mean loss of the group", "nat"),
         "size": (dims[:2], size.astype(np.int64), "examples in the group", "1"),
     }
-    of_groups_alone = (squared[:, GROUPS.index(group)] for group in ("all", "pristine", "corrupt"))
+    pristine, corrupt = GROUPS.index("pristine"), GROUPS.index("corrupt")
+    product = with_network(between[:, pristine, [corrupt]])[:, 0]
     described["cosine"] = (
         ("step", "part"),
-        cosine_between(*of_groups_alone),
+        cosine_between(product, squared[:, pristine], squared[:, corrupt]),
         "cosine between the summed gradients of the pristine and of the corrupt examples",
         "1",
     )

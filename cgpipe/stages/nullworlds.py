@@ -69,16 +69,16 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
             f"so there is nothing to permute. {more} a noise level further from 0 and 1"
         )
     of_all = terms.u.sum(1)  # (step,)
-    of_pristine = group_sum(terms.u, terms.pristine)
+    of_pristine, of_corrupt = (group_sum(terms.u, of) for of in (terms.pristine, ~terms.pristine))
     rng = stream(spec.seed, "nullworlds", spec.replicate)
     null_pristine = null_group_sums(terms.u, terms.pristine, spec.worlds, rng=rng)  # (world, step)
 
-    f = by_group(fraction(of_pristine, of_all), fraction(of_all - of_pristine, of_all))
+    f = by_group(fraction(of_pristine, of_all), fraction(of_corrupt, of_all))
     f_null = by_group(fraction(null_pristine, of_all), fraction(of_all - null_pristine, of_all))
     # i sums over every update, so it is defined as far as every step was logged.
     early = slice(0, min(leading_steps(terms.steps), EARLY_STEPS))
-    i = cumulative(of_pristine[early], of_all[early], pristine, examples)
-    i_null = cumulative(null_pristine[:, early], of_all[early], pristine, examples)
+    i = cumulative(of_pristine[early], of_corrupt[early], pristine, examples)
+    i_null = cumulative(null_pristine[:, early], of_all[early] - null_pristine[:, early], pristine, examples)
     result = xr.Dataset(
         {
             **tested("f", "fraction of the squared gradient that the group contributes", f, f_null, spec),
@@ -138,10 +138,10 @@ def exact_terms(population: xr.Dataset) -> Terms:
     return Terms(population["step"].values, population["pristine"].values.astype(bool), u, alone)
 
 
-def cumulative(of_pristine: Floats, of_all: Floats, pristine: int, examples: int) -> Floats:
+def cumulative(of_pristine: Floats, of_corrupt: Floats, pristine: int, examples: int) -> Floats:
     """I of both groups."""
     return by_group(
-        mean_cumulative(of_pristine, pristine), mean_cumulative(of_all - of_pristine, examples - pristine)
+        mean_cumulative(of_pristine, pristine), mean_cumulative(of_corrupt, examples - pristine)
     )
 
 
@@ -220,9 +220,9 @@ def leading(i: Floats, i_null: Floats) -> Variables:
 
 def self_term_variables(terms: Terms, of_all: Floats) -> Variables:
     """How much of f is examples with themselves, and f without it."""
-    of_self = terms.alone.sum(1)
-    of_pairs = of_all - of_self
-    of_pristine = group_sum(terms.u - terms.alone, terms.pristine)
+    of_self, pairs = terms.alone.sum(1), terms.u - terms.alone
+    of_pairs = pairs.sum(1)
+    of_pristine, of_corrupt = (group_sum(pairs, of) for of in (terms.pristine, ~terms.pristine))
     return {
         "self_term_share": (
             "step",
@@ -231,7 +231,7 @@ def self_term_variables(terms: Terms, of_all: Floats) -> Variables:
         ),
         "f_pairs": (
             ("group", "step"),
-            by_group(fraction(of_pristine, of_pairs), fraction(of_pairs - of_pristine, of_pairs)),
+            by_group(fraction(of_pristine, of_pairs), fraction(of_corrupt, of_pairs)),
             {"long_name": "f over the pairs of different examples alone", "units": "1"},
         ),
     }

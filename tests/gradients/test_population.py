@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.population import (
     example_contributions,
     example_contributions_by_autodiff,
     group_gradients,
     inner_products,
 )
+from cgpipe.learning.aggregation.rules import Mean
 from cgpipe.learning.networks import Layer, initial_layers
+from cgpipe.learning.training import Trainer, evaluate
 
 
 def problem(widths, examples, seed=0, dtype=torch.float64):
@@ -121,6 +124,105 @@ def test_float32_is_near_float64():
     found = example_contributions(single, images.float(), labels, near.total())
     assert np.abs(found.u - wanted.u).max() < 1e-5 * np.abs(wanted.u).max()
     np.testing.assert_allclose(found.squared_norm, wanted.squared_norm, rtol=1e-4)
+
+
+def test_one_example_that_is_fitted():
+    layers = [Layer(torch.tensor([[18.0], [0.0], [0.0]]), torch.zeros(3))]
+    images, labels = torch.ones(1, 1), torch.zeros(1, dtype=torch.int64)
+    p = np.exp(-18.0) / (1 + 2 * np.exp(-18.0))
+    expected = 2 * ((2 * p) ** 2 + 2 * p**2)  # 2.78e-15
+    sums = group_gradients(layers, images, labels, lambda _, part: labels[part], 1)
+    found = example_contributions(layers, images, labels, sums.total())
+    assert sums.energy[0, 0] == pytest.approx(expected, rel=1e-5)
+    assert sums.gram()[0, 0, 0] == pytest.approx(expected, rel=1e-5)
+    assert sums.loss[0] == pytest.approx(np.log1p(2 * np.exp(-18.0)), rel=1e-6)
+    assert found.squared_norm[0, 0] == pytest.approx(expected, rel=1e-5)
+    assert found.u[0, 0] == pytest.approx(expected, rel=1e-5)
+    assert inner_products(layers, images, labels)[0, 0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """Fitted networks and what they were trained on: digits, a tenth of them with labels at random."""
+    images = torch.from_numpy(digits["train_images"].values.reshape(-1, 64)[:800].astype(np.float32) / 16)
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(digits["train_labels"].values[:800].astype(np.int64))
+    labels[:80] = torch.from_numpy(rng.integers(0, 10, 80))
+    layers = initial_layers([64, 128, 64, 10], "xavier", rng)
+    trainer = Trainer(layers, images, labels, 50, 0.2, Mean())
+    for _ in range(3_000):
+        trainer.step(rng.choice(800, 50, replace=False))
+    assert evaluate(layers, images, labels).loss < 0.03
+    return layers, images, labels
+
+
+@pytest.fixture(scope="module", params=[1, 4], ids=["as trained", "margins four times as large"])
+def both(request, trained):
+    """All quantities of a fitted network, in float32 and in float64."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        layers, images, labels = trained
+        layers = [Layer(*(p.to(dtype) for p in layer)) for layer in layers]
+        layers[-1] = Layer(*(request.param * p for p in layers[-1]))
+        images = images.to(dtype)
+        sums = group_gradients(layers, images, labels, lambda _, part: (part_of(part) < 80).long(), 2)
+        each = example_contributions(layers, images, labels, sums.total())
+        products = inner_products(layers, images, labels)
+        found.append((sums, each, products))
+    return found
+
+
+def part_of(part):
+    return torch.arange(part.start, part.stop)
+
+
+def test_of_a_fitted_network_each_example_is_that_of_float64(both):
+    (_, single, _), (sums, double, _) = both
+    squares, exact = single.squared_norm, double.squared_norm
+    # The examples are fitted to very different degrees.
+    assert exact.sum(1).max() > 1e10 * exact.sum(1).min()
+    np.testing.assert_allclose(squares, exact, rtol=1e-3)  # a unit may be at its threshold
+    assert np.median(np.abs(squares / exact - 1)) < 1e-5
+    lengths = np.sqrt(np.square(sums.gram().sum((1, 2))).sum() ** 0.5 * exact.sum(1))
+    assert (np.abs(single.u - double.u).sum(1) / lengths).max() < 1e-3
+    clear = np.abs(double.u.sum(1)) > 1e-3 * lengths
+    assert clear.mean() > 0.8
+    assert np.array_equal(np.sign(single.u.sum(1))[clear], np.sign(double.u.sum(1))[clear])
+
+
+def test_of_a_fitted_network_sums_are_those_of_float64(both):
+    (single, each, _), (double, of_double, _) = both
+    np.testing.assert_allclose(single.loss, double.loss, rtol=1e-4)  # large logits are rounded
+    np.testing.assert_allclose(single.energy, double.energy, rtol=1e-4)
+    gram, exact = single.gram(), double.gram()
+    np.testing.assert_allclose(gram, exact, rtol=1e-4, atol=1e-5 * np.abs(exact).max())
+    coherence, expected = (of.gram().sum() / of.energy.sum() for of in (single, double))
+    assert coherence == pytest.approx(expected, rel=1e-4)
+    # Of the first 80 examples, f, from contributions as they are stored.
+    stored = each.u.astype(np.float32).astype(np.float64)
+    f, f_exact = (u[:80].sum() / u.sum() for u in (stored, of_double.u))
+    assert f == pytest.approx(f_exact, rel=1e-4)
+
+
+def test_of_a_fitted_network_stiffness_is_that_of_float64(both):
+    (_, _, single), (_, _, double) = both
+    everyone = np.ones(len(double), bool)
+    np.testing.assert_allclose(single, double, rtol=1e-12, atol=0)
+    flat = np.sqrt(np.diag(double))
+    assert (flat > 0).all()
+    assert stiffness(single, everyone, everyone) == stiffness(double, everyone, everyone)
+
+
+def test_of_a_fitted_network_inner_products_are_those_of_a_loop_in_float64(trained):
+    layers, images, labels = trained
+    some = slice(60, 100)
+    exact = [Layer(*(p.double() for p in layer)) for layer in layers]
+    flat = np.array([np.concatenate(row) for row in by_loop(exact, images[some].double(), labels[some])])
+    lengths = np.linalg.norm(flat, axis=1)
+    found = inner_products(layers, images[some], labels[some])
+    np.testing.assert_allclose(np.sqrt(np.diag(found)), lengths, rtol=1e-5)
+    cosines = flat @ flat.T / np.outer(lengths, lengths)
+    np.testing.assert_allclose(found / np.outer(lengths, lengths), cosines, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -262,6 +262,39 @@ def test_an_undefined_statistic_has_no_p_value():
     assert found[2] == 0.2
 
 
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("worlds", [[3], slice(None)])
+def test_worlds_that_are_not_finite_have_no_p_value(alternative, value, worlds):
+    null = np.random.default_rng(0).standard_normal((99, 3))
+    expected = p_value(np.zeros(3), null, alternative)
+    null[worlds, 1] = value
+    found = p_value(np.zeros(3), null, alternative)
+    np.testing.assert_array_equal(found, [expected[0], np.nan, expected[2]])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_data_that_are_not_finite_have_no_p_value(value):
+    null = np.random.default_rng(0).standard_normal((99, 2))
+    assert np.isnan(p_value(np.array([0.0, value]), null)).tolist() == [False, True]
+
+
+def test_one_statistic_is_a_curve_without_steps():
+    null = np.arange(99.0)
+    assert float(p_value(np.float64(200), null, "greater")) == 0.01
+
+
+@pytest.mark.parametrize("test", [p_value, curve_p_value])
+def test_a_test_without_worlds_or_with_other_steps_is_refused(test):
+    with pytest.raises(ValueError, match=r"null worlds of shape \(0, 3\): give at least one"):
+        test(np.zeros(3), np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"null worlds of shape \(\): give at least one"):
+        test(np.zeros(3), np.float64(1))
+    for shape in ((9, 1), (9, 4), (9,), (3, 9), (9, 1, 3)):
+        with pytest.raises(ValueError, match="give both the same steps"):
+            test(np.zeros(3), np.zeros(shape))
+
+
 def test_an_unknown_alternative_is_refused():
     with pytest.raises(ValueError, match="'both': give 'two-sided', 'greater' or 'less'"):
         p_value(np.zeros(1), np.zeros((2, 1)), "both")
@@ -309,6 +342,16 @@ def test_a_curve_that_says_nothing_has_no_p_value(value):
     assert np.isnan(curve_p_value(np.full(3, value), np.full((20, 3), value)))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("worlds", [[0], [7], slice(None)])  # the first are the data
+def test_steps_at_which_a_world_is_not_finite_are_left_out_of_the_curve(value, worlds):
+    curves = np.random.default_rng(0).standard_normal((61, 3))
+    expected = curve_p_value(curves[0, :2], curves[1:, :2])
+    curves[worlds, 2] = value
+    assert curve_p_value(curves[0], curves[1:]) == expected
+    assert np.isnan(curve_p_value(curves[0, 2:], curves[1:, 2:]))
+
+
 def test_a_curve_beyond_all_worlds_has_the_smallest_p_value():
     null = np.random.default_rng(0).standard_normal((99, 4))
     assert curve_p_value(np.array([0.0, 0.0, -50.0, 0.0]), null) == 0.01
@@ -341,6 +384,40 @@ def test_the_band_is_undefined_where_the_worlds_are():
     null[:, 1] = np.nan
     low, high = null_band(null)
     assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_band_is_undefined_where_one_world_is_not_finite(value):
+    null = np.random.default_rng(0).standard_normal((50, 3))
+    null[7, 1] = value
+    for end in null_band(null):
+        assert np.isnan(end).tolist() == [False, True, False]
+
+
+def test_without_worlds_there_is_no_band_and_no_share():
+    with pytest.raises(ValueError, match=r"null worlds of shape \(0, 2\)"):
+        null_band(np.zeros((0, 2)))
+    with pytest.raises(ValueError, match=r"null worlds of shape \(0, 2\)"):
+        share_above(np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize("compare", [share_above, smallest_lead])
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3), (1, 2), (2,), (2, 4)])
+def test_curves_of_other_shapes_are_not_compared(compare, shape):
+    with pytest.raises(ValueError, match="give both the same steps"):
+        compare(np.ones((4, 2)), np.ones(shape))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
+def test_a_curve_without_steps_has_no_lead(shape):
+    with pytest.raises(ValueError, match="give at least one step"):
+        smallest_lead(np.ones(shape), np.ones(shape))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_lead_of_what_is_not_finite_is_undefined(value):
+    assert np.isnan(smallest_lead(np.array([1.0, value]), np.array([0.0, 1.0])))
+    assert np.isnan(smallest_lead(np.array([1.0, 1.0]), np.array([0.0, value])))
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.5, 95, float("nan")])

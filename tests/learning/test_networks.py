@@ -3,9 +3,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from cgpipe.learning.networks import Layer, forward, initial_layers, output_gradients
+from cgpipe.learning.networks import Layer, forward, initial_layers, losses, output_gradients
 
 WIDTHS = ([5, 3], [5, 4, 3], [7, 6, 5, 4])
 DTYPES = (torch.float64, torch.float32)
@@ -130,3 +133,74 @@ def test_the_network_of_the_paper_has_its_number_of_parameters():
     assert sum(p.numel() for layer in layers for p in layer) == 1_628_170
     layers = initial_layers([784, 256, 256, 256, 10], "xavier", np.random.default_rng(0))
     assert sum(p.numel() for layer in layers for p in layer) == 335_114
+
+
+# --- examples that are fitted ---------------------------------------------------------------------
+
+
+def exactly(logits, label):
+    """Gradient at the logits and loss of one example, in the platform's longest floating point."""
+    z = np.asarray(logits, np.longdouble)
+    odds = np.exp(z - z[label])
+    odds[label] = 0
+    others = odds.sum()
+    gradient = odds / (1 + others)
+    gradient[label] = -others / (1 + others)
+    return gradient.astype(np.float64), float(np.log1p(others))
+
+
+def at_logits(logits, labels):
+    """The gradient at the logits of a network without hidden layers."""
+    return output_gradients([Layer(logits, logits)], [logits], logits, labels)[0]
+
+
+@st.composite
+def logits_and_labels(draw):
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 12)))
+    logits = draw(hnp.arrays(np.float32, shape, elements=st.floats(-40, 40, width=32)))
+    return logits, draw(hnp.arrays(np.int64, shape[0], elements=st.integers(0, shape[1] - 1)))
+
+
+@given(logits_and_labels(), st.sampled_from(DTYPES))
+def test_gradients_and_losses_lose_no_digits_however_well_an_example_is_fitted(case, dtype):
+    logits, labels = torch.from_numpy(case[0]).to(dtype), torch.from_numpy(case[1])
+    δ, loss = at_logits(logits, labels), losses(logits, labels)
+    assert δ.dtype == loss.dtype == dtype
+    # exp(x) takes |x| times the rounding error of x.
+    tolerance = {"rtol": 200 * torch.finfo(dtype).eps, "atol": 0}
+    for row, own, z, label in zip(δ, loss, logits, labels, strict=True):
+        gradient, expected = exactly(z, label)
+        np.testing.assert_allclose(row, gradient, **tolerance)
+        np.testing.assert_allclose(own, expected, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_losses_are_those_of_torch(dtype):
+    logits = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 10))).to(dtype)
+    labels = torch.arange(50) % 10
+    expected = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(losses(logits, labels), expected, **tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_fitted_to_the_last_bit_and_what_is_all_wrong(dtype):
+    logits, labels = torch.tensor([[1e4, 0.0], [0.0, 1e4]], dtype=dtype), torch.tensor([0, 0])
+    assert at_logits(logits, labels).tolist() == [[0, 0], [-1, 1]]
+    assert losses(logits, labels).tolist() == [0, 1e4]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_of_one_class_nothing_is_to_be_learned(dtype):
+    logits, labels = torch.tensor([[3.0], [-2.0]], dtype=dtype), torch.tensor([0, 0])
+    assert at_logits(logits, labels).tolist() == [[0], [0]]
+    assert losses(logits, labels).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_logit_that_is_not_finite_is_not_covered_up(value, classes):
+    for place in range(classes):
+        logits = torch.zeros(1, classes)
+        logits[0, place] = value
+        assert at_logits(logits, torch.tensor([0])).isnan().all()
+        assert not losses(logits, torch.tensor([0])).isfinite().any()

@@ -1,6 +1,7 @@
 import copy
 import json
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateRule, update_rule
+from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateName, UpdateRule, update_rule
 from cgpipe.learning.networks import Layer, forward, initial_layers, output_gradients
 from cgpipe.learning.training import (
     BatchOrder,
@@ -202,6 +203,50 @@ def test_a_step_in_one_operator_is_the_step_by_parts(widths, batch, data, trimme
         torch.testing.assert_close(made.bias, wanted.bias, rtol=1e-5, atol=1e-5)
 
 
+def fitted(width, dtype, batch=11):
+    """One layer, and examples whose label is 10 to 26 above all other logits."""
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.uniform(0.5, 0.6, (batch, width)).astype(np.float32))
+    labels = torch.from_numpy(np.arange(batch) % width)
+    images[torch.arange(batch), labels] += torch.linspace(1, 2, batch)
+    layer = Layer(12 * torch.eye(width), torch.zeros(width))
+    return [Layer(*(p.to(dtype) for p in layer))], images.to(dtype), labels
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 10])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_step_sees_what_a_fitted_example_still_has_to_learn(at_once, width):
+    layers, images, labels = fitted(width, torch.float32)
+    exact, of_exact, _ = fitted(width, torch.float64)
+    trainer = Trainer(layers, images, labels, len(images), 1.0, Mean())
+    trainer._whole = trainer._whole and at_once
+    trainer.step(np.arange(len(images)))
+    expected = output_gradients(exact, *forward(exact, of_exact), labels)[0]
+    assert width == 1 or 0 < expected.abs().min() < expected.abs().max() < 1e-3
+    torch.testing.assert_close(trainer._gradients[0].double(), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(layers[0].bias.double(), -expected.mean(0), rtol=1e-5, atol=1e-15)
+
+
+WITHOUT_STATE = [name for name in get_args(UpdateName) if name not in ("rm3", "ra3")]
+
+
+@pytest.mark.parametrize("name", WITHOUT_STATE)
+def test_every_rule_goes_on_with_fitted_examples_as_in_float64(name):
+    moved = []
+    for dtype in (torch.float32, torch.float64):
+        layers, images, labels = fitted(5, dtype)
+        step(layers, images, labels, 1.0, update_rule(name, 0, len(images)))
+        moved.append(layers[0].bias.double())
+    assert moved[1].abs().min() > 0
+    torch.testing.assert_close(*moved, rtol=1e-5, atol=0)
+
+
+def test_the_sum_of_signs_counts_an_example_that_is_fitted_to_the_last_bit_of_its_probability():
+    layers, images = [Layer(torch.zeros(3, 1), torch.tensor([30.0, 0.0, 0.0]))], torch.ones(4, 1)
+    step(layers, images, torch.zeros(4, dtype=torch.int64), 0.5, update_rule("sum_of_signs", 0, 4))
+    assert layers[0].weight.ravel().tolist() == [0.5, -0.5, -0.5]
+
+
 def test_a_label_beyond_the_classes_is_told():
     layers, images, labels = problem([6, 5, 4], 11, torch.float32)
     labels[3] = 4
@@ -386,6 +431,20 @@ def test_evaluation_counts_each_example_once():
     assert found.correct.tolist() == [True, True, False, True, False]
     assert found.correct.dtype == np.bool_
     assert found.accuracy == 0.6
+
+
+def test_small_losses_keep_their_digits():
+    layers, images, labels = fitted(10, torch.float32, 2_500)
+    exact, of_exact, _ = fitted(10, torch.float64, 2_500)
+    expected = evaluate(exact, of_exact, labels).loss
+    assert 0 < expected < 1e-4
+    assert evaluate(layers, images, labels).loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_infinite_logit_is_no_perfect_fit():
+    layers = [Layer(torch.zeros(3, 2), torch.tensor([np.inf, 0.0, 0.0]))]
+    with pytest.raises(NonFiniteError, match="layer 1 of 1"):
+        evaluate(layers, torch.ones(4, 2), torch.zeros(4, dtype=torch.int64))
 
 
 def test_evaluation_names_the_layer_that_diverged():

@@ -36,7 +36,8 @@ void add_bias(at::Tensor& out, const at::Tensor& bias) {
     }
 }
 
-// Softmax of the logits, less 1 at the label: the gradient of the summed loss.
+// Softmax of the logits, less 1 at the label: the gradient of the summed loss. At the label it is the sum of the
+// others with a minus: the probability itself is rounded to 1 where an example is fitted.
 void loss_gradient(const at::Tensor& logits, const at::Tensor& labels, at::Tensor& gradient) {
     const int64_t classes = logits.size(1);
     const float* z = logits.const_data_ptr<float>();
@@ -49,7 +50,10 @@ void loss_gradient(const at::Tensor& logits, const at::Tensor& labels, at::Tenso
         for (int64_t k = 0; k < classes; ++k) δ[k] /= sum;
         TORCH_CHECK_INDEX(label[b] >= 0 && label[b] < classes, "label ", label[b], " of example ", b,
                           " of the minibatch: give 0 to ", classes - 1);
-        δ[label[b]] -= 1;
+        δ[label[b]] -= δ[label[b]];  // 0, and NaN stays
+        float others = 0;
+        for (int64_t k = 0; k < classes; ++k) others += δ[k];
+        δ[label[b]] = -others;
     }
 }
 
