@@ -1,5 +1,6 @@
 """How all figures look: colour-blind palette, a line style beside each colour, text kept as text."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,10 +34,17 @@ PRISTINE, CORRUPT, TRAINING, TEST, OVERFIT = 0, 3, 0, 1, 2
 BAND, PALE = 0.25, 0.4  # opacity
 NULL_BAND = "0.85"  # grey
 
+# The first comes with matplotlib; the others are for programs that show an SVG, where text is text.
+SANS_SERIF = ["DejaVu Sans", "Arial", "Liberation Sans", "Bitstream Vera Sans", "sans-serif"]
+NO_OTHER_FONTS = "MPL_IGNORE_SYSTEM_FONTS"
+
 
 @contextmanager
 def styled(style: Style) -> Iterator[list[Any]]:
     """Apply a style while figures are drawn and saved; yields the colours of its palette.
+
+    It starts from matplotlib's own defaults and fonts, so that the same numbers give the same bytes whatever
+    the user has configured and installed. What was set before is set again afterwards.
 
     Parameters
     ----------
@@ -50,6 +58,7 @@ def styled(style: Style) -> Iterator[list[Any]]:
     """
     settings = {
         **sns.axes_style("ticks"),
+        "font.sans-serif": SANS_SERIF,
         "font.size": style.font_size,
         "axes.titlesize": style.font_size,
         "axes.labelsize": style.font_size,
@@ -73,8 +82,24 @@ def styled(style: Style) -> Iterator[list[Any]]:
         "svg.fonttype": "none",
         "svg.hashsalt": "cgpipe",
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(), own_fonts():
+        mpl.rcdefaults()
+        mpl.rcParams.update(settings)
         yield list(sns.color_palette(style.palette))
+
+
+@contextmanager
+def own_fonts() -> Iterator[None]:
+    """Let matplotlib find no fonts but those that it brings, as others are not the same everywhere."""
+    before = os.environ.get(NO_OTHER_FONTS)
+    os.environ[NO_OTHER_FONTS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[NO_OTHER_FONTS]
+        else:
+            os.environ[NO_OTHER_FONTS] = before
 
 
 def new_figure(style: Style, height: float) -> Figure:

@@ -1,23 +1,129 @@
 """Where networks run."""
 
 import os
+import warnings
+from pathlib import Path
 from typing import Literal
 
 import torch
 
+from cgpipe.runtime.progress import log
+
 Device = Literal["auto", "cpu", "cuda"]
+
+NO_DEVICE = ("", "none", "void", "nodevfiles")  # besides numbers below 0
+DEVICE_FILES = Path("/dev")
 
 
 def choose(device: Device) -> torch.device:
-    """The device to run on, set up so that a run on it can be repeated bit by bit."""
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+    """The device to run on, set up so that a run on it can be repeated bit by bit.
+
+    Parameters
+    ----------
+    device : {'auto', 'cpu', 'cuda'}
+        What the settings say; `auto` is the GPU if there is one.
+
+    Returns
+    -------
+    torch.device
+        The CPU, or a GPU on which something was computed.
+
+    Raises
+    ------
+    ValueError
+        For `cuda` without a GPU that torch can use, and for `auto` in a job that holds a GPU which torch
+        cannot use. The message has torch's own reason.
+    """
+    leave_no_precision_to_the_environment()
+    if device == "cpu":
+        return torch.device("cpu")
+    reason = why_no_gpu()
+    if reason is None:
+        torch.use_deterministic_algorithms(True)
+        return torch.device("cuda")
+    if device == "cuda":
         raise ValueError(
-            "device: cuda, but torch finds no GPU here. Use auto or cpu, or give the job a GPU "
+            f"device: cuda, but torch finds no GPU here that it can use: {reason}. Use auto or cpu, or give "
+            f"the job a GPU that suits this torch ({torch.__version__})"
+        )
+    if held := held_gpus():
+        raise ValueError(
+            f"device: auto, and this job holds a GPU ({held}) that torch cannot use: {reason}. Install a "
+            "torch that suits the GPU and its driver, set device: cpu in the config, or give the job no GPU "
             f"(torch {torch.__version__})"
         )
-    if device == "cpu" or not available:
-        return torch.device("cpu")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    return torch.device("cuda")
+    if seen := _unasked_gpu():
+        log.warning(
+            "device: auto runs on the CPU, as torch %s cannot use the GPU that seems to be here (%s): %s. "
+            "Set device: cpu in the config if this is meant",
+            torch.__version__,
+            seen,
+            reason,
+        )
+    return torch.device("cpu")
+
+
+def held_gpus() -> str | None:
+    """What in the environment says that this job was given GPUs, such as `SLURM_JOB_GPUS=0`; None without.
+
+    `CUDA_VISIBLE_DEVICES` that names none takes away what Slurm gave. One that names some counts outside of
+    Slurm alone, as a job of Slurm's may have inherited it.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and not _names_a_device(visible):
+        return None
+    given = {name: os.environ.get(name, "") for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")}
+    count = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    given["SLURM_GPUS_ON_NODE"] = "" if count == "0" else count
+    if "SLURM_JOB_ID" not in os.environ:
+        given["CUDA_VISIBLE_DEVICES"] = visible or ""
+    return next((f"{name}={value}" for name, value in given.items() if value), None)
+
+
+def _names_a_device(visible: str) -> bool:
+    """Whether CUDA sees a device; it reads them up to the first that is none."""
+    first = visible.partition(",")[0].strip()
+    return first.lower() not in NO_DEVICE and not first.startswith("-")
+
+
+def _unasked_gpu() -> str | None:
+    """A sign of a GPU where no scheduler gave one; None without, and where it was taken away."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return f"CUDA_VISIBLE_DEVICES={visible}" if _names_a_device(visible) else None
+    if "SLURM_JOB_ID" in os.environ:
+        return None
+    return next((str(path) for path in sorted(DEVICE_FILES.glob("nvidia[0-9]*"))), None)
+
+
+def why_no_gpu() -> str | None:
+    """Torch's own reason why it cannot compute on a GPU; None if it can."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this torch is built for the CPU alone"
+    error: Exception | None = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            torch.ones(1, device="cuda").add_(1).cpu()
+        # An old driver; a GPU that has failed, is too old for this torch, or is filled by another process.
+        except (RuntimeError, AssertionError) as raised:
+            error = raised
+    warned = [str(warning.message) for warning in caught]
+    if error is None:
+        for text in warned:
+            log.warning("%s", text)
+        return None
+    said = [text.partition("(Triggered internally")[0] for text in (str(error), *warned)]
+    return "; ".join(dict.fromkeys(" ".join(text.split()).rstrip(".") for text in said))
+
+
+def leave_no_precision_to_the_environment() -> None:
+    """Set what the user's environment would change in the numbers; before anything runs on a GPU."""
+    # cuBLAS takes TF32 for float32 if this says so, whatever torch says; its workspace chooses algorithms.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    # oneDNN's, on the CPU.
+    for name in ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"):
+        os.environ.pop(name, None)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]

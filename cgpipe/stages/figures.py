@@ -1,5 +1,8 @@
 """Stage `figures`: artifacts to one figure and the numbers it shows."""
 
+import cgpipe.stages.drawing  # noqa: F401, first, before matplotlib
+
+# isort: split
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

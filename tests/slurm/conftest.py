@@ -144,8 +144,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def small(cluster: Cluster, tmp_path: Path) -> Scheduled:
-    """The small workflow, in a fresh tree."""
-    return Scheduled(new_tree(tmp_path / "tree"), cluster)
+    """The small workflow, in a fresh tree; on the CPU, as torch cannot use GPUs that are not there."""
+    tree = new_tree(tmp_path / "tree")
+    tree.configure({**SMALL, "device": "cpu"})
+    return Scheduled(tree, cluster)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def test_gpus_are_scheduled(small: Scheduled) -> None:
 
     try:
         small.cluster.wait(lambda: of(small, taken, "%T") == [["RUNNING"]], "both GPUs", 180)
-        running = small.start(history)
+        running = small.start("--set-resources", "train:gpu=1", "--", history)
         # Other tests may have queued theirs before.
         queued = ("PENDING Resources", "PENDING Priority")
         small.cluster.wait(lambda: state("train") in queued, "the training to be queued", 120)
@@ -85,6 +85,8 @@ def test_short_jobs_are_packed_into_one_allocation(small: Scheduled) -> None:
         "winsorization/noise-050/winsor-2",
     )
     histories = [f"results/small/{run}/replicate-0/history.nc" for run in runs]
+    at = options.index("--set-resources") + 1  # what device: auto asks for
+    options[at:at] = ["train:gpu=1", "train_without_snapshots:gpu=1"]
     status, said = small.run(*options[5:], "--", *histories)
     assert status == 0, said
     jobs = {comment: job for comment, job in small.jobs("%k", "%i") if "trainings" in comment}
