@@ -123,7 +123,7 @@ def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-side
         p = greater if alternative == "greater" else less
     else:
         raise ValueError(f"alternative {alternative!r}: give 'two-sided', 'greater' or 'less'")
-    return np.where(np.isnan(observed), np.nan, p)
+    return np.where(np.isnan(observed) | np.isnan(null).any(axis=0), np.nan, p)
 
 
 def curve_p_value(observed: Floats, null: Floats) -> float:
