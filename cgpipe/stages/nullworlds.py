@@ -62,16 +62,19 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
     read = read_current(source, {"sampled": "gradients", "exact": "contributions"}[spec.source])
     terms = sampled_terms(read) if spec.source == "sampled" else exact_terms(read)
     examples, pristine = len(terms.pristine), int(terms.pristine.sum())
+    of_all = terms.u.sum(1)  # (step,)
+    of_pristine = sum_of_pristine(terms.u, terms.pristine, of_all)
     if pristine in (0, examples):
         more = "Sample more examples (gradients.examples), or take" if spec.source == "sampled" else "Take"
-        raise ValueError(
-            f"{source}: of {examples} examples {pristine} are pristine and {examples - pristine} corrupt, "
-            f"so there is nothing to permute. {more} a noise level further from 0 and 1"
+        log.warning(
+            "%s: of %d examples %d are pristine and %d corrupt, so there is nothing to permute: null worlds and "
+            "p-values are undefined. %s a noise level further from 0 and 1",
+            *(source, examples, pristine, examples - pristine, more),
         )
-    of_all = terms.u.sum(1)  # (step,)
-    of_pristine = group_sum(terms.u, terms.pristine)
-    rng = stream(spec.seed, "nullworlds", spec.replicate)
-    null_pristine = null_group_sums(terms.u, terms.pristine, spec.worlds, rng=rng)  # (world, step)
+        null_pristine = np.full((spec.worlds, len(of_all)), np.nan)
+    else:
+        rng = stream(spec.seed, "nullworlds", spec.replicate)
+        null_pristine = null_group_sums(terms.u, terms.pristine, spec.worlds, rng=rng)  # (world, step)
 
     f = by_group(fraction(of_pristine, of_all), fraction(of_all - of_pristine, of_all))
     f_null = by_group(fraction(null_pristine, of_all), fraction(of_all - null_pristine, of_all))
@@ -222,7 +225,7 @@ def self_term_variables(terms: Terms, of_all: Floats) -> Variables:
     """How much of f is examples with themselves, and f without it."""
     of_self = terms.alone.sum(1)
     of_pairs = of_all - of_self
-    of_pristine = group_sum(terms.u - terms.alone, terms.pristine)
+    of_pristine = sum_of_pristine(terms.u - terms.alone, terms.pristine, of_pairs)
     return {
         "self_term_share": (
             "step",
@@ -235,6 +238,11 @@ def self_term_variables(terms: Terms, of_all: Floats) -> Variables:
             {"long_name": "f over the pairs of different examples alone", "units": "1"},
         ),
     }
+
+
+def sum_of_pristine(u: Floats, pristine: npt.NDArray[np.bool_], of_all: Floats) -> Floats:
+    """Sum of u over the pristine: if none is corrupt that of all, so that nothing is left, not even rounding."""
+    return of_all if pristine.all() else group_sum(u, pristine)
 
 
 def by_group(of_pristine: Floats, of_corrupt: Floats) -> Floats:
