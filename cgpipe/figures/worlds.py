@@ -64,7 +64,8 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
         run, at its last step) that hold p-values, of group `pristine`. For f also rows `pairs`, f over
         the pairs of different examples alone, and `self terms` of group `all`, the share of the others;
         where the Datasets have them, `in a sample`, f_in_a_sample, and `of sums`, f_of_sums, of group
-        `pristine`. A row `empty`, whose n is the replicates in which the group has no example. Worlds are those of the first replicate: the mean of several is no null world.
+        `pristine`. A row `empty` for a group without examples, whose n is the replicates where it has none.
+        Worlds are those of the first replicate: the mean of several is no null world.
     """
     rows = []
     first = min(sample.replicate for sample in samples)

@@ -450,7 +450,7 @@ def _mean_distance(one: Floats, other: Floats) -> float:
 
 
 def _mixed(cells: Sequence[Cell]) -> list[Cell]:
-    """Runs that have both pristine and corrupt examples; at a noise near 0 there may be none to be corrupt."""
+    """Runs of both pristine and corrupt examples; at a noise near 0 there may be no corrupt one."""
     return [cell for cell in cells if 0 < cell.noise < 1 and 0 < _proper(cell) < 1]
 
 

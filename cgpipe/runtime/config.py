@@ -606,9 +606,10 @@ def advice(config: Config) -> list[str]:
                 continue
             if not is_mixed(noise, selection, examples):
                 why = (
-                    f"round({noise * examples:g}) = {round(noise * examples)} of {examples:,} training examples "
-                    "are chosen, and it takes 2 to permute labels, so no example is corrupt. Figures 2 and 3 "
-                    f"and their null worlds leave it out; give 0, or at least {FEWEST_CHOSEN / examples:g}"
+                    f"round({noise * examples:g}) = {round(noise * examples)} of {examples:,} training "
+                    "examples are chosen, and it takes 2 to permute labels, so no example is corrupt. "
+                    "Figures 2 and 3 and their null worlds leave this level out; give 0, or at least "
+                    f"{FEWEST_CHOSEN / examples:g}"
                 )
             elif noise * examples < FEWEST_CHOSEN:
                 why = (
@@ -617,9 +618,9 @@ def advice(config: Config) -> list[str]:
                 )
             elif name in sampled and in_sample < 1:
                 why = (
-                    f"on average at most {in_sample:.2g} of the examples that gradients.examples samples, "
-                    f"{config.gradients.examples}, are corrupt, so it may well be that none is. Figures 2 and 3 "
-                    "would say so; sample more, or draw the exact figures alone"
+                    f"on average at most {in_sample:.2g} of the {config.gradients.examples} examples of the "
+                    "sample are corrupt, so it may well be that none is. Figures 2 and 3 would say so; "
+                    "sample more (gradients.examples), or draw the exact figures alone"
                 )
             else:
                 continue

@@ -67,8 +67,8 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
     if pristine in (0, examples):
         more = "Sample more examples (gradients.examples), or take" if spec.source == "sampled" else "Take"
         log.warning(
-            "%s: of %d examples %d are pristine and %d corrupt, so there is nothing to permute: null worlds and "
-            "p-values are undefined. %s a noise level further from 0 and 1",
+            "%s: of %d examples %d are pristine and %d corrupt, so there is nothing to permute, and null "
+            "worlds and p-values are undefined. %s a noise level further from 0 and 1",
             *(source, examples, pristine, examples - pristine, more),
         )
         null_pristine = np.full((spec.worlds, len(of_all)), np.nan)
@@ -241,7 +241,7 @@ def self_term_variables(terms: Terms, of_all: Floats) -> Variables:
 
 
 def sum_of_pristine(u: Floats, pristine: npt.NDArray[np.bool_], of_all: Floats) -> Floats:
-    """Sum of u over the pristine: if none is corrupt that of all, so that nothing is left, not even rounding."""
+    """Sum of u over the pristine: if none is corrupt that of all, so that not even rounding is left."""
     return of_all if pristine.all() else group_sum(u, pristine)
 
 

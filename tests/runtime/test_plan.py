@@ -158,6 +158,18 @@ def test_cells_of_both_groups_and_of_plain_sgd():
     assert set(mixed) & set(plain) == set(plan.cells(config, "noisy", mixed=True, plain=True))
 
 
+def test_levels_that_are_known_to_have_no_corrupt_example_are_not_of_both_groups():
+    few = base()
+    few["experiments"]["noisy"]["noise"] = [0.0004, 0.001, 0.0015, 0.5, 0.9999]
+    for selection, levels in (
+        ("exact", {"000.15", "050", "099.99"}),
+        ("bernoulli", {"000.04", "000.1", "000.15", "050", "099.99"}),
+    ):
+        config = load(few | {"corruption": {"selection": selection}})
+        assert {cell.noise for cell in plan.cells(config, "noisy", mixed=True)} == levels
+        assert len({cell.noise for cell in plan.cells(config, "noisy")}) == 5
+
+
 def test_all_cells_are_those_of_all_experiments_once():
     config = load(base())
     everything = list(plan.all_cells(config))

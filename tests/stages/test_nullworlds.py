@@ -12,8 +12,8 @@ from cgpipe.figures.style import Style, styled
 from cgpipe.figures.worlds import Sample
 from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.stages import nullworlds
-from cgpipe.stages.figures import exact_samples
 from cgpipe.stages.figures import Spec as FigureSpec
+from cgpipe.stages.figures import exact_samples
 
 STEPS = np.array([*range(10), 20])
 
