@@ -185,6 +185,40 @@ def test_figures_are_those_that_are_wanted():
     assert plan.drawn(load(base(figures={}, claims={}))) == ["claims"]
 
 
+# --- where the raw files are -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("~", "/home/of/me"),
+        ("~/data sets", "/home/of/me/data sets"),
+        ("$HOME/data", "/home/of/me/data"),
+        ("${SCRATCH}/data", "/scratch/data"),
+        ("$SCRATCH$UNSET/$UNSET", "/scratch$UNSET/$UNSET"),
+        ("~nobody-of-this-name/data", "{here}/~nobody-of-this-name/data"),
+        ("data", "{here}/data"),
+        ("./data/", "{here}/data"),
+        ("../data", "{here}/../data"),
+        ("/a/~/data", "/a/~/data"),
+        ("/{a} $b 'c'", "/{a} $b 'c'"),
+    ],
+)
+def test_home_and_variables_in_data_root_are_replaced(monkeypatch, tmp_path, given, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/of/me")
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    for unset in ("UNSET", "b"):
+        monkeypatch.delenv(unset, raising=False)
+    expected = expected.replace("{here}", str(tmp_path))
+    assert plan.environment(load(base(data_root=given)))["CGPIPE_DATA_ROOT"] == expected
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_no_data_root_leaves_the_environment_alone(given):
+    assert "CGPIPE_DATA_ROOT" not in plan.environment(load(base(data_root=given)))
+
+
 # --- settings of the stages -----------------------------------------------------------------------
 
 
