@@ -25,6 +25,7 @@ from cgpipe.learning.aggregation.rules import update_rule
 from cgpipe.learning.networks import forward, output_gradients
 from cgpipe.learning.training import BatchOrder, Trainer
 from cgpipe.runtime.artifacts import software
+from cgpipe.runtime.plan import expanded
 
 PAPER = [784, 256, 256, 256, 10]
 LEVELS = [0, 1, 2, 4, 8]
@@ -289,7 +290,7 @@ def stage(name: str, spec: dict[str, Any], *arguments: Any) -> None:
 def mnist(noise: float = 0.0) -> ways.Data:
     """MNIST, from CGPIPE_DATA_ROOT, or downloaded into results/downloads."""
     root = os.environ.get("CGPIPE_DATA_ROOT")
-    loaded = datasets.load("mnist", Path(root or "results/downloads"), download=root is None)
+    loaded = datasets.load("mnist", expanded(root or "results/downloads"), download=not root)
     images = loaded["train_images"].values.reshape(60000, -1).astype(np.float32) / 255
     labels = loaded["train_labels"].values
     if noise:

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.runtime import config, fingerprint
+from cgpipe.runtime import config, fingerprint, plan
 from cgpipe.runtime.documents import read_between, write_between
 from cgpipe.runtime.progress import log, start_log
 
@@ -81,7 +81,10 @@ def running_code(name: str, planned: str) -> str:
 
 @stage
 @click.option(
-    "--data-root", type=FOLDER, envvar="CGPIPE_DATA_ROOT", help="Raw data, in torchvision's layout."
+    "--data-root",
+    envvar="CGPIPE_DATA_ROOT",
+    callback=lambda *given: plan.expanded(given[-1]) if given[-1] else None,
+    help="Raw data, in torchvision's layout.",
 )
 @click.option("--downloads", type=FOLDER, required=True, help="Where to download to without --data-root.")
 @click.option("--dataset", type=WRITE, required=True, help="NetCDF to write.")

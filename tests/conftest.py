@@ -21,10 +21,12 @@ def digits():
 @pytest.fixture(scope="session")
 def mnist_root() -> Path:
     """Folder in torchvision's layout that holds MNIST."""
+    from cgpipe.runtime.plan import expanded
+
     root = os.environ.get("CGPIPE_DATA_ROOT")
     if not root:
         pytest.skip("needs MNIST: set CGPIPE_DATA_ROOT to a folder in torchvision's layout that holds it")
-    return Path(root)
+    return expanded(root)
 
 
 @pytest.fixture(scope="session")

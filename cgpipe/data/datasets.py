@@ -1,12 +1,19 @@
-"""The raw images: handwritten digits embedded in scikit-learn, and torchvision's files.
+"""The raw images: handwritten digits embedded in scikit-learn, and files that were published.
 
-Nothing is believed that is not checked: the MD5 sums are those that the datasets were published
-with, and files that do not have them are refused by name.
+Nothing is believed that is not checked: a file is known by its content, which has the MD5 sum of what was
+published, unpacked. So it may lie in another folder than torchvision puts it in, or packed, and one that has
+another sum is refused by name. Nothing is written but by torchvision, when it downloads.
 """
 
 import gzip
 import hashlib
-from collections.abc import Mapping
+import io
+import logging
+import pickle
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,18 +21,66 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-# MD5 of MNIST's uncompressed files, for folders that hold no .gz to check them against.
+log = logging.getLogger(__name__)
+
+# MD5 of the unpacked files: torchvision lists those of the .gz alone.
 MNIST_RAW_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
+FASHION_MNIST_RAW_MD5 = {
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+CIFAR10_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
 DIGITS_TRAINING_EXAMPLES = 1_000
+DEEPEST = 3  # folders below the root to look into
+SHOWN = 12  # entries of a folder, in a message
+ALTERED = "it is truncated or altered. Remove it and download or copy it again"
 
 
 class DataError(RuntimeError):
-    """Raw data are missing, truncated, or not what was published."""
+    """Raw data are missing, or not what was published."""
+
+
+class DamagedError(DataError):
+    """Raw data are there, and not what was published."""
+
+
+class Published(NamedTuple):
+    """The files of a dataset."""
+
+    name: str  # as torchvision calls it
+    layout: str  # folder of the unpacked files, in torchvision's layout
+    md5: Mapping[str, str]  # of each unpacked file
+    archive: str  # name, without its ending, of one that holds all of them
+    source: str
+
+
+PUBLISHED = {
+    "mnist": Published("MNIST", "MNIST/raw", MNIST_RAW_MD5, "MNIST", "MNIST (LeCun, Cortes, Burges 1998)"),
+    "fashion_mnist": Published(
+        "FashionMNIST",
+        "FashionMNIST/raw",
+        FASHION_MNIST_RAW_MD5,
+        "fashion-mnist",
+        "Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)",
+    ),
+    "cifar10": Published(
+        "CIFAR10", "cifar-10-batches-py", CIFAR10_MD5, "cifar-10-python", "CIFAR-10 (Krizhevsky 2009)"
+    ),
+}
 
 
 class Images(NamedTuple):
@@ -44,9 +99,11 @@ def load(name: str, root: Path | None = None, *, download: bool = False) -> xr.D
         `digits`: the 1,797 images of 8x8 pixels of `sklearn.datasets.load_digits`, split once, by
         class, into 1,000 for training and 797 for testing. The others as torchvision has them.
     root : Path, optional
-        Folder in torchvision's layout; not needed for `digits`.
+        Folder in torchvision's layout. The published files, as they are or packed, are also taken from root
+        itself, from any folder in it, and below from folders named as the dataset or those of the layout.
+        Not needed for `digits`.
     download : bool
-        Whether torchvision may download into `root` what is not there yet.
+        Whether torchvision may download into `root` what is not there.
 
     Returns
     -------
@@ -58,17 +115,17 @@ def load(name: str, root: Path | None = None, *, download: bool = False) -> xr.D
     Raises
     ------
     DataError
-        If a file is missing, truncated or does not have its published checksum.
+        If a file is missing, cannot be read, is truncated or does not have its published checksum.
     ValueError
         If the name is unknown.
     """
     if name == "digits":
         train, test, pixel_max, source = _digits()
-    elif name in ("mnist", "fashion_mnist", "cifar10"):
+    elif name in PUBLISHED:
         if root is None:
             raise ValueError(f"{name} needs a folder: give root")
-        train, test, source = _torchvision(name, root, download=download)
-        pixel_max = 255
+        train, test = _published(name, root, download=download)
+        pixel_max, source = 255, PUBLISHED[name].source
     else:
         raise ValueError(f"dataset {name!r}: give digits, mnist, fashion_mnist or cifar10")
     dataset = xr.Dataset(
@@ -132,77 +189,182 @@ def _digits() -> tuple[Images, Images, int, str]:
     return Images(train_images, train_labels), Images(test_images, test_labels), 16, source
 
 
-def _torchvision(name: str, root: Path, *, download: bool) -> tuple[Images, Images, str]:
+def _published(name: str, root: Path, *, download: bool) -> tuple[Images, Images]:
+    try:
+        content = _read(name, root)
+    except DataError as problem:
+        if not download:
+            raise
+        try:
+            _download(name, root)
+        except DataError as error:
+            # torchvision takes damaged files for good ones, and fails to read them.
+            raise (problem if isinstance(problem, DamagedError) else error) from error
+        content = _read(name, root)
+    if name == "cifar10":
+        *training, test = content.values()
+        return _batches(training), _batches([test])
+    images, labels, test_images, test_labels = map(_idx, content.values())
+    return Images(images, labels.astype(np.int64)), Images(test_images, test_labels.astype(np.int64))
+
+
+def _idx(content: bytes) -> npt.NDArray[np.uint8]:
+    """Bytes in the format of MNIST's files: the number of axes, the length of each, and all values."""
+    axes = content[3]
+    shape = np.frombuffer(content, ">u4", axes, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _batches(contents: Sequence[bytes]) -> Images:
+    """Images and labels of batches of CIFAR-10, unpickled only now that their sums are known to be right."""
+    batches = [pickle.loads(content, encoding="latin1") for content in contents]
+    images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+    labels = np.concatenate([batch["labels"] for batch in batches])
+    return Images(images.transpose(0, 2, 3, 1), labels.astype(np.int64))
+
+
+def _download(name: str, root: Path) -> None:
     from torchvision import datasets  # noqa: PLC0415  (imports torch)
 
-    kind = {
-        "mnist": datasets.MNIST,
-        "fashion_mnist": datasets.FashionMNIST,
-        "cifar10": datasets.CIFAR10,
-    }[name]
-    if download:
-        try:
-            kind(str(root), train=True, download=True)
-        except (OSError, RuntimeError) as error:
-            raise DataError(
-                f"{name} could not be downloaded into {root}: {error}. On a machine without internet, "
-                "copy a folder in torchvision's layout there and name it as data_root in the config or "
-                "as CGPIPE_DATA_ROOT in the environment"
-            ) from error
-    if name == "cifar10":
-        names = (kind.meta["filename"], kind.meta["md5"])
-        _check_md5(root / kind.base_folder, dict([*kind.train_list, *kind.test_list, names]))
-    else:
-        _check_idx(root / kind.__name__ / "raw", dict(kind.resources), name)
-        old = root / kind.__name__ / "processed"
-        if old.exists():
-            # torchvision would read it in the place of the files that were checked.
-            raise DataError(f"{old} is of an old torchvision and cannot be checked: remove it")
-    parts = []
-    for train in (True, False):
-        loaded = kind(str(root), train=train, download=False)
-        parts.append(Images(np.asarray(loaded.data, np.uint8), np.asarray(loaded.targets, np.int64)))
-    source = {
-        "mnist": "MNIST (LeCun, Cortes, Burges 1998)",
-        "fashion_mnist": "Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)",
-        "cifar10": "CIFAR-10 (Krizhevsky 2009)",
-    }[name]
-    return parts[0], parts[1], f"{source}, by torchvision"
-
-
-def _check_idx(folder: Path, compressed_md5: Mapping[str, str], name: str) -> None:
-    """Check uncompressed IDX files by their own sum, or against the .gz that they came in."""
-    raw_md5 = MNIST_RAW_MD5 if name == "mnist" else {}
-    files = [Path(compressed).stem for compressed in compressed_md5]
-    _check_present(folder, files)
-    for compressed, md5 in compressed_md5.items():
-        raw = folder / Path(compressed).stem
-        if raw.name in raw_md5:
-            _check_md5(folder, {raw.name: raw_md5[raw.name]})
-            continue
-        _check_md5(folder, {compressed: md5})
-        with gzip.open(folder / compressed) as archive:
-            published = hashlib.file_digest(archive, "md5").hexdigest()
-        _check_md5(folder, {raw.name: published})
-
-
-def _check_present(folder: Path, files: list[str]) -> None:
-    missing = [file for file in files if not (folder / file).is_file()]
-    if missing:
+    try:
+        getattr(datasets, PUBLISHED[name].name)(str(root), train=True, download=True)
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
         raise DataError(
-            f"{folder}: {', '.join(missing)} not found. data_root (or CGPIPE_DATA_ROOT) must be a folder "
-            "in torchvision's layout; leave both unset to download into results/downloads"
-        )
+            f"{name} could not be downloaded into {root}: {error}. On a machine without internet, "
+            "copy a folder in torchvision's layout there and name it as data_root in the config or "
+            "as CGPIPE_DATA_ROOT in the environment"
+        ) from error
 
 
-def _check_md5(folder: Path, published: Mapping[str, str]) -> None:
-    _check_present(folder, list(published))
-    for file, md5 in published.items():
-        with (folder / file).open("rb") as raw:
-            found = hashlib.file_digest(raw, "md5").hexdigest()
-        if found != md5:
-            size = (folder / file).stat().st_size
-            raise DataError(
-                f"{folder / file} ({size:,} bytes) has MD5 {found}, but {md5} was published: it is "
-                "truncated or altered. Remove it and download or copy it again"
-            )
+def _read(name: str, root: Path) -> dict[str, bytes]:
+    """Unpacked content of each file of a dataset, in the order in which PUBLISHED has them."""
+    of = PUBLISHED[name]
+    files = {_plain(file): file for file in of.md5}
+    known = {md5: dataset for dataset in PUBLISHED for md5 in PUBLISHED[dataset].md5.values()}
+    found: dict[str, bytes] = {}
+    places: set[str] = set()
+    damaged: dict[Path, str] = {}
+    others = []
+    for path in _candidates(of, root):
+        if files.get(_plain(path.name)) in found:
+            continue
+        try:
+            for inner, content in _contents(path):
+                file = files.get(_plain(inner))
+                if file is None or file in found:
+                    continue
+                md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+                if md5 == of.md5[file]:
+                    found[file] = content
+                    places.add(str(path.parent))
+                elif md5 in known:
+                    others.append(f"{path} is of {known[md5]}")
+                else:
+                    raise DataError(
+                        f"{path} ({len(content):,} bytes{_if_packed(path)}) has MD5 {md5}, but "
+                        f"{of.md5[file]} was published: {ALTERED}"
+                    )
+        except DataError as error:
+            damaged[path] = str(error)
+        if len(found) == len(of.md5):
+            for problem in damaged.values():
+                log.warning("%s. Another copy, which is right, was read", problem)
+            log.info("read %s from %s", name, ", ".join(sorted(places)))
+            return {file: found[file] for file in of.md5}
+    lacking = set(of.md5) - set(found) - {files.get(_plain(path.name)) for path in damaged}
+    missing = ", ".join(file for file in of.md5 if file in lacking)
+    parts = [
+        *(
+            [f"{root / of.layout}: {missing} not found, plain or packed. {_lying(of, root)}"]
+            if missing
+            else []
+        ),
+        *damaged.values(),
+        *others,
+        "data_root (or CGPIPE_DATA_ROOT) must be a folder in torchvision's layout; leave both unset to "
+        "download into results/downloads",
+    ]
+    raise (DamagedError if damaged else DataError)(". ".join(parts))
+
+
+def _candidates(of: Published, root: Path) -> Iterator[Path]:
+    """Files of such names: first where torchvision has them, then in root, in its folders, and in theirs."""
+    names = {*map(_plain, of.md5), *(_plain(of.archive + ending) for ending in (".tar", ".tgz"))}
+    # Some programs unpack a file into a folder of its own name.
+    inner = {*map(_plain, [*of.layout.split("/"), of.archive, of.name, *of.md5])}
+    seen = set()
+    folders = [root / of.layout, root]
+    for depth in range(DEEPEST + 1):
+        below = []
+        for folder in folders:
+            if folder in seen:
+                continue
+            seen.add(folder)
+            entries = _entries(folder)
+            deeper = [path for path in entries if _is_folder(path)]
+            yield from (path for path in entries if _plain(path.name) in names and path not in deeper)
+            below += [path for path in deeper if depth == 0 or _plain(path.name) in inner]
+        folders = below
+
+
+def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and unpacked content of a file, or of each file of an archive."""
+    try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is no regular file")  # reading it might never end
+        packed = path.read_bytes()
+    except OSError as error:
+        link = f", a link to {path.readlink()}," if path.is_symlink() else ""
+        raise DataError(f"{path}{link} cannot be read: {error.strerror}") from error
+    try:
+        if _plain(path.name).endswith(("tar", "tgz")):
+            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                for member in archive:
+                    if (file := archive.extractfile(member)) is not None:
+                        yield Path(member.name).name, _unpacked(file.read())
+        else:
+            yield path.name, _unpacked(packed)
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise DataError(f"{path} ({len(packed):,} bytes) cannot be unpacked ({error}): {ALTERED}") from error
+
+
+def _unpacked(content: bytes) -> bytes:
+    # By the content: some programs unpack what they download and leave its name.
+    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+
+
+def _if_packed(path: Path) -> str:
+    return ", unpacked" if path.suffix.lower() in (".gz", ".tgz", ".tar") else ""
+
+
+def _plain(name: str) -> str:
+    """A name without .gz, case and signs: sites differ in them, as in train-images.idx3-ubyte."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().removesuffix(".gz"))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _lying(of: Published, root: Path) -> str:
+    """Say what lies where the files of a dataset were expected."""
+    if not _is_folder(root):
+        return f"{root} is a file, not a folder" if root.is_file() else f"There is no folder {root}"
+    layout = root / of.layout
+    folder = next(place for place in (layout, layout.parent, root) if _is_folder(place))
+    try:
+        lying = [path.name + "/" * _is_folder(path) for path in sorted(folder.iterdir())]
+    except OSError as error:
+        return f"{folder} cannot be read: {error.strerror}"
+    more = f" and {len(lying) - SHOWN} more" if len(lying) > SHOWN else ""
+    return f"In {folder} there is {', '.join(lying[:SHOWN]) or 'nothing'}{more}"

@@ -64,7 +64,8 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
         run, at its last step) that hold p-values, of group `pristine`. For f also rows `pairs`, f over
         the pairs of different examples alone, and `self terms` of group `all`, the share of the others;
         where the Datasets have them, `in a sample`, f_in_a_sample, and `of sums`, f_of_sums, of group
-        `pristine`. Worlds are those of the first replicate: the mean of several is no null world.
+        `pristine`. A row `empty` for a group without examples, whose n is the replicates where it has none.
+        Worlds are those of the first replicate: the mean of several is no null world.
     """
     rows = []
     first = min(sample.replicate for sample in samples)
@@ -97,6 +98,13 @@ def table(samples: Sequence[Sample], statistic: str, step: str) -> pd.DataFrame:
                 rows.append(pd.DataFrame({**at, "value": worlds[name].values}))
         p = {"row": "p", **of_test, "step": steps, "value": worlds[f"{statistic}_p"].values}
         curve_p = [float(worlds[f"{statistic}_curve_p"])]
+        empty = [
+            group for group in GROUPS if "group_size" in worlds and not worlds["group_size"].sel(group=group)
+        ]
+        rows += [
+            pd.DataFrame({"row": "empty", **of_run, "group": group, "step": steps[-1:], "value": 0.0})
+            for group in empty
+        ]
         rows += [
             pd.DataFrame(p),
             pd.DataFrame({"row": "curve p", **of_test, "step": steps[-1:], "value": curve_p}),
@@ -157,6 +165,9 @@ def draw(
             if row == "data":
                 _null_bands(axes, of_level)
                 axes.set_title(_p_value(of_level), loc="right", fontsize="small", color="0.35")
+                if said := _empty(of_level):
+                    middle: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+                    axes.text(0.5, 0.5, said, **middle, fontsize="small", color="0.35")
             for group, (place, linestyle, _) in GROUPS.items():
                 of_group = of_level[(of_level["row"] == row) & (of_level["group"] == group)]
                 curve(axes, of_group, colors[place], linestyle)
@@ -181,7 +192,8 @@ def draw(
         names.append("self-term share")
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), handlelength=2.2)
     several = "" if numbers["n"].max() == 1 else " Null band: mean of theirs; null worlds: of the first."
-    note(figure, f"{replicates_note(numbers[numbers['row'] == 'data'])}{several}\n{explanation}")
+    defined = numbers[(numbers["row"] == "data") & (numbers["n"] > 0)]
+    note(figure, f"{replicates_note(defined)}{several}\n{explanation}")
     return figure
 
 
@@ -200,6 +212,15 @@ def _p_value(of_level: pd.DataFrame) -> str:
     p = of_level[of_level["row"] == "curve p"]
     largest, n = float(p["high"].iloc[0]), int(p["n"].iloc[0])
     return "p undefined" if np.isnan(largest) else f"$p$ {format_p(largest, '= ' if n == 1 else '≤ ')}"
+
+
+def _empty(of_level: pd.DataFrame) -> str:
+    """Which group has no example, and in how many of the replicates, if not in all."""
+    defined = int(of_level.loc[of_level["row"] == "curve p", "n"].iloc[0])
+    return "\n".join(
+        f"no {of['group']} example" + f"\nin {of['n']} of {of['n'] + defined} replicates" * (defined > 0)
+        for of in of_level[of_level["row"] == "empty"].to_dict("records")
+    )
 
 
 def _number(row: str) -> int:

@@ -125,14 +125,15 @@ def _memorization(cells: Sequence[Cell]) -> Iterator[Finding]:
 
 def _order_of_learning(cells: Sequence[Cell]) -> Iterator[Finding]:
     def before(of: Sequence[Cell]) -> Observed:
-        found = [_pristine_first(cell) for cell in _mixed(of)]
+        both = _mixed(of)
+        found = [_pristine_first(cell) for cell in both]
         if not found:
             return Observed(np.nan)
-        short = any(_share(cell, pristine=True)[-1] < HALF for cell in _mixed(of))
+        short = any(_share(cell, pristine=True)[-1] < HALF for cell in both)
         return Observed(
             float(np.min([share for share, _ in found])),
             float(np.max([p for _, p in found])),
-            cannot_hold=_lacking(of, MIXED),
+            cannot_hold=_lacking(both, MIXED),
             cannot_say="pristine examples are not learned yet" if short else "",
         )
 
@@ -152,7 +153,7 @@ def _order_of_learning(cells: Sequence[Cell]) -> Iterator[Finding]:
             short = _training(pure)[-1] < MEMORIZED
             return Observed(
                 float(np.max(apart)),
-                cannot_hold=_lacking(of, MIXED),
+                cannot_hold=_lacking(_mixed(of), MIXED),
                 cannot_say="the curve to be close to has not come to its end" if short else "",
             )
 
@@ -168,7 +169,7 @@ def _order_of_learning(cells: Sequence[Cell]) -> Iterator[Finding]:
         )
 
     def rate(of: Sequence[Cell]) -> Observed:
-        some = [cell for cell in of if cell.noise < 1]
+        some = [cell for cell in of if cell.noise < 1 and _proper(cell) > 0]
         short = any(_share(cell, pristine=True)[-1] < HALF for cell in some)
         found = trend(
             [cell.noise for cell in some], [_share(c, pristine=True)[1:].mean() for c in some], "falls"
@@ -267,11 +268,10 @@ def _null_worlds(cells: Sequence[Cell]) -> Iterator[Finding]:
             Criterion("≥", MOSTLY),
             [
                 Observed(
-                    sum(float(cell.nullworlds[f"f_null_{group}_above"]) for group in groups),
+                    sum(float(worlds[f"f_null_{group}_above"]) for group in groups),
                     cannot_hold=_unfinished(cell),
                 )
-                for cell in cells
-                if cell.noise == noise and cell.nullworlds is not None
+                for cell, worlds in _with_worlds(cells, noise)
             ],
         )
 
@@ -284,12 +284,11 @@ def _first_contributions(cells: Sequence[Cell]) -> Iterator[Finding]:
             Criterion(">", 0),
             [
                 Observed(
-                    float(cell.nullworlds["i_lead"]),
-                    float(cell.nullworlds["i_lead_p"]),
+                    float(worlds["i_lead"]),
+                    float(worlds["i_lead_p"]),
                     cannot_say=_not_early([cell]),
                 )
-                for cell in cells
-                if cell.noise == noise and cell.nullworlds is not None
+                for cell, worlds in _with_worlds(cells, noise)
             ],
         )
 
@@ -415,13 +414,12 @@ def _apart(
 ) -> list[Observed]:
     """A statistic of f^p - f^c at a noise level, averaged over decades of steps."""
     found = []
-    for cell in cells:
-        if cell.noise == noise and cell.nullworlds is not None:
-            f = cell.nullworlds["f"]
-            apart = f.sel(group="pristine").values - f.sel(group="corrupt").values
-            decade = decades(f["step"].values)
-            by_decade = np.array([apart[decade == d].mean() for d in np.unique(decade)])
-            found.append(statistic(cell, by_decade))
+    for cell, worlds in _with_worlds(cells, noise):
+        f = worlds["f"]
+        apart = f.sel(group="pristine").values - f.sel(group="corrupt").values
+        decade = decades(f["step"].values)
+        by_decade = np.array([apart[decade == d].mean() for d in np.unique(decade)])
+        found.append(statistic(cell, by_decade))
     return found
 
 
@@ -452,7 +450,13 @@ def _mean_distance(one: Floats, other: Floats) -> float:
 
 
 def _mixed(cells: Sequence[Cell]) -> list[Cell]:
-    return [cell for cell in cells if 0 < cell.noise < 1]
+    """Runs of both pristine and corrupt examples; at a noise near 0 there may be no corrupt one."""
+    return [cell for cell in cells if 0 < cell.noise < 1 and 0 < _proper(cell) < 1]
+
+
+def _with_worlds(cells: Sequence[Cell], noise: float) -> list[tuple[Cell, xr.Dataset]]:
+    """Runs at a noise level in which there was something to permute, and their null worlds."""
+    return [(c, c.nullworlds) for c in _mixed(cells) if c.noise == noise and c.nullworlds is not None]
 
 
 def _training(cell: Cell) -> Floats:
@@ -501,8 +505,6 @@ def _pristine_first(cell: Cell) -> tuple[float, float]:
     since = cell.history["learned_last"].values.astype(np.int64)
     since = np.where(since < 0, since.max() + 1, since)  # never: after all others
     pristine = cell.history["pristine"].values.astype(bool)
-    if pristine.all() or not pristine.any():
-        return float("nan"), float("nan")
     found = stats.mannwhitneyu(since[pristine], since[~pristine], alternative="less")
     pairs = float(pristine.sum()) * float((~pristine).sum())
     return 1 - float(found.statistic) / pairs, float(found.pvalue)

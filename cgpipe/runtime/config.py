@@ -50,6 +50,9 @@ DATASETS = {
 }
 
 
+# Examples whose labels are permuted, so that one can change: round(1.5) is 2.
+FEWEST_CHOSEN = 1.5
+
 FIGURES = (
     "figure1",
     "figure2",
@@ -376,8 +379,9 @@ class Config(Section):
     )
     data_root: str | None = Field(
         None,
-        description="Folder that holds the dataset in torchvision's layout. Unset: the environment "
-        "variable `CGPIPE_DATA_ROOT`; if that is unset too, the dataset is downloaded into "
+        description="Folder that holds the dataset in torchvision's layout. `~` and variables such as "
+        "`$HOME` are replaced, and a relative path starts where `results/` lies. Unset or empty: the environment "
+        "variable `CGPIPE_DATA_ROOT`, likewise; if that is unset too, the dataset is downloaded into "
         "`results/downloads`",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -445,6 +449,8 @@ class Config(Section):
     def _of_experiments_that_can_show_it(cls, figures: Figures, info: ValidationInfo) -> Figures:
         experiments: Mapping[str, Experiment] = info.data.get("experiments", {})
         dataset, gradients = info.data.get("dataset"), info.data.get("gradients")
+        selection = info.data.get("corruption", Corruption()).selection
+        examples, _ = _training_examples(info)
         mistakes = Mistakes()
         for name in FIGURES:
             figure: Figure | None = getattr(figures, name)
@@ -462,11 +468,15 @@ class Config(Section):
                 continue
             if name == "activity" and not experiment.hidden:
                 wrong(f"an experiment with hidden units; {given} has none")
-            if name not in ("coherence", "activity") and not any(0 < noise < 1 for noise in experiment.noise):
+            if name not in ("coherence", "activity") and not any(
+                is_mixed(noise, selection, examples) for noise in experiment.noise
+            ):
                 wrong(
                     "an experiment with a noise level between 0 and 1, where there are both pristine and "
-                    f"corrupt examples; {given} has {experiment.noise}"
+                    f"corrupt examples{_fewest(selection, examples)}; {given} has {experiment.noise}"
                 )
+            if name in ("figure2", "figure3") and gradients and gradients.examples == 1:
+                wrong("none, or gradients.examples of at least 2: in a sample of 1 one group is empty")
             if not experiment.snapshots:
                 wrong(f"an experiment with snapshots: true; {given} has false")
             if dataset and gradients and name in ("figure2", "figure3"):
@@ -556,6 +566,66 @@ def _training_examples(info: ValidationInfo) -> tuple[float, str]:
         return math.inf, ""
     most = DATASETS[dataset].examples
     return most, f"at most {most}, the training examples of {dataset}"
+
+
+def is_mixed(noise: float, selection: str, examples: float) -> bool:
+    """Whether both groups, pristine and corrupt, may have an example among so many for training.
+
+    Of an `exact` level it is known: round(noise · examples) are chosen, and one alone has no other to
+    change labels with.
+    """
+    return 0 < noise < 1 and (selection != "exact" or noise * examples >= FEWEST_CHOSEN)
+
+
+def _fewest(selection: str, examples: float) -> str:
+    if selection != "exact" or not math.isfinite(examples):
+        return ""
+    return f", so from {FEWEST_CHOSEN / examples:g} on with {examples:,} training examples"
+
+
+def advice(config: Config) -> list[str]:
+    """What settings allow but hardly mean: levels of noise that have, or may well have, no corrupt example.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+
+    Returns
+    -------
+    list of str
+        One for each such level: its path, what was given, what follows, what to do.
+    """
+    selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
+    sampled = {figure.experiment for figure in (config.figures.figure2, config.figures.figure3) if figure}
+    told = []
+    for name, experiment in config.experiments.items():
+        for place, noise in enumerate(experiment.noise):
+            in_sample = noise * config.gradients.examples
+            if not 0 < noise < 1:
+                continue
+            if not is_mixed(noise, selection, examples):
+                why = (
+                    f"round({noise * examples:g}) = {round(noise * examples)} of {examples:,} training "
+                    "examples are chosen, and it takes 2 to permute labels, so no example is corrupt. "
+                    "Figures 2 and 3 and their null worlds leave this level out; give 0, or at least "
+                    f"{FEWEST_CHOSEN / examples:g}"
+                )
+            elif noise * examples < FEWEST_CHOSEN:
+                why = (
+                    f"on average {noise * examples:.2g} of {examples:,} training examples are chosen, so it "
+                    "may well be that none is corrupt. Figures 2 and 3 would say so; give more"
+                )
+            elif name in sampled and in_sample < 1:
+                why = (
+                    f"on average at most {in_sample:.2g} of the {config.gradients.examples} examples of the "
+                    "sample are corrupt, so it may well be that none is. Figures 2 and 3 would say so; "
+                    "sample more (gradients.examples), or draw the exact figures alone"
+                )
+            else:
+                continue
+            told.append(f"experiments.{name}.noise.{place}: given {noise:g}; {why}")
+    return told
 
 
 def widths(dataset: str, experiment: Experiment) -> list[int]:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgpipe.runtime.config import FIGURES, Config, Experiment
+from cgpipe.runtime.config import DATASETS, FIGURES, Config, Experiment, is_mixed
 
 # What stage `text` makes.
 WRITTEN = ("README.md", "costs.csv", "software.csv")
@@ -45,7 +45,7 @@ def cells(config: Config, experiment: str, *, mixed: bool = False, plain: bool =
     experiment : str
         Its name.
     mixed : bool
-        Only noise levels between 0 and 1, where both groups of examples are sizeable.
+        Only noise levels between 0 and 1 at which neither group of examples is known to be empty.
     plain : bool
         Only winsorization level 0, plain SGD.
 
@@ -55,10 +55,11 @@ def cells(config: Config, experiment: str, *, mixed: bool = False, plain: bool =
         The order in which the settings list the levels does not matter.
     """
     of = config.experiments[experiment]
+    selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
     return [
         Cell(experiment, slug(noise), str(c), str(replicate))
         for noise in sorted(of.noise)
-        if not mixed or 0 < noise < 1
+        if not mixed or is_mixed(noise, selection, examples)
         for c in sorted(of.winsor)
         if not plain or c == 0
         for replicate in range(of.replicates)
@@ -88,8 +89,13 @@ def environment(config: Config) -> dict[str, str]:
     Neither is a setting of a stage, so that a folder that was moved reruns nothing.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    root = {"CGPIPE_DATA_ROOT": str(Path(config.data_root).expanduser())} if config.data_root else {}
+    root = {"CGPIPE_DATA_ROOT": str(expanded(config.data_root))} if config.data_root else {}
     return {"PATH": path, **root}
+
+
+def expanded(path: str) -> Path:
+    """A path with `~` and variables such as `$HOME` replaced, from the working folder if it is relative."""
+    return Path(os.path.expandvars(os.path.expanduser(path))).absolute()  # noqa: PTH111  (takes a ~ of nobody)
 
 
 def data(config: Config) -> dict[str, Any]:

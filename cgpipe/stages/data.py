@@ -19,10 +19,7 @@ def run(
     spec: Spec, provenance: Provenance, *, dataset: Path, data_root: Path | None, downloads: Path
 ) -> None:
     """Read raw files from `data_root`, or download them, and write them as one NetCDF."""
-    root = data_root or downloads
-    loaded = datasets.load(spec.dataset, root, download=data_root is None)
-    if spec.dataset != "digits":
-        log.info("read %s from %s", spec.dataset, root)
+    loaded = datasets.load(spec.dataset, data_root or downloads, download=data_root is None)
     write_netcdf(loaded, dataset, title=f"Images and true labels of {spec.dataset}", provenance=provenance)
     sizes = loaded.sizes
     log.info(

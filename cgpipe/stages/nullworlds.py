@@ -62,16 +62,19 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
     read = read_current(source, {"sampled": "gradients", "exact": "contributions"}[spec.source])
     terms = sampled_terms(read) if spec.source == "sampled" else exact_terms(read)
     examples, pristine = len(terms.pristine), int(terms.pristine.sum())
-    if pristine in (0, examples):
-        more = "Sample more examples (gradients.examples), or take" if spec.source == "sampled" else "Take"
-        raise ValueError(
-            f"{source}: of {examples} examples {pristine} are pristine and {examples - pristine} corrupt, "
-            f"so there is nothing to permute. {more} a noise level further from 0 and 1"
-        )
     of_all = terms.u.sum(1)  # (step,)
     of_pristine, of_corrupt = (group_sum(terms.u, of) for of in (terms.pristine, ~terms.pristine))
-    rng = stream(spec.seed, "nullworlds", spec.replicate)
-    null_pristine = null_group_sums(terms.u, terms.pristine, spec.worlds, rng=rng)  # (world, step)
+    if pristine in (0, examples):
+        more = "Sample more examples (gradients.examples), or take" if spec.source == "sampled" else "Take"
+        log.warning(
+            "%s: of %d examples %d are pristine and %d corrupt, so there is nothing to permute, and null "
+            "worlds and p-values are undefined. %s a noise level further from 0 and 1",
+            *(source, examples, pristine, examples - pristine, more),
+        )
+        null_pristine = np.full((spec.worlds, len(of_all)), np.nan)
+    else:
+        rng = stream(spec.seed, "nullworlds", spec.replicate)
+        null_pristine = null_group_sums(terms.u, terms.pristine, spec.worlds, rng=rng)  # (world, step)
 
     f = by_group(fraction(of_pristine, of_all), fraction(of_corrupt, of_all))
     f_null = by_group(fraction(null_pristine, of_all), fraction(of_all - null_pristine, of_all))
@@ -140,9 +143,7 @@ def exact_terms(population: xr.Dataset) -> Terms:
 
 def cumulative(of_pristine: Floats, of_corrupt: Floats, pristine: int, examples: int) -> Floats:
     """I of both groups."""
-    return by_group(
-        mean_cumulative(of_pristine, pristine), mean_cumulative(of_corrupt, examples - pristine)
-    )
+    return by_group(mean_cumulative(of_pristine, pristine), mean_cumulative(of_corrupt, examples - pristine))
 
 
 def tested(name: str, meaning: str, observed: Floats, null: Floats, spec: Spec) -> Variables:

@@ -227,6 +227,34 @@ def test_a_claim_of_all_noise_levels_needs_all_of_them():
     assert (found["verdict"], found["why"]) == ("inconclusive", "no runs at 0% noise")
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_noise_level_without_corrupt_examples_decides_nothing_and_hides_no_other():
+    whole = runs()
+    empty = [
+        Cell(0.0004, 0, k, history(0, k), coherence(0), worlds(0.25) * np.nan) for k in (0, 1)
+    ]  # as if not a label had changed
+    assert all(cell.history["pristine"].all() for cell in empty)
+    more = whole._replace(label_noise=[*whole.label_noise, *empty])
+    before, after = (table(findings(of)).set_index("statistic") for of in (whole, more))
+    groups = before[before["claim"].isin(["C3", "C5", "C6", "C7", "C8"])].index
+    groups = groups[~groups.str.contains("Kendall")]
+    assert after.loc[groups].equals(before.loc[groups])
+    alone = whole._replace(label_noise=[cell._replace(noise=0.25) for cell in empty])
+    found = table(findings(alone)).set_index("claim").loc[["C3", "C5", "C7", "C8"]]
+    assert set(found["verdict"]) == {"inconclusive"}
+
+
+def test_without_pristine_examples_nothing_is_said_of_how_they_are_learned():
+    """Of very few examples all may be corrupt by chance."""
+    whole = runs()
+    none = Cell(
+        0.9, 0, 0, history(0.9, 0).assign(pristine=("example", np.zeros(EXAMPLES, bool))), coherence(0.9)
+    )
+    more = whole._replace(label_noise=[*whole.label_noise, none])
+    before, after = (table(findings(of)).query("claim == 'C3'") for of in (whole, more))
+    assert after["estimate"].equals(before["estimate"])
+
+
 def test_a_run_of_full_batch_without_one_beside_it_is_left_out():
     of = runs()
     alone = [cell for cell in of.winsorization if cell.replicate == 0]

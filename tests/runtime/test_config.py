@@ -1,15 +1,29 @@
 import copy
 import re
+from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from cgpipe.data.corruption import corruption
 from cgpipe.learning.aggregation.rules import UpdateName
-from cgpipe.runtime.config import DATASETS, FIGURES, Config, ConfigError, Experiment, leaves, load, widths
+from cgpipe.runtime.config import (
+    DATASETS,
+    FIGURES,
+    Config,
+    ConfigError,
+    Experiment,
+    advice,
+    is_mixed,
+    leaves,
+    load,
+    widths,
+)
 
 
 def complete():
@@ -296,6 +310,62 @@ def test_exact_figures_need_snapshots_but_no_sample(figure):
         load(figure_of(figure, noise=[0, 1]))
     else:
         assert "a noise level between 0 and 1" in mistake(figure_of(figure, noise=[0, 1]))
+
+
+# --- noise levels without corrupt examples ----------------------------------------------------------
+
+
+@given(st.integers(2, 40), st.floats(0, 1, exclude_min=True, exclude_max=True), st.integers(0, 9))
+def test_no_example_is_corrupt_at_an_exact_level_that_is_known_to_have_none(examples, noise, seed):
+    labels = np.arange(examples)  # so that every label that is permuted changes
+    drawn = [corruption(labels, noise, rng=np.random.default_rng([seed, k])).pristine for k in range(12)]
+    assert any(not pristine.all() for pristine in drawn) == is_mixed(noise, "exact", examples)
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure2_exact", "figure3", "figure3_exact"])
+@pytest.mark.parametrize("noise", [0.0004, 0.001, 0.00149])
+def test_a_figure_of_groups_needs_a_level_at_which_none_is_known_to_be_empty(figure, noise):
+    told = mistake(figure_of(figure, noise=[0, noise, 1]))
+    assert (
+        f"figures.{figure}.experiment: given 'one' (text); allowed: an experiment with a noise level" in told
+    )
+    assert "from 0.0015 on with 1,000 training examples" in told
+    load(figure_of(figure, noise=[0, noise, 0.0015, 1]))
+    load({**figure_of(figure, noise=[0, noise, 1]), "corruption": {"selection": "bernoulli"}})
+    load({**figure_of(figure, noise=[0, noise, 1]), "dataset": "mnist"})
+
+
+def test_a_level_that_is_known_to_have_no_corrupt_example_is_told_with_its_place():
+    (told,) = advice(load(minimal(noise=[0, 0.0004, 0.25, 1])))
+    assert told.startswith("experiments.one.noise.1: given 0.0004; round(0.4) = 0 of 1,000 training examples")
+    assert "no example is corrupt" in told
+    assert "give 0, or at least 0.0015" in told
+    (told,) = advice(load(minimal(noise=[0.001, 0.5])))
+    assert "round(1) = 1 of 1,000 training examples" in told
+
+
+def test_a_level_that_may_well_have_no_corrupt_example_is_told():
+    (told,) = advice(load({**minimal(noise=[0.0004, 0.5]), "corruption": {"selection": "bernoulli"}}))
+    assert "on average 0.4 of 1,000 training examples are chosen" in told
+    of_sample = figure_of("figure2", noise=[0.002, 0.5])
+    (told,) = advice(load(of_sample))
+    assert told.startswith("experiments.one.noise.0: given 0.002; on average at most 0.8 of the 400 examples")
+    assert advice(load(figure_of("figure2_exact", noise=[0.002, 0.5]))) == []
+    assert advice(load({**of_sample, "gradients": {"examples": 500}})) == []
+
+
+@pytest.mark.parametrize("config", ["config", "conventions", "demo", "mnist-small", "replicates"])
+def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
+    path = Path(__file__).parents[2] / f"config/{config}.yaml"
+    assert advice(load(yaml.safe_load(path.read_text(encoding="utf-8")))) == []
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure3"])
+def test_a_sample_of_one_example_has_an_empty_group(figure):
+    one = {**figure_of(figure), "gradients": {"examples": 1}}
+    assert "gradients.examples of at least 2: in a sample of 1 one group is empty" in mistake(one)
+    load({**figure_of(f"{figure}_exact"), "gradients": {"examples": 1}})
+    load({**one, "gradients": {"examples": 2}})
 
 
 def test_the_figure_of_activity_needs_hidden_units_and_snapshots_but_no_plain_sgd():

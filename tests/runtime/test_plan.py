@@ -158,6 +158,18 @@ def test_cells_of_both_groups_and_of_plain_sgd():
     assert set(mixed) & set(plain) == set(plan.cells(config, "noisy", mixed=True, plain=True))
 
 
+def test_levels_that_are_known_to_have_no_corrupt_example_are_not_of_both_groups():
+    few = base()
+    few["experiments"]["noisy"]["noise"] = [0.0004, 0.001, 0.0015, 0.5, 0.9999]
+    for selection, levels in (
+        ("exact", {"000.15", "050", "099.99"}),
+        ("bernoulli", {"000.04", "000.1", "000.15", "050", "099.99"}),
+    ):
+        config = load(few | {"corruption": {"selection": selection}})
+        assert {cell.noise for cell in plan.cells(config, "noisy", mixed=True)} == levels
+        assert len({cell.noise for cell in plan.cells(config, "noisy")}) == 5
+
+
 def test_all_cells_are_those_of_all_experiments_once():
     config = load(base())
     everything = list(plan.all_cells(config))
@@ -171,6 +183,40 @@ def test_figures_are_those_that_are_wanted():
     assert plan.figures(load(base(figures={}))) == {}
     assert plan.drawn(load(base(figures={}))) == []
     assert plan.drawn(load(base(figures={}, claims={}))) == ["claims"]
+
+
+# --- where the raw files are -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("~", "/home/of/me"),
+        ("~/data sets", "/home/of/me/data sets"),
+        ("$HOME/data", "/home/of/me/data"),
+        ("${SCRATCH}/data", "/scratch/data"),
+        ("$SCRATCH$UNSET/$UNSET", "/scratch$UNSET/$UNSET"),
+        ("~nobody-of-this-name/data", "{here}/~nobody-of-this-name/data"),
+        ("data", "{here}/data"),
+        ("./data/", "{here}/data"),
+        ("../data", "{here}/../data"),
+        ("/a/~/data", "/a/~/data"),
+        ("/{a} $b 'c'", "/{a} $b 'c'"),
+    ],
+)
+def test_home_and_variables_in_data_root_are_replaced(monkeypatch, tmp_path, given, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/of/me")
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    for unset in ("UNSET", "b"):
+        monkeypatch.delenv(unset, raising=False)
+    expected = expected.replace("{here}", str(tmp_path))
+    assert plan.environment(load(base(data_root=given)))["CGPIPE_DATA_ROOT"] == expected
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_no_data_root_leaves_the_environment_alone(given):
+    assert "CGPIPE_DATA_ROOT" not in plan.environment(load(base(data_root=given)))
 
 
 # --- settings of the stages -----------------------------------------------------------------------

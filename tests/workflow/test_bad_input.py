@@ -203,3 +203,39 @@ def test_a_data_root_with_odd_characters_is_a_folder_like_any_other(fresh: Tree,
     fresh.configure({**SMALL, "dataset": "mnist", "data_root": str(odd)})
     said = fails(fresh.snakemake("results/small/dataset.nc", check=False))
     assert f"{odd}/MNIST/raw: train-images-idx3-ubyte" in said
+
+
+def test_a_level_without_corrupt_examples_is_told_and_takes_no_other_with_it(fresh: Tree) -> None:
+    import pandas as pd
+
+    settings = copy.deepcopy(SMALL)
+    settings["experiments"] = {
+        "label_noise": SMALL["experiments"]["label_noise"] | {"noise": [0.001, 0.002, 0.5]}
+    }
+    settings["gradients"]["examples"] = 30  # of which at 0.002 none is corrupt
+    settings["figures"] |= {"figure4": None, "activity": None}
+    settings["claims"] = {"label_noise": "label_noise"}
+    fresh.configure(settings)
+    drawn = ("figure1", "figure2", "figure2_exact", "figure3", "figure3_exact", "coherence", "claims")
+    done = fresh.snakemake(*(f"results/small/figures/{name}.csv" for name in drawn))
+    said = done.stdout + done.stderr
+    assert said.count("config: experiments.label_noise.noise.0: given 0.001; round(1) = 1 of 1,000") == 1
+    assert said.count("config: experiments.label_noise.noise.1: given 0.002; on average at most 0.06") == 1
+    for figure, levels in (
+        ("figure2", [0.002, 0.5]),
+        ("figure2_exact", [0.002, 0.5]),
+        ("figure1", [0.001, 0.002, 0.5]),
+    ):
+        table = pd.read_csv(fresh.results / f"figures/{figure}.csv")
+        assert sorted(table["noise"].unique()) == levels
+        if figure == "figure2":
+            assert table[table["row"] == "empty"]["noise"].tolist() == [0.002]
+            assert table[(table["row"] == "curve p") & (table["noise"] == 0.5)]["mean"].notna().all()
+    assert (fresh.results / "figures/claims.png").exists()
+    log = (fresh.results / "logs/nullworlds/label_noise/noise-000.2/winsor-0/replicate-0.log").read_text()
+    assert "of 30 examples 30 are pristine and 0 corrupt, so there is nothing to permute" in log
+    settings["experiments"]["label_noise"]["noise"] = [0, 0.001, 1]
+    fresh.configure(settings)
+    said = fails(fresh.snakemake("-n", check=False))
+    assert "figures.figure3_exact.experiment: given 'label_noise' (text); allowed: an experiment with" in said
+    assert "from 0.0015 on with 1,000 training examples" in said

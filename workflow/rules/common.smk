@@ -24,7 +24,7 @@ if (HERE / "cgpipe").is_dir():
 import cgpipe
 from cgpipe.runtime import layout, plan, records
 from cgpipe.runtime.canonical import canonical
-from cgpipe.runtime.config import ConfigError, load
+from cgpipe.runtime.config import ConfigError, advice, load
 from cgpipe.runtime.fingerprint import code_hash
 
 PACKAGE = Path(cgpipe.__file__).parent
@@ -44,6 +44,9 @@ try:
     CONFIG = load(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+if workflow.is_main_process:
+    for unlikely_meant in advice(CONFIG):
+        logger.warning(f"config: {unlikely_meant}.")
 
 FIGURES = plan.figures(CONFIG)
 RESULTS = f"results/{CONFIG.name}"
