@@ -29,6 +29,7 @@ REFERENCES = (
     "Chatterjee, S. (2020). Coherent Gradients: An Approach to Understanding Generalization in Gradient "
     "Descent-based Optimization. ICLR 2020. arXiv:2002.10657"
 )
+CONVENTIONS = "CF-1.11"
 # In safetensors it stands in the header, for a file that has this in its place.
 UNSEALED = "0" * 64
 DAMAGED = "it is cut short or damaged. Remove it, and snakemake makes it again"
@@ -132,7 +133,9 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, title: str, provenance: Pro
         raise ValueError(f"variables without long_name: {', '.join(unnamed)}")
     complete = dataset.assign_attrs(
         {
+            "Conventions": CONVENTIONS,
             "title": title,
+            "history": f"cgpipe {provenance.stage}",
             "source": dataset.attrs.get("source", "cgpipe"),
             "references": REFERENCES,
             **provenance.attributes(),
@@ -302,11 +305,11 @@ def _load(path: Path) -> xr.Dataset:
 
 
 def _encoding(variable: xr.Variable) -> dict[str, Any]:
+    # Nothing is missing: what is undefined is NaN, and xarray is not to add a fill value.
+    encoding: dict[str, Any] = {"_FillValue": None} if variable.dtype.kind == "f" else {}
     if variable.dtype.kind not in "iufb" or variable.ndim == 0:
-        return {}
-    encoding: dict[str, Any] = {"zlib": True, "complevel": 4, "fletcher32": True}
-    if variable.dtype.kind == "f":
-        encoding["_FillValue"] = None
+        return encoding
+    encoding |= {"zlib": True, "complevel": 4, "fletcher32": True}
     if "step" in variable.dims and variable.ndim > 1 and variable.size:
         encoding["chunksizes"] = [1 if d == "step" else n for d, n in variable.sizes.items()]
     return encoding

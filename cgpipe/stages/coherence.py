@@ -56,9 +56,9 @@ def of_groups(cells: xr.Dataset) -> xr.Dataset:
         ),
         "gradient_diversity": (dims, gradient_diversity(squared, energy), "gradient diversity", "1"),
         "noise_scale": (dims, noise_scale(squared, energy, m), "simple gradient noise scale, examples", "1"),
-        "squared_norm": (dims, squared, "squared norm of the group's summed gradient", "nat2"),
-        "energy": (dims, energy, "sum of the squared norms of the group's gradients", "nat2"),
-        "loss": (dims[:2], loss, "mean loss of the group", "nat"),
+        "squared_norm": (dims, squared, "squared norm of the group's summed gradient, nats²", "1"),
+        "energy": (dims, energy, "sum of the squared norms of the group's gradients, nats²", "1"),
+        "loss": (dims[:2], loss, "mean loss of the group, nats", "1"),
         "size": (dims[:2], size.astype(np.int64), "examples in the group", "1"),
     }
     pristine, corrupt = GROUPS.index("pristine"), GROUPS.index("corrupt")

@@ -58,8 +58,8 @@ def run(
                 ("step", "example", "weight"),
                 values,
                 {
-                    "long_name": "gradient of the example's own loss with respect to the weight",
-                    "units": "nat",
+                    "long_name": "gradient of the example's own loss with respect to the weight, nats",
+                    "units": "1",
                 },
             ),
             "pristine": (

@@ -85,7 +85,7 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
     result = xr.Dataset(
         {
             **tested("f", "fraction of the squared gradient that the group contributes", f, f_null, spec),
-            **tested("i", "mean cumulative contribution of an example of the group", i, i_null, spec),
+            **tested("i", "mean cumulative contribution of an example of the group, nats²", i, i_null, spec),
             **crossings(f_null),
             **leading(i, i_null),
             **self_term_variables(terms, of_all),
@@ -97,7 +97,7 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
             "squared_norm": (
                 "step",
                 of_all,
-                {"long_name": "squared norm of the summed gradient", "units": "nat2"},
+                {"long_name": "squared norm of the summed gradient, nats²", "units": "1"},
             ),
         },
         coords={
@@ -149,7 +149,6 @@ def cumulative(of_pristine: Floats, of_corrupt: Floats, pristine: int, examples:
 def tested(name: str, meaning: str, observed: Floats, null: Floats, spec: Spec) -> Variables:
     """A statistic in the data (group, step) and in null worlds (group, world, step), bands and p-values."""
     step = "step" if name == "f" else "early_step"
-    units = "1" if name == "f" else "nat2"
     low, high = (
         np.array(ends) for ends in zip(*(null_band(of_group, spec.level) for of_group in null), strict=True)
     )
@@ -158,21 +157,21 @@ def tested(name: str, meaning: str, observed: Floats, null: Floats, spec: Spec) 
     p, curve_p = p_value(observed[0], null[0]), curve_p_value(observed[0], null[0])
     band = f"{spec.level:.0%} band of the null worlds"
     return {
-        name: (("group", step), observed, {"long_name": meaning, "units": units}),
+        name: (("group", step), observed, {"long_name": meaning, "units": "1"}),
         f"{name}_null": (
             ("group", "world", step),
             null[:, : spec.drawn],
-            {"long_name": f"{meaning}, in null worlds", "units": units},
+            {"long_name": f"{meaning}, in null worlds", "units": "1"},
         ),
         f"{name}_null_low": (
             ("group", step),
             low,
-            {"long_name": f"lower end of the {band}", "units": units},
+            {"long_name": f"lower end of the {band}", "units": "1"},
         ),
         f"{name}_null_high": (
             ("group", step),
             high,
-            {"long_name": f"upper end of the {band}", "units": units},
+            {"long_name": f"upper end of the {band}", "units": "1"},
         ),
         f"{name}_p": (
             (step,),

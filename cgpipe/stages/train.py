@@ -347,7 +347,7 @@ def as_dataset(current: Run, logged: list[int], pristine: npt.NDArray[np.bool_])
         curves[f"loss_{part}"] = (
             "step",
             np.array([e.loss for e in seen]),
-            {"long_name": f"mean cross-entropy on the whole {part} set", "units": "nat"},
+            {"long_name": f"mean cross-entropy on the whole {part} set, nats", "units": "1"},
         )
         curves[f"accuracy_{part}"] = (
             "step",

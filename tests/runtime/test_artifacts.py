@@ -59,6 +59,27 @@ def names_in(folder):
 # --- NetCDF ---------------------------------------------------------------------------------------
 
 
+def test_files_follow_the_cf_conventions_and_no_variable_has_a_fill_value(tmp_path):
+    numbers = {
+        f"{kind}{size}{ndim}": (
+            ("step", "group")[:ndim],
+            np.ones((5, 2)[:ndim], f"{kind}{size}"),
+            {"long_name": "a"},
+        )
+        for kind, size in (("f", 4), ("f", 8), ("i", 1), ("i", 8), ("u", 1), ("b", 1))
+        for ndim in (0, 1, 2)
+    }
+    undefined = {"undefined": ((), np.nan, {"long_name": "a"}), "label": ((), "text", {"long_name": "a"})}
+    write(tmp_path / "a.nc", example().assign(numbers | undefined))
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert file.getncattr("Conventions") == "CF-1.11"
+        assert file.getncattr("history") == "cgpipe train"
+        assert {*numbers, *undefined, "step", "group"} <= set(file.variables)
+        assert [name for name, of in file.variables.items() if "_FillValue" in of.ncattrs()] == []
+        assert np.isnan(file["undefined"][...])
+    assert np.isnan(read_netcdf(tmp_path / "a.nc", "train")["undefined"])
+
+
 def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "new" / "folder" / "a.nc"
     write(path)

@@ -1,4 +1,4 @@
-"""From a fitted network to the variables of coherence.nc and nullworlds_exact.nc, in float32 beside float64."""
+"""From fitted networks to what coherence.nc and nullworlds_exact.nc hold, in float32 beside float64."""
 
 import numpy as np
 import pytest
