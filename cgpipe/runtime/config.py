@@ -8,6 +8,7 @@ comes through here.
 import difflib
 import json
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import UnionType
@@ -26,6 +27,8 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from cgpipe.runtime.configfiles import COMMAND_LINE, OF_KEY, ConfigError, ConfigFiles
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Noise = Annotated[float, Field(ge=0, le=1)]
@@ -57,10 +60,6 @@ FIGURES = (
     "coherence",
     "activity",
 )
-
-
-class ConfigError(ValueError):
-    """The settings have mistakes; the message lists all of them."""
 
 
 class Mistakes:
@@ -564,13 +563,15 @@ def widths(dataset: str, experiment: Experiment) -> list[int]:
     return [DATASETS[dataset].features, *experiment.hidden, DATASETS[dataset].classes]
 
 
-def load(settings: Mapping[str, Any]) -> Config:
+def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Config:
     """Check settings as YAML gave them.
 
     Parameters
     ----------
     settings : mapping
         The config file, parsed.
+    files : ConfigFiles, optional
+        What was seen of the files, so that mistakes are told with their places.
 
     Returns
     -------
@@ -583,6 +584,7 @@ def load(settings: Mapping[str, Any]) -> Config:
         With every mistake: its path, what was given, what is allowed, and a suggestion for a
         misspelt key.
     """
+    files = files or ConfigFiles()
     found: list[ErrorDetails] = []
     config = None
     try:
@@ -593,12 +595,31 @@ def load(settings: Mapping[str, Any]) -> Config:
         _of_known_experiments(settings).tell()
     except ValidationError as error:
         found += error.errors()
-    if config is None or found:
-        problems = [_explain(details) for details in found]
-        count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise ConfigError(f"{count} in the config:\n{lines}")
+    if config is None or found or files.problems:
+        raise ConfigError([*_all_told(found, files)])
     return config
+
+
+def _all_told(found: Sequence[ErrorDetails], files: ConfigFiles) -> Iterator[str]:
+    """What only the files show, then what pydantic found; what both found is told once."""
+    of_keys = {_keys(details): details for details in found}
+    keys_told = set()
+    for problem in files.problems:
+        is_key, place = problem.keys[-1:] == (OF_KEY,), files.at(problem.keys)
+        if is_key:
+            keys_told.add(problem.keys)
+        elif problem.keys in of_keys and place.given and place.where == problem.where:
+            continue
+        yield str(problem)
+    for keys, details in zip(map(_keys, found), found, strict=True):
+        if keys not in keys_told:
+            yield _explain(details, files)
+
+
+def _keys(details: ErrorDetails) -> tuple[str, ...]:
+    """Where in the settings; keys that are no text alike in models and in dicts."""
+    of_key = (OF_KEY,) if details["type"] == "invalid_key" else ()
+    return (*map(str, details["loc"]), *of_key)
 
 
 def schema() -> dict[str, Any]:
@@ -676,18 +697,24 @@ def _kind(of: Mapping[str, Any]) -> str:
     return f"{of['type']} {bounds}".strip()
 
 
-def _explain(details: ErrorDetails) -> str:
-    """One mistake in one line: path, what was given, what is allowed, what to do."""
-    path = ".".join(str(part) for part in details["loc"] if part != "[key]")
+def _explain(details: ErrorDetails, files: ConfigFiles) -> str:
+    """One mistake in one line: place, path, what was given, what is allowed, what to do."""
+    location = [part for part in details["loc"] if part != OF_KEY]
+    place = files.at(location)
+    path = ".".join(map(str, location))
+    if place.where:
+        path = f"{place.where}: {path}"
     given, kind = details["input"], details["type"]
+    shown = place.given or _shown(given)
     if kind == "extra_forbidden":
         known = _known_keys(details["loc"][:-1])
-        hint = _suggestion(str(details["loc"][-1]), known)
+        key = str(location[-1])
+        hint = f"{_suggestion(key, known)}{_odd_letters(key)}"
         return f"{path}: there is no such key{hint}; allowed here: {', '.join(known)}"
     if kind == "missing":
         return f"{path}: not given, and it has no default: {_description(details['loc'])}"
     if kind == "value_error":
-        return f"{path}: given {_shown(given)}; allowed: {details['ctx']['error']}"
+        return f"{path}: given {shown}; allowed: {details['ctx']['error']}"
     allowed = {
         "string_pattern_mismatch": "lower-case letters, digits and _, as it becomes the name of a folder",
         "string_type": "text",
@@ -695,6 +722,7 @@ def _explain(details: ErrorDetails) -> str:
         "model_type": "a section of keys and values",
         "dict_type": "a section of keys and values",
         "too_short": "at least one",
+        "bool_type": "true or false",
     }.get(kind, details["msg"].removeprefix("Input should be "))
     hint = ""
     if isinstance(given, str):
@@ -703,14 +731,19 @@ def _explain(details: ErrorDetails) -> str:
             hint = _suggestion(given, expected)
         elif kind in ("float_type", "int_type"):
             hint = _number_hint(given, kind)
-    return f"{path}: given {_shown(given)}; allowed: {allowed}{hint}"
+        if len(location) > 1 and place.where == COMMAND_LINE:
+            hint = f". In a section, {COMMAND_LINE} gives text alone: write it into a file for --configfile"
+    return f"{path}: given {shown}; allowed: {allowed}{hint}"
 
 
 def _number_hint(given: str, kind: str) -> str:
     try:
         number = float(given)
     except ValueError:
-        return ""
+        try:
+            number = int(given, 0)  # 0o10 of YAML 1.2
+        except ValueError:
+            return ""
     if not math.isfinite(number):
         return ""
     if kind == "int_type":
@@ -724,8 +757,15 @@ def _number_hint(given: str, kind: str) -> str:
 
 
 def _suggestion(given: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1)
+    close = difflib.get_close_matches(unicodedata.normalize("NFKC", given), known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _odd_letters(given: str) -> str:
+    """Name letters that look like others, or like none."""
+    odd = dict.fromkeys(letter for letter in given if not (letter.isascii() and letter.isprintable()))
+    named = (f"U+{ord(letter):04X} {unicodedata.name(letter, 'of no name')}" for letter in odd)
+    return f"; it holds {', '.join(named)}" if odd else ""
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
@@ -752,5 +792,5 @@ def _description(location: Sequence[str | int]) -> str:
 def _shown(given: Any) -> str:
     if isinstance(given, Section):
         return "this section"
-    text = f"{given!r} (text)" if isinstance(given, str) else repr(given)
+    text = f"{given!r} (text{_odd_letters(given)})" if isinstance(given, str) else repr(given)
     return text if len(text) <= 80 else f"{text[:77]}..."

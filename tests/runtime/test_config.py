@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cgpipe.learning.aggregation.rules import UpdateName
-from cgpipe.runtime.config import DATASETS, FIGURES, Config, ConfigError, Experiment, leaves, load, widths
+from cgpipe.runtime.config import DATASETS, FIGURES, Config, Experiment, leaves, load, widths
+from cgpipe.runtime.configfiles import ConfigError
 
 
 def complete():
