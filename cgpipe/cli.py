@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.runtime import config, fingerprint, plan
+from cgpipe.runtime import config, configfiles, fingerprint, plan
 from cgpipe.runtime.documents import read_between, write_between
 from cgpipe.runtime.progress import log, start_log
 
@@ -226,6 +226,27 @@ def describe(what: str, into: Path | None) -> None:
         write_between(into, "keys", f"{text}\n")
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.argument("files", type=READ, nargs=-1, required=True)
+def check(files: tuple[Path, ...]) -> None:
+    """Say what is wrong with config FILES, taken together as by `snakemake --configfile FILES`.
+
+    Snakemake itself does not say where a file is no YAML.
+    """
+    from snakemake.common.configfile import load_configfile  # noqa: PLC0415
+    from snakemake.utils import update_config  # noqa: PLC0415
+
+    settings: dict[str, Any] = {}
+    try:
+        written = configfiles.read(files)
+        for path in files:
+            update_config(settings, load_configfile(path))
+        config.load(settings, written)
+    except configfiles.ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("no mistakes")
 
 
 @main.command()

@@ -71,6 +71,7 @@ class Problem(NamedTuple):
     where: str
     text: str
     keys: Keys = ()
+    drops: bool = False  # something that was given
 
     def __str__(self) -> str:
         """In one line."""
@@ -90,6 +91,10 @@ class ConfigFiles:
         if sought in self.places or not sought:
             return self.places.get(sought, Place())
         return Place(self.at(sought[:-1]).where)
+
+    def of_another_workflow(self) -> "ConfigFiles":
+        """The same of files in which settings are a part: nothing may be given twice, all else is theirs."""
+        return ConfigFiles([problem for problem in self.problems if problem.drops])
 
 
 def read(
@@ -128,7 +133,9 @@ def read(
         reader.argument(argument)
         clashing = [keys for keys in reader.leaves if files.places.get(keys, Place()).where == COMMAND_LINE]
         files.problems += [
-            Problem(COMMAND_LINE, f"{'.'.join(keys)}: given twice, and the first is dropped: keep one", keys)
+            Problem(
+                COMMAND_LINE, f"{'.'.join(keys)}: given twice, and the first is dropped: keep one", keys, True
+            )
             for keys in clashing
         ]
         _join(files, reader)
@@ -136,6 +143,33 @@ def read(
         raise ConfigError([*map(str, files.problems)])
     files.places[()] = Place(" and ".join(names))
     return files
+
+
+def look_at(command: Sequence[str]) -> None:
+    """Stop a command line whose config files Snakemake could not read; it would not say which, why or where.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Such as `sys.argv`.
+
+    Raises
+    ------
+    SystemExit
+        With all problems.
+    """
+    paths, taking = [], False
+    for part in command:
+        option, given, value = part.partition("=")
+        if part.startswith("-"):
+            taking = REPEATED.get(option) == "--configfile"
+            paths += [value] if taking and given else []
+        elif taking:
+            paths.append(part)
+    try:
+        read(paths)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _join(files: ConfigFiles, reader: "_Reader") -> None:
@@ -147,20 +181,24 @@ def _join(files: ConfigFiles, reader: "_Reader") -> None:
             before = files.places[inner[0]].where
             text = (
                 f"{'.'.join(keys)}: an empty section takes nothing away from what {before} and below gives "
-                "it: write null, or what is to be changed"
+                "it: leave it out, or write what is to be changed"
             )
-            files.problems.append(Problem(where, text, keys))
+            files.problems.append(Problem(where, text, keys, drops=True))
     files.problems += reader.problems
     files.places |= reader.places
 
 
 def _options_given_twice(command: Sequence[str]) -> Iterable[Problem]:
     """Options of Snakemake of which only the last is taken; several values may follow one."""
+    if "snakemake" not in "".join(
+        command[:1]
+    ):  # called from a program of another name, with options of its own
+        return
     options = [REPEATED.get(part.partition("=")[0]) for part in command]
     for option, join in (("--configfile", "--configfile A B"), ("--config", "--config a=1 b=2")):
         if options.count(option) > 1:
             text = f"given {options.count(option)} times, and Snakemake takes the last alone: write {join}"
-            yield Problem(option, text)
+            yield Problem(option, text, drops=True)
 
 
 def _shown(path: Path) -> str:
@@ -221,8 +259,8 @@ class _Reader:
         self.places[name,] = Place(self.name)
         self._walk(node, (name,))
 
-    def _tell(self, where: str, text: str, keys: Keys = ()) -> None:
-        self.problems.append(Problem(where, text, keys))
+    def _tell(self, where: str, text: str, keys: Keys = (), *, drops: bool = False) -> None:
+        self.problems.append(Problem(where, text, keys, drops))
 
     def _line(self, node: Any) -> str:
         return self.name if self.name == COMMAND_LINE else f"{self.name}, line {node.start_mark.line + 1}"
@@ -338,7 +376,7 @@ class _Reader:
         for name, (where, value) in below.items():
             self.places[(*keys, name)] = Place(where)
             if isinstance(value, yaml.ScalarNode) and self._typed:
-                self._scalar(where, value, (*keys, name))
+                self._scalar(where, value, (*keys, name), tell=id(value) not in self._seen)
             self._walk(value, (*keys, name))
 
     def _tag(self, node: yaml.Node, keys: Keys) -> None:
@@ -358,17 +396,17 @@ class _Reader:
             if name in own and tell:
                 text = f"{path}: given twice, first on line {own[name][0].start_mark.line + 1}"
                 then = "; write one << with a list" if name == "<<" else ", which is dropped: keep one"
-                self._tell(where, text + then, (*keys, _text(name)))
+                self._tell(where, text + then, (*keys, _text(name)), drops=True)
             if key.tag == f"{TAG}merge":
                 for other, pair in self._from_elsewhere(value, keys):
                     path = ".".join((*keys, _text(other)))
                     if other in own and tell:
                         line = own[other][0].start_mark.line + 1
                         text = f"{path}: given by << too, which is dropped for line {line}: put << first"
-                        self._tell(where, text, (*keys, _text(other)))
+                        self._tell(where, text, (*keys, _text(other)), drops=True)
                     elif other in merged and tell:
                         text = f"{path}: given by << twice, and the second is dropped: write it out here"
-                        self._tell(where, text, (*keys, _text(other)))
+                        self._tell(where, text, (*keys, _text(other)), drops=True)
                     merged.setdefault(other, pair)
             own[name] = (key, value)
         own.pop("<<", None)
@@ -405,11 +443,11 @@ class _Reader:
             self._tell(self._line(key), text, (*keys, _text(name), OF_KEY))
         return name  # type: ignore[no-any-return]
 
-    def _scalar(self, where: str, node: yaml.ScalarNode, keys: Keys) -> None:
+    def _scalar(self, where: str, node: yaml.ScalarNode, keys: Keys, *, tell: bool) -> None:
         """A value that is read as something that was not written."""
         plain = PLAIN.get(node.tag, "(?s:.*)")  # another tag is told of by itself
         if not re.fullmatch(plain, node.value, re.IGNORECASE):
-            self._became(where, keys, _written(node), self._value(node))
+            self._became(where, keys, _written(node), self._value(node), tell=tell)
 
     def _value(self, node: yaml.Node) -> Any:
         try:
@@ -417,7 +455,7 @@ class _Reader:
         except (ValueError, yaml.YAMLError) as error:
             return error
 
-    def _became(self, where: str, keys: Keys, written: str, value: Any) -> None:
+    def _became(self, where: str, keys: Keys, written: str, value: Any, *, tell: bool = True) -> None:
         """Note a value that became another one, and tell of it."""
         instead = [] if isinstance(value, (date, ValueError, yaml.YAMLError)) else [_read_as(value)]
         if re.fullmatch(r"[-+]?0[0-9_]+", written):
@@ -429,7 +467,8 @@ class _Reader:
         given = f"{written}, which {self.by} reads as {_read_as(value)}"
         text = f"{'.'.join(keys)}: given {given}: write {', or '.join(dict.fromkeys(instead))}"
         self.places[keys] = Place(where, given)
-        self._tell(where, text, keys)
+        if tell:
+            self._tell(where, text, keys)
 
 
 def _number(kind: type[int] | type[float], text: str) -> int | float | None:
@@ -439,8 +478,10 @@ def _number(kind: type[int] | type[float], text: str) -> int | float | None:
         return None
 
 
-def _written(node: yaml.ScalarNode) -> str:
-    return node.value or "nothing"
+def _written(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        return "a section"
+    return str(node.value) or "nothing"
 
 
 def _text(name: Hashable) -> str:
@@ -453,5 +494,5 @@ def _read_as(value: Any) -> str:
     if isinstance(value, date):
         return "a date"
     if isinstance(value, (ValueError, yaml.YAMLError)):
-        return f"something that is not there ({value})"
+        return f"an impossible value ({value})"
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

@@ -16,7 +16,6 @@ from cgpipe.runtime.config import (
     DATASETS,
     FIGURES,
     Config,
-    ConfigError,
     Experiment,
     advice,
     is_mixed,
@@ -24,6 +23,7 @@ from cgpipe.runtime.config import (
     load,
     widths,
 )
+from cgpipe.runtime.configfiles import ConfigError
 
 
 def complete():

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,36 @@ def test_several_mistakes_are_told_at_once(fresh: Tree) -> None:
 def test_a_config_that_is_no_config_is_told(fresh: Tree) -> None:
     (fresh.folder / "config/small.yaml").write_text("- just\n- a list\n", encoding="utf-8")
     fails(fresh.snakemake("-n", check=False))
+
+
+def test_what_yaml_swallows_is_told_with_all_other_mistakes(fresh: Tree) -> None:
+    config = fresh.folder / "config/small.yaml"
+    lines = config.read_text(encoding="utf-8").count("\n")
+    with config.open("a", encoding="utf-8") as file:
+        file.write("seed: 010\nkernel_: 1\n")
+    said = fails(fresh.snakemake("-n", "--config", "device=1_0", check=False))
+    for part in (
+        "4 mistakes in the config",
+        f"config/small.yaml, line {lines + 1}: seed: given twice, first on line ",
+        f"config/small.yaml, line {lines + 1}: seed: given 010, which YAML reads as 8: write 8, or 10",
+        f"config/small.yaml, line {lines + 2}: kernel_: there is no such key",
+        "--config: device: given 1_0, which Snakemake reads as 10; allowed: 'auto', 'cpu' or 'cuda'",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_config_that_snakemake_cannot_read_is_told_with_its_line(fresh: Tree, *, named: bool) -> None:
+    """Of a file that the command line names, Snakemake says neither name nor line, or has a traceback."""
+    config = fresh.folder / "config" / ("small.yaml" if named else "config.yaml")
+    config.write_bytes(f"{config.read_text(encoding='utf-8')}data_root: /J\u00fcrgen\n".encode("latin-1"))
+    line = len(config.read_bytes().splitlines())
+    command = [sys.executable, "-m", "snakemake", "-n", *(["--configfile", str(config)] if named else [])]
+    environment = {**os.environ, "SLURM_CONF": os.devnull, "PYTHONPATH": str(fresh.folder)}
+    done = subprocess.run(
+        command, cwd=fresh.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert f"config/{config.name}, line {line}, column 14: the byte 0xfc is no UTF-8" in fails(done)
 
 
 def test_missing_data_are_told(fresh: Tree, tmp_path: Path) -> None:

@@ -81,3 +81,17 @@ def test_a_module_runs_and_its_results_are_asked(host: Host) -> None:
 def test_a_module_without_settings_takes_the_papers(tmp_path: Path) -> None:
     said = Host(tmp_path, ROOT / "Snakefile", config=False).snakemake("-n")
     assert "sub/results/paper/figures/figure4.svg" in said
+
+
+def test_of_the_hosts_config_only_what_is_dropped_is_told(tmp_path: Path) -> None:
+    host = Host(tmp_path, ROOT / "Snakefile")
+    file = tmp_path / "host.yaml"
+    written = file.read_text()
+    file.write_text(f"{written}other: yes\n")
+    assert "sub/results/small/figures/figure4.svg" in host.snakemake("-n")
+    file.write_text(f"{written}  seed: 3\n")
+    line = written.count("\n") + 1
+    with pytest.raises(
+        AssertionError, match=f"host.yaml, line {line}: small.seed: given twice, first on line "
+    ):
+        host.snakemake("-n")

@@ -22,9 +22,9 @@ if (HERE / "cgpipe").is_dir():
     sys.path.insert(0, str(HERE))
 
 import cgpipe
-from cgpipe.runtime import layout, plan, records
+from cgpipe.runtime import configfiles, layout, plan, records
 from cgpipe.runtime.canonical import canonical
-from cgpipe.runtime.config import ConfigError, advice, load
+from cgpipe.runtime.config import advice, load
 from cgpipe.runtime.fingerprint import code_hash
 
 PACKAGE = Path(cgpipe.__file__).parent
@@ -34,15 +34,30 @@ if (HERE / "cgpipe").is_dir() and not PACKAGE.samefile(HERE / "cgpipe"):
         "start snakemake without that folder on PYTHONPATH"
     )
 
-# A config given on the command line stands for itself and is not mixed with the paper's.
+# A config given on the command line stands for itself and is not mixed with the paper's. In a module, all are its
+# host's (skip_configfile).
+OF_HOST = workflow.modifier.skip_configfile
+PAPERS = HERE / "config" / "config.yaml"
+try:
+    WRITTEN_SETTINGS = configfiles.read(
+        workflow.configfiles if OF_HOST else workflow.overwrite_configfiles or [PAPERS],
+        workflow.config_settings.config_args,
+        sys.argv,
+    )
+except configfiles.ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
 if not workflow.overwrite_configfiles:
 
-    configfile: str(HERE / "config" / "config.yaml")
+    configfile: str(PAPERS)
 
 
 try:
-    CONFIG = load(config)
-except ConfigError as error:
+    CONFIG = load(
+        config,
+        WRITTEN_SETTINGS.of_another_workflow() if OF_HOST else WRITTEN_SETTINGS,
+    )
+except configfiles.ConfigError as error:
     raise WorkflowError(str(error)) from None
 if workflow.is_main_process:
     for unlikely_meant in advice(CONFIG):
