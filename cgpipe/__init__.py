@@ -9,6 +9,15 @@ tensors and Datasets, so each function can be called from a notebook. `cgpipe.ru
 Names are loaded when they are first used: importing `cgpipe` imports neither torch nor xarray.
 """
 
-import lazy_loader
+import sys
+
+try:
+    import lazy_loader
+except ImportError as error:
+    if sys.argv[0] == "-m":  # `python -m cgpipe` has come no further, and can catch nothing yet
+        from cgpipe.runtime.errors import end
+
+        end(error)
+    raise
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

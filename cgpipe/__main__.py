@@ -6,6 +6,14 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cgpipe.cli import main
+from cgpipe.runtime.errors import end
 
-main(prog_name="python -m cgpipe")
+try:
+    from cgpipe.cli import main
+
+    main(prog_name="python -m cgpipe")
+except Exception as error:
+    end(error)
+    raise
+except KeyboardInterrupt:
+    raise SystemExit(130) from None

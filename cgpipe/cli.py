@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.runtime import config, configfiles, fingerprint, plan
+from cgpipe.runtime import config, configfiles, errors, fingerprint, plan
 from cgpipe.runtime.documents import read_between, write_between
 from cgpipe.runtime.progress import log, start_log
 
@@ -22,12 +22,16 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--traceback", is_flag=True, help="Show where in the code an error came from.")
+@click.option(
+    "--traceback",
+    is_flag=True,
+    help="Show where in the code an error came from; so does CGPIPE_TRACEBACK=1 in the environment.",
+)
 @click.version_option(package_name="cgpipe")
 @click.pass_context
 def main(context: click.Context, *, traceback: bool) -> None:
     """Stages of the Coherent Gradients workflow; usually called by snakemake."""
-    context.obj = {"traceback": traceback}
+    context.obj = {"traceback": traceback or errors.traceback_wanted()}
     start_log()
 
 
@@ -47,24 +51,33 @@ def stage(command: Callable[..., None]) -> click.Command:
 
 
 def call(name: str, spec: str, code: str, **paths: Any) -> None:
-    """Run a stage, and turn what can go wrong with files and settings into one message."""
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
-
+    """Run a stage, and turn whatever goes wrong into one message."""
     try:
         module = importlib.import_module(f"cgpipe.stages.{name}")
         from cgpipe.runtime.artifacts import Provenance  # noqa: PLC0415
 
         # What stage train takes, one run's settings or several, is in the signature of its run.
-        kind = get_type_hints(module.run)["spec"]
-        settings = TypeAdapter[Any](kind).validate_json(spec)
+        settings = read_settings(get_type_hints(module.run)["spec"], spec)
         provenance = Provenance(name, spec, running_code(name, code))
         module.run(settings, provenance, **paths)
-    except (ValidationError, ValueError, OSError, RuntimeError, ArithmeticError, LookupError) as error:
+    except Exception as error:
         if click.get_current_context().obj["traceback"]:
             raise
-        missing = "an artifact that was read lacks " if isinstance(error, LookupError) else ""
-        log.error("cgpipe %s: error: %s%s", name, missing, error)
+        log.error("cgpipe %s: error: %s", name, errors.told(error))
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        log.error("cgpipe %s: interrupted", name)
+        raise SystemExit(130) from None
+
+
+def read_settings(kind: Any, spec: str) -> Any:
+    """Read the settings of a stage from JSON; an error if they are others than it takes."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+
+    try:
+        return TypeAdapter[Any](kind).validate_json(spec)
+    except ValidationError as error:
+        raise ValueError(f"--spec: {error}") from None
 
 
 def running_code(name: str, planned: str) -> str:

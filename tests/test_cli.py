@@ -1,4 +1,4 @@
-"""The command line: where raw files are looked for, and what is told of errors that are none of cgpipe's own."""
+"""The command line: where raw files are looked for, and what is told of errors of any kind."""
 
 import json
 import os
@@ -71,3 +71,180 @@ def test_a_data_root_that_is_a_file_is_told_and_is_nothing_to_the_digits(tmp_pat
     done = data(tmp_path, dataset="digits", CGPIPE_DATA_ROOT=str(tmp_path / "file"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "dataset.nc").exists()
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+SPEC = {"noise": 0.5, "replicate": 0, "seed": 1, "selection": "exact"}
+
+
+def corrupt(tmp_path, *first, **environment):
+    """Run stage corrupt, which finds no dataset."""
+    files = ("--dataset", tmp_path / "dataset.nc", "--corrupted", tmp_path / "corrupted.nc")
+    return run(*first, "corrupt", "--spec", json.dumps(SPEC), *files, **environment)
+
+
+def shadow(folder, module, content):
+    """Python path on which a module is another than the installed one."""
+    (folder / "shadow").mkdir()
+    (folder / "shadow" / f"{module}.py").write_text(content, encoding="utf-8")
+    return os.pathsep.join([str(folder / "shadow"), str(ROOT)])
+
+
+@pytest.mark.parametrize("module", ["lazy_loader", "click", "pydantic", "xarray"])
+def test_a_module_that_is_missing_is_one_message(tmp_path, module):
+    missing = f"raise ModuleNotFoundError('No module named {module}', name={module!r})"
+    path = shadow(tmp_path, module, missing)
+    done = corrupt(tmp_path, PYTHONPATH=path)
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert f"error: ModuleNotFoundError: No module named {module} (at {tmp_path}/shadow/{module}.py:1" in said
+    assert f"{sys.executable}, lacks it" in said
+    assert "make install" in said
+    assert "CGPIPE_TRACEBACK=1" in said
+    for asked in ({"CGPIPE_TRACEBACK": "1"}, {}):
+        options = () if asked else ("--traceback",)
+        done = corrupt(tmp_path, *options, PYTHONPATH=path, **asked)
+        assert "Traceback (most recent call last)" in done.stderr
+        assert f"ModuleNotFoundError: No module named {module}" in done.stderr
+        assert done.returncode == 1
+
+
+def test_a_python_without_anything_is_told_so(tmp_path):
+    """With -S Python does not look into site-packages."""
+    command = [sys.executable, "-S", "-m", "cgpipe", "data"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("cgpipe: error: ModuleNotFoundError: No module named 'lazy_loader'")
+    assert "make install" in said
+    command = [sys.executable, "-S", "-c", "import cgpipe"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert "Traceback" in done.stderr  # who imports the library gets an exception
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "no", "OFF "])
+def test_the_traceback_can_be_asked_for_not_to_be_shown(tmp_path, value):
+    done = corrupt(tmp_path, CGPIPE_TRACEBACK=value)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"{tmp_path}/dataset.nc not found: let snakemake make it, from stage data\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["1", "true", "yes", "please"])
+def test_messages_of_cgpipe_have_a_traceback_too(tmp_path, value):
+    said = corrupt(tmp_path, CGPIPE_TRACEBACK=value).stderr
+    assert "Traceback (most recent call last)" in said
+    assert "ArtifactError" in said
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch has one."""
+
+
+def one_word():
+    return "nan".no_such  # an error of the code
+
+
+def a_subprocess():
+    script = "import sys; print('line of output'); sys.exit('reason on the standard error')"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def a_slow_subprocess():
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"], check=True, timeout=0.01)
+
+
+def raising(error):
+    def fail():
+        raise error
+
+    return fail
+
+
+FOREIGN = {
+    "AttributeError: 'str' object has no attribute 'no_such'": one_word,
+    "CalledProcessError: Command": a_subprocess,
+    "TimeoutExpired: Command": a_slow_subprocess,
+    "MemoryError (at": raising(MemoryError()),
+    "OutOfMemoryError: CUDA out of memory": raising(OutOfMemoryError("CUDA out of memory")),
+    "TypeError: a number": raising(TypeError("a number")),
+    "AssertionError (at": raising(AssertionError()),
+    "IndexError: out of range": raising(IndexError("out of range")),
+    "an artifact that was read lacks 'f' (KeyError) (at": raising(KeyError("f")),
+    "ZeroDivisionError: division by zero": lambda: 1 / 0,
+    "OSError: [Errno 28] No space left on device": raising(OSError(28, "No space left on device")),
+    "RecursionError: maximum": raising(RecursionError("maximum")),
+    "UnicodeDecodeError: 'utf-8' codec": b"\xff".decode,
+    "StopIteration (at": raising(StopIteration()),
+    "NotImplementedError (at": raising(NotImplementedError()),
+}
+
+
+def call(monkeypatch, tmp_path, fail, *options):
+    """Run stage corrupt in this process, with a `run` that fails."""
+    from click.testing import CliRunner
+
+    from cgpipe import cli
+    from cgpipe.stages import corrupt
+
+    def run(spec: corrupt.Spec, provenance, **paths):
+        fail()
+
+    monkeypatch.setattr(corrupt, "run", run)
+    files = ["--dataset", str(tmp_path / "a.nc"), "--corrupted", str(tmp_path / "b.nc")]
+    return CliRunner().invoke(cli.main, [*options, "corrupt", "--spec", json.dumps(SPEC), *files])
+
+
+@pytest.mark.parametrize("said", FOREIGN)
+def test_an_error_that_is_none_of_cgpipes_own_is_one_message_with_its_type_and_place(
+    monkeypatch, tmp_path, caplog, said
+):
+    monkeypatch.delenv("CGPIPE_TRACEBACK", raising=False)
+    done = call(monkeypatch, tmp_path, FOREIGN[said])
+    assert done.exit_code == 1
+    (message,) = caplog.messages
+    assert message.startswith(f"cgpipe corrupt: error: {said}")
+    assert f"{'subprocess.py' if 'Command' in said else __file__}:" in message
+    assert f"called from {ROOT}/cgpipe/cli.py:" in message
+    assert "`python -m cgpipe --traceback STAGE`" in message
+    if "CalledProcess" in said:
+        assert "It said: reason on the standard error" in message
+    again = call(monkeypatch, tmp_path, FOREIGN[said], "--traceback")
+    assert isinstance(again.exception, Exception)
+    assert type(again.exception).__name__ in said
+
+
+def test_an_interrupted_stage_ends_with_130_and_without_traceback(monkeypatch, tmp_path, caplog):
+    done = call(monkeypatch, tmp_path, raising(KeyboardInterrupt()))
+    assert done.exit_code == 130
+    assert caplog.messages == ["cgpipe corrupt: interrupted"]
+
+
+def test_a_stage_interrupted_while_it_starts_ends_without_traceback(tmp_path):
+    path = shadow(tmp_path, "click", "raise KeyboardInterrupt")
+    done = corrupt(tmp_path, PYTHONPATH=path)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("fail", "said"),
+    [
+        (
+            lambda: Path("/no/such/file").read_bytes(),
+            "[Errno 2] No such file or directory: '/no/such/file'",
+        ),
+        (
+            lambda: datasets.load("imagenet"),
+            "dataset 'imagenet': give digits, mnist, fashion_mnist or cifar10",
+        ),
+        (lambda: datasets.load("mnist", Path("/no/such")), "/no/such/MNIST/raw: train-images-idx3-ubyte,"),
+    ],
+)
+def test_a_message_of_cgpipes_own_is_told_as_it_is(monkeypatch, tmp_path, caplog, fail, said):
+    monkeypatch.delenv("CGPIPE_TRACEBACK", raising=False)
+    assert call(monkeypatch, tmp_path, fail).exit_code == 1
+    (message,) = caplog.messages
+    assert message.startswith(f"cgpipe corrupt: error: {said}")
+    assert "Error:" not in message
+    assert "traceback" not in message

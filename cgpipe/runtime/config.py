@@ -380,9 +380,9 @@ class Config(Section):
     data_root: str | None = Field(
         None,
         description="Folder that holds the dataset in torchvision's layout. `~` and variables such as "
-        "`$HOME` are replaced, and a relative path starts where `results/` lies. Unset or empty: the environment "
-        "variable `CGPIPE_DATA_ROOT`, likewise; if that is unset too, the dataset is downloaded into "
-        "`results/downloads`",
+        "`$HOME` are replaced, and a relative path starts where `results/` lies. Unset or empty: the "
+        "environment variable `CGPIPE_DATA_ROOT`, likewise; if that is unset too, the dataset is downloaded "
+        "into `results/downloads`",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where networks run; `auto` is the GPU if there is one"
