@@ -2,28 +2,33 @@
 
 A file is written under another name in the same folder, closed, opened again and checked, flushed to
 the disk and then renamed: a name that exists is a file that is whole. Each carries a SHA-256, and is
-read only if that is right: HDF5 sees damage in the arrays alone, and some damage elsewhere kills it. Each
+read only if that is right: HDF5 sees damage in the arrays alone, and some damage elsewhere kills it. What
+was checked is what is used: a file is opened once, by Python, whose errors name their reason. Each
 also carries a record of its making (records.py).
 """
 
 import hashlib
 import json
-import os
-import shutil
+import math
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 import xarray as xr
 
-from cgpipe.runtime.records import RECORD, SEAL, file_hash, header_of
+from cgpipe.runtime import disks
+from cgpipe.runtime.records import RECORD, SEAL, SHA256, file_hash, header_of
 
 REFERENCES = (
     "Chatterjee, S. (2020). Coherent Gradients: An Approach to Understanding Generalization in Gradient "
@@ -38,6 +43,14 @@ SOFTWARE = ("cgpipe", "netCDF4", "numpy", "scikit-learn", "scipy", "torch", "tor
 
 class ArtifactError(RuntimeError):
     """A file of the workflow is missing, damaged or of another kind."""
+
+
+class MissingError(ArtifactError):
+    """A file of the workflow is not there."""
+
+
+class UnreadableError(ArtifactError):
+    """A file of the workflow could not be read, which says nothing of its content."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +157,13 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, title: str, provenance: Pro
     encoding = {name: _encoding(of) for name, of in complete.variables.items()}
     with whole(path) as temporary:
         complete.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
-        written = _load(temporary)
-        if not written.identical(complete):
+        record = RECORD + json.dumps(provenance.attributes(), sort_keys=True).encode()
+        with temporary.open("rb+") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            digest.update(record)
+            file.write(record + SEAL + digest.hexdigest().encode())
+        if not _reads_back(temporary, complete):
             raise ArtifactError(f"{path}: what was written does not read back as it was; is the disk full?")
-        record = json.dumps(provenance.attributes(), sort_keys=True)
-        with temporary.open("ab") as file:
-            file.write(RECORD + record.encode())
-        seal = SEAL + file_hash(temporary).encode()
-        with temporary.open("ab") as file:
-            file.write(seal)
 
 
 def read_netcdf(path: Path, stage: str) -> xr.Dataset:
@@ -173,16 +184,20 @@ def read_netcdf(path: Path, stage: str) -> xr.Dataset:
     Raises
     ------
     ArtifactError
-        If it is missing, cut short, altered, or written by another stage.
+        If it is missing, cut short, altered, written by another stage, or if it could not be read.
     """
-    if not path.is_file():
-        raise ArtifactError(f"{path} not found: let snakemake make it, from stage {stage}")
-    try:
-        sha256 = _check_seal(path)
-        dataset = _load(path)
-        dataset.encoding["sha256"] = sha256
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
+    with _reading(path, f", from stage {stage}"):
+        # One reading: what is checked is what is parsed, and HDF5 sees no file that it would lock.
+        content = path.read_bytes()
+        try:
+            sha256 = _check_seal(content)
+        except ValueError as error:
+            raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
+        try:
+            dataset = _load(content)
+        except (RuntimeError, ValueError, LookupError, AttributeError) as error:
+            raise OSError(f"its SHA-256 is right, but netCDF4 says: {error}") from error
+    dataset.encoding["sha256"] = sha256
     if dataset.attrs.get("stage") != stage:
         raise ArtifactError(
             f"{path} is of stage {dataset.attrs.get('stage', 'unknown')}, but one of {stage} was expected"
@@ -198,37 +213,85 @@ def write_tensors(
     metadata = {"cgpipe": json.dumps({**description, "sha256": UNSEALED}, sort_keys=True)}
     with whole(path) as temporary:
         contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-        temporary.touch()  # with the permissions of any new file: safetensors would give its own
-        permissions = temporary.stat().st_mode
+        temporary.touch()
+        permissions = temporary.stat().st_mode  # of any new file: safetensors gives its own
         safetensors.numpy.save_file(contiguous, temporary, metadata)
-        temporary.chmod(permissions)
-        digest = _tensor_hash(temporary, UNSEALED)
+        disks.extra(partial(temporary.chmod, permissions), "some results can be read by their owner alone")
         with temporary.open("rb+") as file:
-            place = header_of(file).index(UNSEALED.encode())
-            file.seek(place)
+            header = header_of(file)
+            digest = _tensor_hash(file, header, UNSEALED)
+            file.seek(header.index(UNSEALED.encode()))
             file.write(digest.encode())
 
 
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in an open file, read when it is asked for; indexing reads a part, along the first axis.
+
+    Not by a memory map: some file systems have none, and in one an error of the disk kills the process.
+    """
+
+    path: Path  # for messages
+    file: BufferedReader
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int  # byte
+
+    def __getitem__(self, index: int) -> npt.NDArray[Any]:
+        rest = self.shape[1:]
+        before = range(self.shape[0])[index] * math.prod(rest) * self.dtype.itemsize
+        return replace(self, shape=rest, begin=self.begin + before).read()
+
+    def get_shape(self) -> list[int]:
+        """Its shape."""
+        return list(self.shape)
+
+    def read(self) -> npt.NDArray[Any]:
+        """All of it."""
+        content = np.empty(math.prod(self.shape) * self.dtype.itemsize, np.uint8)
+        with _reading(self.path):
+            self.file.seek(self.begin)
+            if self.file.readinto(content.data) != len(content):
+                raise OSError("it ended early")
+        return content.view(self.dtype).reshape(self.shape)
+
+
+class Tensors(dict[str, StoredArray]):
+    """Arrays of an open file, with the names of safetensors."""
+
+    def get_tensor(self, name: str) -> npt.NDArray[Any]:
+        """All of an array."""
+        return self[name].read()
+
+    def get_slice(self, name: str) -> StoredArray:
+        """An array, to be read a part at a time."""
+        return self[name]
+
+
 @contextmanager
-def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Open safetensors for reading: yields the description, and the open file.
+def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Tensors]]:
+    """Open safetensors for reading: yields the description, and the arrays.
 
     Raises
     ------
     ArtifactError
-        If the file is missing, cut short, altered, or not safetensors.
+        If the file is missing, cut short, altered, not safetensors, or if it could not be read.
     """
-    if not path.is_file():
-        raise ArtifactError(f"{path} not found: let snakemake make it")
-    try:
-        file = safetensors.safe_open(path, framework="numpy")
-        description = json.loads(file.metadata()["cgpipe"])  # type: ignore[no-untyped-call]
-        noted = description["sha256"]
-        _compare(_tensor_hash(path, noted), noted)
-    except (safetensors.SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
+    with _reading(path):
+        file = path.open("rb")
     with file:
-        yield description, file
+        with _reading(path):
+            try:
+                header = header_of(file)
+                noted = json.loads(header[8:])
+                description = json.loads(noted.pop("__metadata__")["cgpipe"])
+                _compare(_tensor_hash(file, header, description["sha256"]), description["sha256"])
+                arrays = Tensors(
+                    {name: StoredArray(path, file, *_place(of, len(header))) for name, of in noted.items()}
+                )
+            except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+                raise ArtifactError(f"{path} cannot be read ({error}): {DAMAGED}") from error
+        yield description, arrays
 
 
 @contextmanager
@@ -240,23 +303,23 @@ def whole(path: Path) -> Iterator[Path]:
     ArtifactError
         If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Of nobody else: two machines may share a folder, and have processes of one number.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a job that was killed
-            left.unlink(missing_ok=True)
+        disks.remove(*disks.found(path.parent, f".{path.name}.*.tmp"))  # of a job that was killed
         try:
             yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            _flush(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+            disks.flush_file(temporary)
+            disks.move(temporary, path)
+        except BaseException:
+            disks.remove(temporary)
+            raise
+        disks.flush_folder(path.parent)
     except ArtifactError:
         raise
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise ArtifactError(f"{path} cannot be written ({error}){_room(path.parent)}") from error
+        raise ArtifactError(f"{path} cannot be written ({error}){disks.room(path.parent)}") from error
 
 
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
@@ -265,19 +328,47 @@ def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
     return settings
 
 
-def _check_seal(path: Path) -> str:
-    content = memoryview(path.read_bytes())
-    noted = len(content) - len(SEAL) - 64
-    sha256 = hashlib.sha256(content[:noted]).hexdigest()
-    _compare(bytes(content[noted:]), SEAL + sha256.encode())
+@contextmanager
+def _reading(path: Path, origin: str = "") -> Iterator[None]:
+    """Tell a file that is not there from one that could not be read: that one may be good."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise MissingError(f"{path} not found: let snakemake make it{origin}") from error
+    except (OSError, MemoryError) as error:
+        raise UnreadableError(
+            f"{path} could not be read ({str(error) or 'out of memory'}). The file was left alone, as "
+            "nothing is known to be wrong with it: give the same command again"
+        ) from error
+
+
+def _check_seal(content: bytes) -> str:
+    sealed = memoryview(content)[: -len(SEAL) - SHA256]
+    sha256 = hashlib.sha256(sealed).hexdigest()
+    _compare(content[len(sealed) :], SEAL + sha256.encode())
     return sha256
 
 
-def _tensor_hash(path: Path, noted: str) -> str:
-    """SHA-256 of safetensors, with zeros in the place of the one that the header notes."""
-    with path.open("rb") as file:
-        header = header_of(file).replace(noted.encode(), UNSEALED.encode(), 1)
-        return hashlib.file_digest(file, lambda: hashlib.sha256(header)).hexdigest()
+def _reads_back(path: Path, dataset: xr.Dataset) -> bool:
+    content = path.read_bytes()
+    try:
+        _check_seal(content)
+    except ValueError:
+        return False
+    return _load(content).identical(dataset)
+
+
+def _tensor_hash(file: BufferedReader | BufferedRandom, header: bytes, noted: str) -> str:
+    """SHA-256 of safetensors after their header, with zeros in the place of the one that it notes."""
+    blank = header.replace(noted.encode(), UNSEALED.encode(), 1)
+    return hashlib.file_digest(file, lambda: hashlib.sha256(blank)).hexdigest()
+
+
+def _place(array: Mapping[str, Any], header: int) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Type, shape and first byte of an array, by its entry in a header of so many bytes."""
+    kind = array["dtype"]
+    dtype = np.dtype(np.bool_) if kind == "BOOL" else np.dtype(f"<{kind[0].lower()}{int(kind[1:]) // 8}")
+    return dtype, tuple(array["shape"]), header + array["data_offsets"][0]
 
 
 def _compare(found: str | bytes, noted: str | bytes) -> None:
@@ -285,22 +376,10 @@ def _compare(found: str | bytes, noted: str | bytes) -> None:
         raise ValueError("its SHA-256 is not the one that it notes")
 
 
-def _room(folder: Path) -> str:
-    """How much the disk of a folder, or of the nearest one above that exists, still takes."""
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    return f"; {shutil.disk_usage(there).free / 1e6:,.0f} MB are free on its disk"
-
-
-def _flush(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _load(path: Path) -> xr.Dataset:
-    with xr.open_dataset(path, engine="netcdf4") as dataset:
+def _load(content: bytes) -> xr.Dataset:
+    file = netCDF4.Dataset("in memory", memory=content)
+    store = xr.backends.NetCDF4DataStore(file)  # type: ignore[no-untyped-call]
+    with xr.open_dataset(store) as dataset:
         return dataset.load()
 
 
