@@ -244,24 +244,49 @@ def test_from_a_cache_that_is_noexec_a_copy_is_loaded(cache, monkeypatch, kept):
     assert not found.exists()
 
 
-def test_a_kept_library_that_loads_nowhere_here_is_compiled_for_this_process(cache, monkeypatch):
+def test_a_kept_library_that_loads_nowhere_here_is_compiled_for_this_process(tmp_path, cache, monkeypatch):
     kept = build.load()
+    content = kept.read_bytes()
     opened = []
+    write(tmp_path / "sources", "int compiled_here() { return 1; }")
+    digest = kept.stem.rsplit("-")[-1]
+    monkeypatch.setattr(build, "_digest", lambda: digest)
 
     def load(path):
         opened.append(Path(path))
-        if opened[-1].name == kept.name:
+        if Path(path).read_bytes() == content:
             raise OSError("version GLIBCXX_9 not found")
 
     monkeypatch.setattr(torch.ops, "load_library", load)
     with pytest.warns(RuntimeWarning, match="GLIBCXX_9 not found"):
         assert build.load() == opened[-1]
-    assert len(opened) == 3
+    assert opened[0] == kept
+    assert {path.name for path in opened[1:]} == {"private.so"}
+
+
+def test_of_the_temporary_folders_one_that_is_not_noexec_is_found(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "file" / "below"))
+    monkeypatch.chdir(tmp_path / "here")
+    tried = []
+
+    def load(path):
+        tried.append(Path(path))
+        if not Path(path).is_relative_to(tmp_path / "here"):
+            raise OSError(f"{path}: failed to map segment from shared object")
+
+    monkeypatch.setattr(torch.ops, "load_library", load)
+    with pytest.warns(RuntimeWarning, match="for this process alone"):
+        assert build.load() == tried[-1]
+    assert len(tried) > 1
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_where_nothing_can_be_loaded_from_any_folder_this_is_told(monkeypatch):
     loading_fails_in("/", monkeypatch)
     said = failure()
+    assert len(said) < 1000
     assert "failed to map segment" in said
     assert "noexec" in said
     assert "nstall a" not in said
@@ -474,6 +499,12 @@ def test_two_that_compile_at_once_do_not_disturb_each_other(tmp_path, cache):
     said = [process.communicate() for process in running]
     assert [process.returncode for process in running] == [0] * 3, said
     assert {out.strip() for out, _ in said} == {str(only(cache))}
+
+
+def test_the_words_of_the_linker_are_told(tmp_path):
+    (tmp_path / "x.so").write_text("no library")
+    with pytest.raises(OSError, match=r"x\.so: (file too short|invalid ELF header)"):
+        build._open(tmp_path / "x.so")
 
 
 def test_machines_that_share_the_cache_have_libraries_of_their_own(cache, monkeypatch):

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import tempfile
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -38,7 +39,10 @@ TELLING = re.compile(
     r"\berror\b|cannot|undefined|not found|no space|no such|unrecognized|killed", re.IGNORECASE
 )
 NO_MEMORY = re.compile(r"killed|out of memory|cannot allocate memory|memory exhausted", re.IGNORECASE)
-NO_ROOM = re.compile(r"no space left|quota exceeded|read-only file system|file too large", re.IGNORECASE)
+NO_ROOM = re.compile(
+    r"no space left|quota exceeded|read-only file system|file too large|input/output error|stale",
+    re.IGNORECASE,
+)
 
 
 class BuildError(RuntimeError):
@@ -64,7 +68,7 @@ def load() -> Path:
     job has left behind.
 
     Where it cannot be kept, or not be loaded from where it is kept, a temporary folder of this process alone
-    takes its place.
+    takes its place: in `$TMPDIR`, /tmp, /var/tmp or the working folder.
 
     Returns
     -------
@@ -74,42 +78,55 @@ def load() -> Path:
     Raises
     ------
     BuildError
-        If there is no compiler, it fails, or nothing can be loaded from either folder.
+        If there is no compiler, it fails, or nothing can be loaded from any of these folders.
 
     Warns
     -----
     RuntimeWarning
         If it was compiled for this process alone, so that the next one has to compile it again.
     """
-    reasons = []
     kept = None
     try:
         kept = _cache() / f"winsorized-{instruction_set().lower()}-{_digest()}.so"
         if _whole(kept) is None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             with _scratch(kept.parent) as scratch:
-                _compile(Path(scratch)).replace(kept)
+                _compile(scratch).replace(kept)
         return _open(kept)
-    except (OSError, RuntimeError, ImportError) as error:
-        reasons.append(_in_words(error))
-    try:
-        with _scratch(None) as private:
-            if kept and (content := _whole(kept)):
-                copy = Path(private) / kept.name
-                copy.write_bytes(content)
-                with suppress(OSError, RuntimeError):
-                    return _open(copy)
-            library = _open(_compile(Path(private)))
-    except (OSError, RuntimeError, ImportError) as error:
-        reasons.append(_in_words(error))
-        raise BuildError(". ".join(dict.fromkeys(reasons))) from error
-    warnings.warn(
-        "the fused CPU kernel was compiled for this process alone, and each process will take half a minute "
-        f"for it: {reasons[0]}",
-        RuntimeWarning,
-        stacklevel=2,
+    except BuildError:
+        raise
+    except (OSError, RuntimeError) as error:
+        reasons = [str(error)]
+    if kept and (content := _whole(kept)) and (library := _load_privately(content, reasons)):
+        return library
+    # It was not kept, or was compiled where other libraries are.
+    if library := _load_privately(None, reasons):
+        warnings.warn(
+            "the fused CPU kernel was compiled for this process alone, and each process will take half a "
+            f"minute for it: {reasons[0]}. {FOLDER}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return library
+    raise BuildError(
+        f"{reasons[0]}; nor from TMPDIR, /tmp, /var/tmp or the working folder: {reasons[-1]}. {FOLDER}"
     )
-    return library
+
+
+def _load_privately(content: bytes | None, reasons: list[str]) -> Path | None:
+    """Load a library, or one that is compiled now, from a temporary folder; None if from none of them."""
+    for folder in dict.fromkeys((os.environ.get("TMPDIR") or "/tmp", "/tmp", "/var/tmp", ".")):
+        try:
+            with _scratch(Path(folder).absolute()) as scratch:
+                content = content or _compile(scratch).read_bytes()
+                copy = scratch / "private.so"
+                copy.write_bytes(content)
+                return _open(copy)
+        except BuildError as error:
+            raise BuildError(f"{reasons[0]}. {FOLDER}. And {error}") from error
+        except (OSError, RuntimeError) as error:
+            reasons.append(str(error))
+    return None
 
 
 def _cache() -> Path:
@@ -132,9 +149,11 @@ def _flags() -> list[str]:
     return [*COMPILER, *BASE.get(platform.machine(), []), *INSTRUCTIONS.get(instruction_set(), [])]
 
 
-def _scratch(within: Path | None) -> tempfile.TemporaryDirectory[str]:
+@contextmanager
+def _scratch(within: Path) -> Iterator[Path]:
     """A folder of this process alone."""
-    return tempfile.TemporaryDirectory(dir=within, prefix=".building-", ignore_cleanup_errors=True)
+    with tempfile.TemporaryDirectory(dir=within, prefix=".building-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _seal(content: bytes) -> bytes:
@@ -152,13 +171,11 @@ def _whole(library: Path) -> bytes | None:
 
 
 def _open(library: Path) -> Path:
-    torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    try:
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError) as error:
+        raise OSError(str(error.__cause__ or error)) from error  # torch hides what the linker says
     return library
-
-
-def _in_words(error: Exception) -> str:
-    """Why, and what to do."""
-    return str(error) if isinstance(error, BuildError | ImportError) else f"{error}. {FOLDER}"
 
 
 def _compile(scratch: Path) -> Path:
@@ -168,9 +185,13 @@ def _compile(scratch: Path) -> Path:
     ------
     BuildError
         If there is no compiler, or none that does it.
+    OSError
+        If there is no room in the folder.
     """
-    from torch.utils import cpp_extension  # noqa: PLC0415 - half a second, and needed once
-
+    try:
+        from torch.utils import cpp_extension  # noqa: PLC0415 - half a second, and needed once
+    except ImportError as error:
+        raise BuildError(f"torch cannot say where its headers are ({error})") from error
     folder, made = Path(__file__).parent, scratch / "winsorized.so"
     # As a list, not by a shell or ninja: a path may hold anything.
     arguments = [
@@ -196,6 +217,8 @@ def _compile(scratch: Path) -> Path:
                 return made
             failures[shlex.join(compiler)] = failure
     said = "; ".join(f"{name} failed: {failure}" for name, failure in failures.items())
+    if NO_ROOM.search(said):
+        raise OSError(said)
     raise BuildError(f"{said}. {_cure(said)}")
 
 
@@ -260,8 +283,6 @@ def _run(command: list[str], scratch: Path, environment: dict[str, str]) -> str:
 
 def _cure(said: str) -> str:
     """What to do about what compilers said."""
-    if NO_ROOM.search(said):
-        return FOLDER
     if NO_MEMORY.search(said):
         return "It takes about 1 GB of memory: give the job more"
     unset = ", or unset CXX" if os.environ.get("CXX", "").strip() else ""
