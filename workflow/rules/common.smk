@@ -75,10 +75,11 @@ os.environ.update(CGPIPE_PYTHON=sys.executable, CGPIPE_PACKAGE=str(PACKAGE))
 
 # On a cluster: a GPU for training and contributions, unless networks are to run on the CPU.
 GPUS = 0 if CONFIG.device == "cpu" else 1
-# Slurm sends it to all processes of a job some time before its time limit, for the training to save. The
-# training handles it; snakemake and the shells in between must outlive it.
+# Slurm sends it to all processes of a job some time before its time limit, for a training to save. The
+# training handles it; snakemake, the shells in between and the other stages must outlive it. It is asked for by
+# sbatch's own variable, so that slurm_extra is left to the user, whose --signal there wins over this one.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-AHEAD_OF_LIMIT = "--signal=USR1@120"  # seconds
+os.environ.setdefault("SBATCH_SIGNAL", "USR1@120")  # seconds
 
 
 wildcard_constraints:
