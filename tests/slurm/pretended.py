@@ -29,12 +29,16 @@ class Pretended:
         (folder / "jobs").mkdir()
         for name in COMMANDS:
             command = folder / "bin" / name
-            command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" {name} "$@"\n', encoding="utf-8")
+            command.write_text(
+                f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" {name} "$@"\n', encoding="utf-8"
+            )
             command.chmod(0o755)
 
     def environment(self, **more: str) -> dict[str, str]:
         """That of a process which finds these commands first, and no settings of Slurm but these."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SBATCH_", "SLURM_"))}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SBATCH_", "SLURM_"))
+        }
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return {**inherited, "PATH": path, FOLDER: str(self.folder), **more}
 
