@@ -255,6 +255,7 @@ def _squared_norms(inputs: Sequence[torch.Tensor], gradients: Sequence[torch.Ten
 
     def squared(rows: torch.Tensor) -> torch.Tensor:
         # In float64: in float32 a square comes to nothing below 1e-45, the gradient itself does not.
-        return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+        norms: torch.Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+        return norms.square()
 
     return torch.stack([squared(δ) * (squared(a) + 1) for a, δ in zip(inputs, gradients, strict=True)], dim=1)

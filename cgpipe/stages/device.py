@@ -1,18 +1,21 @@
 """Where networks run."""
 
+import fcntl
+import itertools
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from cgpipe.runtime import gpus
 from cgpipe.runtime.progress import log
 
 Device = Literal["auto", "cpu", "cuda"]
 
-NO_DEVICE = ("", "none", "void", "nodevfiles")  # besides numbers below 0
-DEVICE_FILES = Path("/dev")
+_LOCKS: list[int] = []  # the open file by which this process has taken a GPU, until it ends
 
 
 def choose(device: Device) -> torch.device:
@@ -70,7 +73,7 @@ def held_gpus() -> str | None:
     Slurm alone, as a job of Slurm's may have inherited it.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and not _names_a_device(visible):
+    if visible is not None and not gpus.shown(visible):
         return None
     given = {name: os.environ.get(name, "") for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")}
     count = os.environ.get("SLURM_GPUS_ON_NODE", "")
@@ -80,20 +83,14 @@ def held_gpus() -> str | None:
     return next((f"{name}={value}" for name, value in given.items() if value), None)
 
 
-def _names_a_device(visible: str) -> bool:
-    """Whether CUDA sees a device; it reads them up to the first that is none."""
-    first = visible.partition(",")[0].strip()
-    return first.lower() not in NO_DEVICE and not first.startswith("-")
-
-
 def _unasked_gpu() -> str | None:
     """A sign of a GPU where no scheduler gave one; None without, and where it was taken away."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return f"CUDA_VISIBLE_DEVICES={visible}" if _names_a_device(visible) else None
+        return f"CUDA_VISIBLE_DEVICES={visible}" if gpus.shown(visible) else None
     if "SLURM_JOB_ID" in os.environ:
         return None
-    return next((str(path) for path in sorted(DEVICE_FILES.glob("nvidia[0-9]*"))), None)
+    return next((str(path) for path in gpus.device_files()), None)
 
 
 def why_no_gpu() -> str | None:
@@ -104,6 +101,7 @@ def why_no_gpu() -> str | None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
+            take_gpu()
             torch.ones(1, device="cuda").add_(1).cpu()
         # An old driver; a GPU that has failed, is too old for this torch, or is filled by another process.
         except (RuntimeError, AssertionError) as raised:
@@ -115,6 +113,41 @@ def why_no_gpu() -> str | None:
         return None
     said = [text.partition("(Triggered internally")[0] for text in (str(error), *warned)]
     return "; ".join(dict.fromkeys(" ".join(text.split()).rstrip(".") for text in said))
+
+
+def take_gpu() -> None:
+    """Make that GPU the current one which the fewest jobs of this user have taken on this machine.
+
+    A job takes a GPU by a lock in the user's temporary folder; a GPU has as many as there are jobs that share
+    it. Where there are no locks, the first GPU stays the current one.
+    """
+    names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+    if _LOCKS or not names:
+        return
+    folder = Path(tempfile.gettempdir(), f"cgpipe-gpus-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for sharing in itertools.count():
+            for index, name in enumerate(names):
+                if _lock(folder / f"{name}-{sharing}"):
+                    torch.cuda.set_device(index)
+                    return
+    except OSError as error:
+        log.warning("which GPUs other jobs have taken cannot be known, and the first is used: %s", error)
+
+
+def _lock(path: Path) -> bool:
+    """Whether this process got a lock, which it then holds until it ends."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(file)
+        if isinstance(error, BlockingIOError):
+            return False
+        raise
+    _LOCKS.append(file)
+    return True
 
 
 def leave_no_precision_to_the_environment() -> None:

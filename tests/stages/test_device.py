@@ -1,15 +1,21 @@
 """Which device is taken, by what torch can use and what the job was given."""
 
+import errno
+import fcntl
 import logging
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from cgpipe.runtime import gpus
 from cgpipe.stages import device
 from cgpipe.stages.device import choose, held_gpus
 
@@ -34,8 +40,10 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in WORDS:
         monkeypatch.setenv(name, "")  # so that it is as before afterwards, whatever sets it
         monkeypatch.delenv(name)
-    monkeypatch.setattr(device, "DEVICE_FILES", tmp_path)
+    monkeypatch.setattr(gpus, "DEVICE_FILES", tmp_path)
     monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(device, "_LOCKS", [])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def unusable(*_: object, **__: object) -> None:
@@ -147,6 +155,63 @@ def test_a_gpu_that_works_is_taken_and_what_torch_says_of_it_told(
     finally:
         torch.use_deterministic_algorithms(False)
     assert "newer than this torch" in caplog.text
+
+
+class Jobs:
+    """Jobs that run at once, each a process of its own as far as locks go, on GPUs that are not here."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.locks: list[list[int]] = []
+
+    def start(self, *uuids: str) -> list[int]:
+        """Do what a job does that sees these GPUs: which it made the current one."""
+        made_current: list[int] = []
+        self.locks.append([])
+        patch = self.monkeypatch.setattr
+        patch(torch.cuda, "device_count", lambda: len(uuids))
+        patch(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuids[index]))
+        patch(torch.cuda, "set_device", made_current.append)
+        patch(torch, "ones", lambda *_, **__: torch.zeros(1))
+        patch(device, "_LOCKS", self.locks[-1])
+        try:
+            for _ in range(2):  # and keeps it
+                assert choose("auto").type == "cuda"
+        finally:
+            torch.use_deterministic_algorithms(False)
+        return made_current
+
+    def end(self, job: int) -> None:
+        while self.locks[job]:
+            os.close(self.locks[job].pop())
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    jobs = Jobs(monkeypatch)
+    yield jobs
+    for job in range(len(jobs.locks)):
+        jobs.end(job)
+
+
+def test_jobs_take_gpus_that_others_have_not_taken(jobs: Jobs) -> None:
+    assert [jobs.start("a", "b") for _ in range(2)] == [[0], [1]]
+    assert jobs.start("b", "a", "c") == [2]  # whatever their order: CUDA_VISIBLE_DEVICES may change it
+    assert [jobs.start("a", "b", "c") for _ in range(4)] == [[0], [1], [2], [0]]  # shared evenly
+    jobs.end(1)
+    assert jobs.start("a", "b") == [1]
+
+
+def test_without_locks_the_first_gpu_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, jobs: Jobs
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with caplog.at_level(logging.WARNING):
+        assert jobs.start("a", "b") == []
+    assert "the first is used: [Errno 37]" in caplog.text
 
 
 def test_the_environment_says_nothing_of_precision() -> None:

@@ -22,7 +22,7 @@ if (HERE / "cgpipe").is_dir():
     sys.path.insert(0, str(HERE))
 
 import cgpipe
-from cgpipe.runtime import configfiles, layout, plan, records
+from cgpipe.runtime import configfiles, gpus, layout, plan, records
 from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.config import advice, load
 from cgpipe.runtime.fingerprint import code_hash
@@ -90,10 +90,18 @@ os.environ.update(CGPIPE_PYTHON=sys.executable, CGPIPE_PACKAGE=str(PACKAGE))
 
 # On a cluster: a GPU for training and contributions, unless networks are to run on the CPU.
 GPUS = 0 if CONFIG.device == "cpu" else 1
-# Slurm sends it to all processes of a job some time before its time limit, for the training to save. The
-# training handles it; snakemake and the shells in between must outlive it.
+# Here, as many jobs use a GPU at once as there are GPUs, unless --resources gpu=N says otherwise. (Such a line in a
+# profile would drop the resources that the user gives, or be dropped for them.)
+GPUS_HERE = gpus.visible() if GPUS and workflow.local_exec and workflow.is_main_process else 0
+if GPUS_HERE and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", GPUS_HERE)
+# For so little work that a CPU does it: no GPU on a cluster, but one that is here is used.
+GPUS_FOR_LITTLE = 1 if CONFIG.device == "cuda" or GPUS_HERE else 0
+# Slurm sends it to all processes of a job some time before its time limit, for a training to save. The
+# training handles it; snakemake, the shells in between and the other stages must outlive it. It is asked for by
+# sbatch's own variable, so that slurm_extra is left to the user, whose --signal there wins over this one.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-AHEAD_OF_LIMIT = "--signal=USR1@120"  # seconds
+os.environ.setdefault("SBATCH_SIGNAL", "USR1@120")  # seconds
 
 
 wildcard_constraints:

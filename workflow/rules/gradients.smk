@@ -11,7 +11,7 @@ rule gradients:
     benchmark:
         f"{BENCHMARKS}/gradients/{RUN}.tsv"
     resources:
-        gpu=1 if CONFIG.device == "cuda" else 0,  # so little work that a CPU does it
+        gpu=GPUS_FOR_LITTLE,
     params:
         spec=settings("gradients"),
         code=code_hash("gradients"),
@@ -76,7 +76,7 @@ rule activity:
     benchmark:
         f"{BENCHMARKS}/activity/{RUN}.tsv"
     resources:
-        gpu=1 if CONFIG.device == "cuda" else 0,  # so little work that a CPU does it
+        gpu=GPUS_FOR_LITTLE,
     params:
         spec=settings("activity"),
         code=code_hash("activity"),

@@ -23,7 +23,6 @@ rule train:
     resources:
         gpu=GPUS,
         runtime=minutes(TRAINING_MINUTES),
-        slurm_extra=AHEAD_OF_LIMIT,
     params:
         spec=settings("train"),
         code=code_hash("train"),
@@ -70,7 +69,6 @@ for name, of in CONFIG.experiments.items():
             resources:
                 gpu=GPUS,
                 runtime=minutes(TRAINING_MINUTES),
-                slurm_extra=AHEAD_OF_LIMIT,
             params:
                 spec=settings("train_together", experiment=name),
                 code=code_hash("train"),
