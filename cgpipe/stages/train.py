@@ -1,7 +1,6 @@
 """Stage `train`: runs of SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
 
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ from cgpipe.runtime.checkpoints import Arrays, Checkpoint, StoppedError, StopReq
 from cgpipe.runtime.progress import log, progress
 from cgpipe.runtime.records import file_hash
 from cgpipe.runtime.streams import stream
-from cgpipe.stages.device import Device, choose
+from cgpipe.stages.device import Device, choose, held_gpus
 from cgpipe.stages.inputs import flat_images, read_corrupted
 
 # At most this much work is lost when a run is killed between logged steps.
@@ -283,17 +282,7 @@ def kernel(rule: UpdateRule, device: torch.device) -> str:
 def maker(rule: UpdateRule, device: torch.device) -> dict[str, Any]:
     """What makes the updates in this process, as history.nc notes it."""
     made_by = {"device": device.type, "kernel": kernel(rule, device), "threads": torch.get_num_threads()}
-    return {**made_by, "gpu_idle": True} if device.type == "cpu" and holds_gpu() else made_by
-
-
-def holds_gpu() -> bool:
-    """Whether the environment says that this job was given a GPU."""
-    # CUDA looks at no device beyond the first that there is not; Slurm's word for none is NoDevFiles.
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    names_one = visible[:1].isalnum() and visible != "NoDevFiles"
-    return names_one or any(
-        os.environ.get(name, "").strip() for name in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
-    )
+    return {**made_by, "gpu_idle": True} if device.type == "cpu" and held_gpus() else made_by
 
 
 def in_words(seen: tuple[Evaluation, Evaluation]) -> str:
