@@ -1,7 +1,7 @@
 """Stands in for Slurm's commands where there is no Slurm: `python pretended.py COMMAND ...`.
 
-`sbatch` notes its arguments and its part of the environment, and runs the job here at once. As on a cluster with a limit
-of submitted jobs, it refuses a job while `SUBMIT_LIMIT` others have not ended.
+`sbatch` notes its arguments and its part of the environment, and runs the job here at once. Like a cluster
+that limits submitted jobs, it refuses one while as many as SUBMIT_LIMIT have not ended.
 """
 
 import fcntl
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("sbatch", "squeue", "srun", "scancel", "sinfo", "sacct", "scontrol")
+COMMANDS = ("sbatch", "squeue", "srun", "scancel", "sinfo", "sacct", "sacctmgr", "scontrol")
 REFUSED = (
     "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates "
     "accounting/QOS policy (job submit limit, user's size and/or time limits)"
@@ -43,7 +43,7 @@ class Pretended:
         return {**inherited, "PATH": path, FOLDER: str(self.folder), **more}
 
     def asked(self) -> list[dict[str, Any]]:
-        """Each call of `sbatch`, in their order: `arguments` without the job's own command, and `environment`."""
+        """All calls of `sbatch`: their `arguments`, without what the job runs, and `environment`."""
         return [json.loads(line) for line in (self.folder / "asked").read_text(encoding="utf-8").splitlines()]
 
 
@@ -96,12 +96,17 @@ def sinfo(folder: Path, arguments: list[str]) -> int:
     return 0
 
 
+def sacctmgr(folder: Path, arguments: list[str]) -> int:
+    print("mylab")
+    return 0
+
+
 def scontrol(folder: Path, arguments: list[str]) -> int:
     print("MinJobAge = 86400 sec\nMaxArraySize = 1001")
     return 0
 
 
 if __name__ == "__main__":
-    # The others know nothing, as they do on a cluster without accounting.
+    # The others know nothing.
     answer = globals().get(sys.argv[1])
     sys.exit(answer(Path(os.environ[FOLDER]), sys.argv[2:]) if answer else 1)
