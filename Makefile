@@ -7,7 +7,10 @@ BIN    := $(VENV)/bin
 CORES  ?= all
 DEMO   := results/demo
 
-.PHONY: demo test test-slow test-slurm reliability bench lint types unit install docs lock clean help
+# Of a loaded module, or of another Python; they would come before what is installed here.
+unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE
+
+.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -55,14 +58,26 @@ bench: install ## Speed and memory beside other ways, on MNIST (see docs/perform
 	$(BIN)/python -m benchmarks --out results/benchmarks
 	$(BIN)/python -m benchmarks.population --out results/benchmarks
 
-install: $(VENV)/.installed ## Make .venv and install what is locked (about 6 GB, torch with CUDA)
+install: place $(VENV)/.installed ## Make .venv and install what is locked (about 6 GB, torch with CUDA)
 
-$(VENV)/.installed: requirements.lock pyproject.toml
+# The programs of an environment name the folder that it was made in, so in a clone that was moved they are not
+# found, and in one that was copied they are the other's.
+place:
+	@test -e $(VENV)/.installed || exit 0; \
+	    made=$$(sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg); \
+	    if ! $(BIN)/python -I -c '' 2>/dev/null; then \
+	        echo "The Python that $(VENV) was made with is gone."; \
+	    elif test -n "$$made" && ! test "$$made" -ef $(VENV); then \
+	        echo "$(VENV) was made as $$made: this clone was moved or copied since, and $(VENV) is of no use here."; \
+	    else exit 0; fi >&2; \
+	    echo "Make it anew (results stay): make clean install" >&2; exit 1
+
+$(VENV)/.installed: requirements.lock pyproject.toml | place
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
 	    f"cgpipe needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -I tools/pip.py install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -I tools/pip.py install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 docs: install ## Write again what is generated: the config's schema, the table of its keys, that of the claims
