@@ -96,7 +96,10 @@ def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
 
 
 def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
-    """Per-example gradients by Opacus, sorted."""
+    """Per-example gradients by Opacus, formed (`grad_sample`, its mode `hooks`), then sorted.
+
+    Its mode `ghost` forms none and gives their norms alone, which clipping each parameter by itself cannot use.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from opacus.grad_sample import GradSampleModule  # noqa: PLC0415 - only here

@@ -83,6 +83,9 @@ def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
                 assert dataset.attrs[attribute], (path, attribute)
             assert isinstance(json.loads(dataset.attrs["spec"]), dict)
             assert all("long_name" in of.attrs for of in dataset.variables.values())
+            assert {of.attrs.get("units", "1") for of in dataset.variables.values()} == {"1"}
+            assert not any("_FillValue" in of.encoding for of in dataset.variables.values())
+            assert dataset.attrs["Conventions"] == "CF-1.11"
     worlds = xr.open_dataset(
         finished.results / "label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc", engine="netcdf4"
     )
