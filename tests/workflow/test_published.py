@@ -28,7 +28,7 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
     tree.snakemake()
     folder, figures = tree.folder / "published", tree.results / "figures"
     names = {path.name for path in folder.iterdir()}
-    drawn = {path.name for path in figures.iterdir() if path.suffix != ".pdf"}
+    drawn = {path.name for path in figures.iterdir() if path.suffix not in (".pdf", ".json")}
     assert names == {"README.md", "costs.csv", "software.csv", *drawn}
     assert all((folder / name).read_bytes() == (figures / name).read_bytes() for name in drawn)
     shown = pd.read_csv(figures / "figure1.csv").query(
