@@ -98,7 +98,7 @@ def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
 def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     """Per-example gradients by Opacus, formed (`grad_sample`, its mode `hooks`), then sorted.
 
-    Its mode `ghost` forms none and gives their norms alone, which clipping each parameter by itself cannot use.
+    Its mode `ghost` forms none and gives norms alone, of no help where each parameter is clipped by itself.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -36,8 +36,8 @@ void add_bias(at::Tensor& out, const at::Tensor& bias) {
     }
 }
 
-// Softmax of the logits, less 1 at the label: the gradient of the summed loss. At the label it is the sum of the
-// others with a minus: the probability itself is rounded to 1 where an example is fitted.
+// Softmax of the logits, less 1 at the label: the gradient of the summed loss. At the label it is the sum of
+// the others with a minus: the probability itself is rounded to 1 where an example is fitted.
 void loss_gradient(const at::Tensor& logits, const at::Tensor& labels, at::Tensor& gradient) {
     const int64_t classes = logits.size(1);
     const float* z = logits.const_data_ptr<float>();
