@@ -248,8 +248,8 @@ class StoredArray:
 
     def read(self) -> npt.NDArray[Any]:
         """All of it."""
-        content = np.empty(math.prod(self.shape) * self.dtype.itemsize, np.uint8)
         with _reading(self.path):
+            content = np.empty(math.prod(self.shape) * self.dtype.itemsize, np.uint8)
             self.file.seek(self.begin)
             if self.file.readinto(content.data) != len(content):
                 raise OSError("it ended early")
