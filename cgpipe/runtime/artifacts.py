@@ -216,7 +216,8 @@ def write_tensors(
         temporary.touch()
         permissions = temporary.stat().st_mode  # of any new file: safetensors gives its own
         safetensors.numpy.save_file(contiguous, temporary, metadata)
-        disks.extra(partial(temporary.chmod, permissions), "some results can be read by their owner alone")
+        if temporary.stat().st_mode != permissions:
+            disks.extra(partial(temporary.chmod, permissions), "snapshots can be read by their owner alone")
         with temporary.open("rb+") as file:
             header = header_of(file)
             digest = _tensor_hash(file, header, UNSEALED)
