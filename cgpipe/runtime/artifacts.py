@@ -216,7 +216,8 @@ def write_tensors(
         temporary.touch()
         permissions = temporary.stat().st_mode  # of any new file: safetensors gives its own
         safetensors.numpy.save_file(contiguous, temporary, metadata)
-        disks.extra(partial(temporary.chmod, permissions), "some results can be read by their owner alone")
+        if temporary.stat().st_mode != permissions:
+            disks.extra(partial(temporary.chmod, permissions), "snapshots can be read by their owner alone")
         with temporary.open("rb+") as file:
             header = header_of(file)
             digest = _tensor_hash(file, header, UNSEALED)
@@ -248,8 +249,8 @@ class StoredArray:
 
     def read(self) -> npt.NDArray[Any]:
         """All of it."""
-        content = np.empty(math.prod(self.shape) * self.dtype.itemsize, np.uint8)
         with _reading(self.path):
+            content = np.empty(math.prod(self.shape) * self.dtype.itemsize, np.uint8)
             self.file.seek(self.begin)
             if self.file.readinto(content.data) != len(content):
                 raise OSError("it ended early")

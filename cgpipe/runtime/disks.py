@@ -42,14 +42,12 @@ def warn_once(lost: str, error: OSError) -> None:
         log.warning("the file system refuses an extra (%s): %s", error, lost)
 
 
-def extra(action: Callable[[], object], lost: str) -> bool:
-    """Do what is not needed, and warn if it fails; whether it was done."""
+def extra(action: Callable[[], object], lost: str) -> None:
+    """Do what is not needed, and warn if it fails."""
     try:
         action()
     except OSError as error:
         warn_once(lost, error)
-        return False
-    return True
 
 
 def flush_file(path: Path) -> None:

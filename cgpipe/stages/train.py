@@ -29,7 +29,6 @@ from cgpipe.runtime.artifacts import Provenance, read_netcdf, software, write_ne
 from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.checkpoints import Arrays, Checkpoint, StoppedError, StopRequest
 from cgpipe.runtime.progress import log, progress
-from cgpipe.runtime.records import file_hash
 from cgpipe.runtime.streams import stream
 from cgpipe.stages.device import Device, choose, held_gpus
 from cgpipe.stages.inputs import flat_images, read_corrupted
@@ -76,7 +75,11 @@ class Data:
         self.device = device
         self.images = read_netcdf(dataset, "data")
         self.labels = read_corrupted(corrupted, self.images)
-        self.identity = (device.type, file_hash(dataset), file_hash(corrupted), software())
+        self.identity = (
+            device.type,
+            *(read.encoding["sha256"] for read in (self.images, self.labels)),
+            software(),
+        )
         self.training = Set(flat_images(self.images, "train"), self.labels["label_train"].values, device)
         self.test = Set(flat_images(self.images, "test"), self.images["test_labels"].values, device)
         self.classes = int(self.images["train_labels"].max()) + 1
