@@ -188,17 +188,28 @@ def _join(files: ConfigFiles, reader: "_Reader") -> None:
     files.places |= reader.places
 
 
+def files_dropped(command: Sequence[str]) -> list[str]:
+    """What to warn of: config files that Snakemake does not read, as --configfile was given more than once.
+
+    Another file is a choice that the last option may take back; settings (`--config`) given twice are an error.
+    """
+    times = _times("--configfile", command)
+    text = f"--configfile was given {times} times, and Snakemake takes the last alone: for all, write --configfile A B"
+    return [text] if times > 1 else []
+
+
 def _options_given_twice(command: Sequence[str]) -> Iterable[Problem]:
     """Options of Snakemake of which only the last is taken; several values may follow one."""
-    if "snakemake" not in "".join(
-        command[:1]
-    ):  # called from a program of another name, with options of its own
-        return
-    options = [REPEATED.get(part.partition("=")[0]) for part in command]
-    for option, join in (("--configfile", "--configfile A B"), ("--config", "--config a=1 b=2")):
-        if options.count(option) > 1:
-            text = f"given {options.count(option)} times, and Snakemake takes the last alone: write {join}"
-            yield Problem(option, text, drops=True)
+    times = _times("--config", command)
+    if times > 1:
+        text = f"given {times} times, and Snakemake takes the last alone: write --config a=1 b=2"
+        yield Problem("--config", text, drops=True)
+
+
+def _times(option: str, command: Sequence[str]) -> int:
+    if "snakemake" not in "".join(command[:1]):
+        return 0  # called from a program of another name, with options of its own
+    return sum(REPEATED.get(part.partition("=")[0]) == option for part in command)
 
 
 def _shown(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cgpipe.runtime.config import load
-from cgpipe.runtime.configfiles import ConfigError, ConfigFiles, look_at, read
+from cgpipe.runtime.configfiles import ConfigError, ConfigFiles, files_dropped, look_at, read
 
 ROOT = Path(__file__).parents[2]
 TOP = "name: a\ndataset: digits\nexperiments:\n  one: &one\n    hidden: [8]\n    steps: 5\n"  # six lines
@@ -290,9 +290,10 @@ def test_options_of_which_snakemake_takes_the_last_are_told(path: Path) -> None:
     assert problems("--config", "seed=1", "-C", "device=cpu") == [
         "--config: given 2 times, and Snakemake takes the last alone: write --config a=1 b=2"
     ]
-    assert problems("--configfile", "a", "-n", "--configfiles=b") == [
-        "--configfile: given 2 times, and Snakemake takes the last alone: write --configfile A B"
+    assert files_dropped(["/bin/snakemake", "--configfile", "a", "-n", "--configfiles=b"]) == [
+        "--configfile was given 2 times, and Snakemake takes the last alone: for all, write --configfile A B"
     ]
+    assert files_dropped(["/bin/snakemake", "--configfile", "a", "b"]) == []
     assert problems("--configfile", "a", "b", "--config", "seed=1", "device=cpu", "-n") == []
     assert read([], None, ["another", "--config", "--config"]).problems == []
 

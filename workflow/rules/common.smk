@@ -60,7 +60,7 @@ try:
 except configfiles.ConfigError as error:
     raise WorkflowError(str(error)) from None
 if workflow.is_main_process:
-    for unlikely_meant in advice(CONFIG):
+    for unlikely_meant in [*configfiles.files_dropped(sys.argv), *advice(CONFIG)]:
         logger.warning(f"config: {unlikely_meant}.")
 
 FIGURES = plan.figures(CONFIG)
