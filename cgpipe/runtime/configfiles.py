@@ -191,11 +191,12 @@ def _join(files: ConfigFiles, reader: "_Reader") -> None:
 def files_dropped(command: Sequence[str]) -> list[str]:
     """What to warn of: config files that Snakemake does not read, as --configfile was given more than once.
 
-    Another file is a choice that the last option may take back; settings (`--config`) given twice are an error.
+    Another file is a choice that the last option may take back. Settings (`--config`) given twice are an
+    error.
     """
     times = _times("--configfile", command)
-    text = f"--configfile was given {times} times, and Snakemake takes the last alone: for all, write --configfile A B"
-    return [text] if times > 1 else []
+    said = f"--configfile was given {times} times, and Snakemake takes the last alone"
+    return [f"{said}: for all, write --configfile A B"] if times > 1 else []
 
 
 def _options_given_twice(command: Sequence[str]) -> Iterable[Problem]:
