@@ -150,6 +150,17 @@ def test_what_has_a_resource_of_its_own_is_not_taken_as_another_option(ready: Tr
     assert told in done.stdout + done.stderr
 
 
+def test_the_gpus_of_this_machine_do_not_limit_what_is_submitted(ready: Tree, tmp_path: Path) -> None:
+    slurm = Pretended(tmp_path / "slurm")
+    driver = slurm.folder / "bin" / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA'\n", encoding="utf-8")
+    driver.chmod(0o755)
+    both = [HISTORY, HISTORY.replace("label_noise", "bare")]
+    done = snakemake(ready, slurm, "--profile", "slurm", "--retries", "0", "--", *both, SUBMIT_LIMIT="0")
+    assert "Execute 2 jobs..." in done.stdout + done.stderr
+    assert [as_options(asked["arguments"])["--gpus"] for asked in slurm.asked()] == ["1", "1"]
+
+
 @pytest.mark.slow
 def test_a_limit_of_submitted_jobs_is_kept_by_fewer_jobs(ready: Tree, tmp_path: Path) -> None:
     tree = ready.copy(tmp_path / "tree")

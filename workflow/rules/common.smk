@@ -90,13 +90,23 @@ os.environ.update(CGPIPE_PYTHON=sys.executable, CGPIPE_PACKAGE=str(PACKAGE))
 
 # On a cluster: a GPU for training and contributions, unless networks are to run on the CPU.
 GPUS = 0 if CONFIG.device == "cpu" else 1
-# Here, as many jobs use a GPU at once as there are GPUs, unless --resources gpu=N says otherwise. (Such a line in a
-# profile would drop the resources that the user gives, or be dropped for them.)
-GPUS_HERE = gpus.visible() if GPUS and workflow.local_exec and workflow.is_main_process else 0
+# On one machine, as many jobs use a GPU at once as it has, unless --resources gpu=N says otherwise. (Such a line in
+# a profile would drop the resources that the user gives, or be dropped for them.) On a cluster, where each job
+# has a machine of its own as far as local resources go, the GPUs of this one limit nothing.
+GPUS_HERE = gpus.visible() if GPUS and workflow.is_main_process else 0
 if GPUS_HERE and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS_HERE)
-# For so little work that a CPU does it: no GPU on a cluster, but one that is here is used.
-GPUS_FOR_LITTLE = 1 if CONFIG.device == "cuda" or GPUS_HERE else 0
+
+    resource_scopes:
+        gpu="local",
+
+
+def gpus_for_little(wildcards):
+    """For so little work that a CPU does it: no GPU of a cluster, but one that is here is used."""
+    here = GPUS_HERE and workflow.local_exec
+    return 1 if here or CONFIG.device == "cuda" else 0
+
+
 # Slurm sends it to all processes of a job some time before its time limit, for a training to save. The
 # training handles it; snakemake, the shells in between and the other stages must outlive it. It is asked for by
 # sbatch's own variable, so that slurm_extra is left to the user, whose --signal there wins over this one.

@@ -11,7 +11,7 @@ rule gradients:
     benchmark:
         f"{BENCHMARKS}/gradients/{RUN}.tsv"
     resources:
-        gpu=GPUS_FOR_LITTLE,
+        gpu=gpus_for_little,
     params:
         spec=settings("gradients"),
         code=code_hash("gradients"),
@@ -76,7 +76,7 @@ rule activity:
     benchmark:
         f"{BENCHMARKS}/activity/{RUN}.tsv"
     resources:
-        gpu=GPUS_FOR_LITTLE,
+        gpu=gpus_for_little,
     params:
         spec=settings("activity"),
         code=code_hash("activity"),
