@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -33,16 +32,9 @@ def training_job(of: Scheduled) -> str:
 
 def trainer(of: Scheduled) -> int:
     """Process that trains in a tree."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                command = (entry / "cmdline").read_bytes().split(b"\0")
-                here = (entry / "cwd").readlink()
-            except OSError:
-                continue
-            if command[1:4] == [b"-m", b"cgpipe", b"train"] and here == of.tree.folder:
-                return int(entry.name)
-    raise AssertionError("no process trains")
+    process = of.process("train")
+    assert process is not None
+    return process
 
 
 def cancelled(of: Scheduled) -> None:
@@ -90,14 +82,21 @@ CASES = [(fault, moment) for fault, (_, moments) in FAULTS.items() for moment in
 def test_a_disturbed_training_ends_as_if_it_had_not_been(
     fault: str, moment: str, again: int, long: Scheduled, undisturbed: dict[str, bytes], note: Note
 ) -> None:
+    options: tuple[str, ...] = ()
+    environment = {}
     if fault.startswith("preemption"):
-        running = long.start("--set-resources", "train:gres=seat:1", SBATCH_PARTITION="spare")
-    else:
-        running = long.start()
+        options, environment = ("--set-resources", "train:gres=seat:1"), {"SBATCH_PARTITION": "spare"}
+    elif fault == "time limit":
+        # Options of the user leave the signal ahead of it as it is.
+        options = ("--default-resources", "mem_mb=1000", "slurm_extra='--nice=7 --no-kill'")
+    running = long.start(*options, **environment)
     long.wait_for_training(MOMENTS[moment], running)
     FAULTS[fault][0](long)
     assert running.wait(timeout=400) == 0, long.text()
     assert long.results() == undisturbed
+    if fault == "time limit":
+        assert "stopped by SIGUSR1" in long.log()
+        assert {nice for comment, nice in long.jobs("%k", "%y") if "train" in comment} == {"7"}
     went_on = long.log().count("going on from a checkpoint at step")
     if fault == "slurmd stopped and started":
         assert not went_on
