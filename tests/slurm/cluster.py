@@ -55,7 +55,7 @@ SelectTypeParameters=CR_Core
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu,seat
-NodeName={host} NodeAddr={address} CPUs={cpus} RealMemory={memory} Gres=gpu:2,seat:1 State=UNKNOWN
+NodeName={host} NodeAddr={address} CPUs={cpus} RealMemory={memory} Gres=gpu:2,seat:1 Feature=fast
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=OFF State=UP
 PartitionName=spare Nodes={host} MaxTime=INFINITE PriorityTier=1 State=UP
 PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF State=UP

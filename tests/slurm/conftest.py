@@ -86,6 +86,20 @@ class Scheduled:
             self.cluster.call("scancel", *jobs)
         self.cluster.wait(lambda: not left(), "scancel")
 
+    def process(self, stage: str) -> int | None:
+        """Process of a stage in this tree, if there is one."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    command = (entry / "cmdline").read_bytes().split(b"\0")
+                    here = (entry / "cwd").readlink()
+                except OSError:
+                    continue
+                package = str(self.tree.folder / "cgpipe").encode()
+                if command[1:4] == [b"-I", package, stage.encode()] and here == self.tree.folder:
+                    return int(entry.name)
+        return None
+
     def text(self) -> str:
         return self.said.read_text(encoding="utf-8")
 
@@ -108,11 +122,13 @@ class Scheduled:
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+# On the CPU, as the node's GPUs are not there; where a GPU is to be asked for, a test says so.
+CPU: dict[str, Any] = {**SMALL, "device": "cpu"}
+
 # One run that takes long enough to be disturbed.
 LONG_RUN = "long/noise-050/winsor-1/replicate-0"
 LONG: dict[str, Any] = {
-    **SMALL,
-    "device": "cpu",  # does not wait for one of the node's two GPUs
+    **CPU,
     "experiments": {
         "long": {
             "hidden": [256, 256],

@@ -1,7 +1,9 @@
 """Whatever stops a training on Slurm, the results are bitwise those of a run that nothing stopped."""
 
+import contextlib
 import copy
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -33,16 +35,9 @@ def training_job(of: Scheduled) -> str:
 
 def trainer(of: Scheduled) -> int:
     """Process that trains in a tree."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                command = (entry / "cmdline").read_bytes().split(b"\0")
-                here = (entry / "cwd").readlink()
-            except OSError:
-                continue
-            if command[1:4] == [b"-m", b"cgpipe", b"train"] and here == of.tree.folder:
-                return int(entry.name)
-    raise AssertionError("no process trains")
+    process = of.process("train")
+    assert process is not None
+    return process
 
 
 def cancelled(of: Scheduled) -> None:
@@ -65,7 +60,25 @@ def preempted(of: Scheduled) -> None:
 
 
 def out_of_time(of: Scheduled) -> None:
-    of.cluster.call("scontrol", "update", f"jobid={training_job(of)}", "TimeLimit=1")
+    """Within two minutes. The training waits until Slurm, which looks now and then, has sent its signal."""
+    of.cluster.call("scontrol", "update", f"jobid={training_job(of)}", "TimeLimit=2")
+    process = trainer(of)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        of.cluster.wait(lambda: got(signal.SIGUSR1, process), "the signal ahead of the time limit")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+
+
+def got(number: signal.Signals, process: int) -> bool:
+    """Whether a process that was stopped has been sent a signal; perhaps it was continued, and has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except OSError:
+        return True
+    pending = re.findall(r"^S[a-z]+Pnd:\s*(\w+)$", status, re.MULTILINE)
+    return any(int(signals, 16) >> (number - 1) & 1 for signals in pending)
 
 
 def node_restarted(of: Scheduled) -> None:
@@ -90,14 +103,21 @@ CASES = [(fault, moment) for fault, (_, moments) in FAULTS.items() for moment in
 def test_a_disturbed_training_ends_as_if_it_had_not_been(
     fault: str, moment: str, again: int, long: Scheduled, undisturbed: dict[str, bytes], note: Note
 ) -> None:
+    options: tuple[str, ...] = ()
+    environment = {}
     if fault.startswith("preemption"):
-        running = long.start("--set-resources", "train:gres=seat:1", SBATCH_PARTITION="spare")
-    else:
-        running = long.start()
+        options, environment = ("--set-resources", "train:gres=seat:1"), {"SBATCH_PARTITION": "spare"}
+    elif fault == "time limit":
+        # Options of the user leave the signal ahead of it as it is.
+        options = ("--default-resources", "mem_mb=1000", "slurm_extra='--nice=7 --no-kill'")
+    running = long.start(*options, **environment)
     long.wait_for_training(MOMENTS[moment], running)
     FAULTS[fault][0](long)
     assert running.wait(timeout=400) == 0, long.text()
     assert long.results() == undisturbed
+    if fault == "time limit":
+        assert "stopped by SIGUSR1" in long.text()
+        assert {nice for comment, nice in long.jobs("%k", "%y") if "train" in comment} == {"7"}
     went_on = long.log().count("going on from a checkpoint at step")
     if fault == "slurmd stopped and started":
         assert not went_on

@@ -127,7 +127,7 @@ def test_the_users_options_and_the_signal_both_reach_sbatch(ready: Tree, tmp_pat
         own.mkdir(exist_ok=True)
         (own / "profile.yaml").write_text(profile, encoding="utf-8")
         arguments = ["--profile", "slurm"] if how == "profile" else ["--profile", str(own)]
-    options, variables = submit(ready, tmp_path, *arguments)
+    options, variables = submit(ready, tmp_path, *arguments, SBATCH_SIGNAL="")
     assert (options["--exclude"], options["--mail-type"]) == ("node7", "FAIL")
     assert variables["SBATCH_SIGNAL"] == "USR1@120"
     assert "--signal" not in options

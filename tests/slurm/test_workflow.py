@@ -5,15 +5,15 @@ import re
 import shlex
 
 import pytest
-from trees import ROOT, SMALL
+from trees import ROOT
 
-from slurm.conftest import Scheduled
+from slurm.conftest import CPU, Scheduled
 
 pytestmark = pytest.mark.slurm
 
 
 def test_everything_runs_through_the_scheduler(small: Scheduled) -> None:
-    settings = copy.deepcopy(SMALL)
+    settings = copy.deepcopy(CPU)
     for of in settings["experiments"].values():
         of["noise"] = [0.5]
     small.tree.configure(settings)
@@ -38,10 +38,56 @@ def test_an_unknown_partition_is_told(small: Scheduled) -> None:
 
 
 def test_the_partition_of_the_environment_is_taken(small: Scheduled) -> None:
-    corrupted = "results/small/corrupted/noise-050/replicate-0.nc"
-    status, said = small.run(corrupted, SBATCH_PARTITION="urgent")
+    status, said = small.run(LABELS, SBATCH_PARTITION="urgent")
     assert status == 0, said
     assert small.jobs("%P", "%T") == [["urgent", "COMPLETED"]]
+
+
+LABELS = "results/small/corrupted/noise-050/replicate-0.nc"
+
+
+def test_what_the_user_asks_for_is_taken(small: Scheduled) -> None:
+    reservation = (
+        "starttime=now",
+        "duration=60",
+        "users=root",
+        "corecnt=1",
+        "flags=overlap,flex,ignore_jobs",
+    )
+    small.cluster.call("scontrol", "create", "reservation", "reservationname=course", *reservation)
+    try:
+        extra = ("--set-resources", "corrupt:constraint=fast", "corrupt:slurm_extra='--nice=7'")
+        status, said = small.run(*extra, "--", LABELS, SBATCH_RESERVATION="course")
+        assert status == 0, said
+        assert small.jobs("%T", "%f", "%v", "%y") == [["COMPLETED", "fast", "course", "7"]]
+    finally:
+        small.cluster.call("scontrol", "delete", "reservationname=course")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("SBATCH_CONSTRAINT", "slow", "Invalid feature specification"),
+        ("SBATCH_RESERVATION", "nosuch", "Requested reservation is invalid"),
+    ],
+)
+def test_what_is_not_there_is_told(small: Scheduled, name: str, value: str, told: str) -> None:
+    status, said = small.run("--retries", "0", "--", LABELS, **{name: value})
+    assert status != 0
+    assert told in said
+    assert f"`{told}`" in (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+
+
+def test_other_stages_outlive_the_signal_ahead_of_a_time_limit(small: Scheduled) -> None:
+    running = small.start("--retries", "0", "--", LABELS)
+    small.cluster.wait(
+        lambda: small.process("corrupt") is not None or running.poll() is not None, "the job", 180
+    )
+    ((job, state),) = small.jobs("%i", "%T")
+    assert state == "RUNNING", small.text()
+    small.cluster.call("scancel", "--signal=USR1", job)  # as then, to the processes of all steps
+    assert running.wait(timeout=300) == 0, small.text()
+    assert small.jobs("%T") == [["COMPLETED"]]
 
 
 def test_gpus_are_scheduled(small: Scheduled) -> None:
@@ -85,6 +131,9 @@ def test_short_jobs_are_packed_into_one_allocation(small: Scheduled) -> None:
         "winsorization/noise-050/winsor-2",
     )
     histories = [f"results/small/{run}/replicate-0/history.nc" for run in runs]
+    gpus = [f"{rule}:gpu=1" for rule in ("train", "train_without_snapshots")]
+    at = options.index("--set-resources") + 1
+    options[at:at] = gpus
     at = options.index("--set-resources") + 1  # what device: auto asks for
     options[at:at] = ["train:gpu=1", "train_without_snapshots:gpu=1"]
     status, said = small.run(*options[5:], "--", *histories)
