@@ -61,6 +61,7 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "activity",
         "nullworlds",
         "nullworlds_exact",
+        "runs",
         "claims",
         "figures",
     }
