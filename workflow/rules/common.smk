@@ -111,7 +111,9 @@ def gpus_for_little(wildcards):
 # training handles it; snakemake, the shells in between and the other stages must outlive it. It is asked for by
 # sbatch's own variable, so that slurm_extra is left to the user, whose --signal there wins over this one.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-os.environ.update(SBATCH_SIGNAL=os.environ.get("SBATCH_SIGNAL") or "USR1@120")  # seconds
+os.environ.update(
+    SBATCH_SIGNAL=os.environ.get("SBATCH_SIGNAL") or "USR1@120"
+)  # seconds
 
 
 wildcard_constraints:
