@@ -367,7 +367,7 @@ def test_every_stage_runs_on_mnist(fresh: Tree, mnist_root: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = fresh.folder / "results" / "mnist_small"
-    assert len(list((results / "figures").iterdir())) == 36
+    assert len(list((results / "figures").iterdir())) == 45
     history = results / "label_noise/noise-000/winsor-0/replicate-0/history.nc"
     with xr.open_dataset(history, engine="netcdf4") as run:
         assert run.sizes["example"] == 60_000
