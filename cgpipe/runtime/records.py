@@ -93,7 +93,7 @@ def header_of(file: BinaryIO) -> bytes:
 
 def why_stale(
     outputs: Sequence[Path], inputs: Sequence[Path], *, stage: str, specs: Sequence[str], code: str
-) -> list[str]:
+) -> dict[str, Path]:
     """Why the files of a job have to be made again; empty if they are what the plan asks for.
 
     Parameters
@@ -111,8 +111,9 @@ def why_stale(
 
     Returns
     -------
-    list of str
-        What differs, in words, each once. Files that are not there are left to snakemake.
+    dict from str to Path
+        What differs, in words, and the first file that differs so. Files that are not there are left to
+        snakemake.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def why_stale(
     there = [(path, spec) for path, spec in zip(outputs, each, strict=True) if path.exists()]
     lying = {seal_of(path) for path in inputs if path.exists()}
     complete = all(path.exists() for path in inputs)
-    reasons: list[str] = []
+    reasons: dict[str, Path] = {}
     answered: dict[str, str] = {}
     for path, spec in there:
         if path.suffix not in HOLD_RECORDS:
@@ -131,21 +132,22 @@ def why_stale(
         try:
             record = record_of(path)
         except NoRecordError:
-            reasons.append("holds no record of its making: damaged, or of another program")
+            reasons.setdefault("holds no record of its making: damaged, or of another program", path)
             continue
         answered |= json.loads(record.get("files", "{}"))
         if record["stage"] != stage:
-            reasons.append(f"is of stage {record['stage']}, not {stage}")
+            reasons.setdefault(f"is of stage {record['stage']}, not {stage}", path)
             continue
-        reasons += [f"was made with {difference}" for difference in _differences(record["spec"], spec)]
+        for difference in _differences(record["spec"], spec):
+            reasons.setdefault(f"was made with {difference}", path)
         if record["code"] != code:
-            reasons.append("was made by other code")
+            reasons.setdefault("was made by other code", path)
         if complete and set(json.loads(record.get("input_sha256", "[]"))) != lying:
-            reasons.append("was made from other files than those that are there now")
+            reasons.setdefault("was made from other files than those that are there now", path)
     for path, _ in there:
         if path.suffix not in HOLD_RECORDS and answered.get(path.name) != file_hash(path):
-            reasons.append("is not as it was written")
-    return list(dict.fromkeys(reasons))
+            reasons.setdefault("is not as it was written", path)
+    return reasons
 
 
 def _of_tail(file: BinaryIO) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Where networks run."""
 
-import fcntl
 import itertools
 import os
 import tempfile
@@ -10,11 +9,12 @@ from typing import Literal
 
 import torch
 
-from cgpipe.runtime import gpus
+from cgpipe.runtime import disks, gpus
 from cgpipe.runtime.progress import log
 
 Device = Literal["auto", "cpu", "cuda"]
 
+UNKNOWN = "which GPUs other jobs have taken cannot be known, and the first is used"
 _LOCKS: list[int] = []  # the open file by which this process has taken a GPU, until it ends
 
 
@@ -133,19 +133,15 @@ def take_gpu() -> None:
                     torch.cuda.set_device(index)
                     return
     except OSError as error:
-        log.warning("which GPUs other jobs have taken cannot be known, and the first is used: %s", error)
+        disks.warn_once(UNKNOWN, error)
 
 
 def _lock(path: Path) -> bool:
     """Whether this process got a lock, which it then holds until it ends."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not disks.lock(file, UNKNOWN):
         os.close(file)
-        if isinstance(error, BlockingIOError):
-            return False
-        raise
+        return False
     _LOCKS.append(file)
     return True
 

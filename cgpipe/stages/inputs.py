@@ -30,19 +30,7 @@ def read_corrupted(path: Path, dataset: xr.Dataset) -> xr.Dataset:
 
 
 def read_current(path: Path, stage: str) -> xr.Dataset:
-    """Read an artifact of a run, and check that it was made from what lies there now.
-
-    Parameters
-    ----------
-    path : Path
-        Where from.
-    stage : str
-        The stage that wrote it.
-
-    Returns
-    -------
-    Dataset
-        As `read_netcdf` returns it.
+    """Read an artifact of a run, as `read_netcdf` does, and check that it was made from what lies there now.
 
     Raises
     ------

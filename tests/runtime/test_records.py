@@ -34,7 +34,9 @@ def chain(tmp_path):
 
 
 def stale(output, *inputs, stage="corrupt", spec=SPEC, code="bbbb"):
-    return why_stale([output], inputs, stage=stage, specs=[spec], code=code)
+    reasons = why_stale([output], inputs, stage=stage, specs=[spec], code=code)
+    assert set(reasons.values()) <= {output}
+    return list(reasons)
 
 
 # --- records ----------------------------------------------------------------------------------------
@@ -146,23 +148,23 @@ def test_files_that_hold_no_record_are_known_by_their_content(chain, tmp_path):
         files = [figure, table, record]
         return why_stale(files, [data], stage="figures", specs=[SPEC], code="f")
 
-    assert why() == []
+    assert why() == {}
     table.write_text("a,c\n")
-    assert why() == ["is not as it was written"]
+    assert why() == {"is not as it was written": table}
     table.write_text("a,b\n")
     record.unlink()
-    assert why() == ["is not as it was written"]  # nothing answers for them
+    assert why() == {"is not as it was written": figure}  # nothing answers for them
 
 
 def test_each_output_may_have_settings_of_its_own(tmp_path):
     one = write(tmp_path / "1.nc", Provenance("train", '{"winsor":0}', "c"))
     two = write(tmp_path / "2.nc", Provenance("train", '{"winsor":2}', "c"))
     specs = ['{"winsor":0}', '{"winsor":2}']
-    assert why_stale([one, two], [], stage="train", specs=specs, code="c") == []
-    assert why_stale([two, one], [], stage="train", specs=specs, code="c") == [
-        "was made with winsor = 2, not 0",
-        "was made with winsor = 0, not 2",
-    ]
+    assert why_stale([one, two], [], stage="train", specs=specs, code="c") == {}
+    assert why_stale([two, one], [], stage="train", specs=specs, code="c") == {
+        "was made with winsor = 2, not 0": two,
+        "was made with winsor = 0, not 2": one,
+    }
 
 
 # --- provenance -------------------------------------------------------------------------------------

@@ -434,25 +434,35 @@ def runs_stage(*arguments: str) -> str:
     return done.stderr
 
 
-def test_a_figure_refuses_runs_of_different_settings(finished: Tree, tmp_path: Path) -> None:
-    runs = [
-        finished.results / f"{name}/noise-050/winsor-0/replicate-0/history.nc"
-        for name in ("pair", "label_noise")
-    ]
+def history(of: Tree, experiment: str) -> Path:
+    return of.results / experiment / "noise-050/winsor-0/replicate-0/history.nc"
+
+
+@pytest.mark.parametrize(
+    ("experiments", "reason"),
+    [
+        (("pair", "label_noise"), "do not belong together: train: learning_rate: 0.5 and 0.25"),
+        (("pair", "winsorization"), "given twice"),
+    ],
+)
+def test_a_figure_refuses_runs_that_do_not_belong_together(
+    finished: Tree, tmp_path: Path, experiments: tuple[str, str], reason: str
+) -> None:
+    runs = [str(history(finished, name)) for name in experiments]
     spec = json.dumps({"figure": "figure1", "style": {}})
-    said = runs_stage("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), *map(str, runs))
-    assert "do not belong together: train: learning_rate: 0.5 and 0.25" in said
+    assert reason in runs_stage("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), *runs)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_figure_refuses_the_same_run_twice(finished: Tree, tmp_path: Path) -> None:
-    runs = [
-        finished.results / f"{name}/noise-050/winsor-0/replicate-0/history.nc"
-        for name in ("pair", "winsorization")
-    ]
-    spec = json.dumps({"figure": "figure1", "style": {}})
-    said = runs_stage("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), *map(str, runs))
-    assert "given twice" in said
+def test_the_claims_refuse_an_analysis_of_another_run(finished: Tree, tmp_path: Path) -> None:
+    coherence = history(finished, "label_noise").with_name("coherence.nc")
+    said = runs_stage(
+        *("claims", "--spec", "{}", "--label-noise", str(history(finished, "pair"))),
+        *("--coherence", str(coherence)),
+        *("--claims", str(tmp_path / "claims.nc"), "--table", str(tmp_path / "claims.csv")),
+    )
+    assert "coherence at noise 0.5, replicate 0, is of another run than the history" in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("replaced", ["contributions.nc", "snapshots.safetensors"])

@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 import yaml
 from safetensors.numpy import load_file
-from trees import ROOT, Tree
+from trees import ROOT, SMALL, Tree
 
 from cgpipe.runtime.config import load
 from cgpipe.runtime.plan import all_cells
@@ -356,6 +356,29 @@ def test_dry_run_of_the_paper_lists_every_cell() -> None:
     }
     assert len(expected) == 37
     assert planned == expected
+
+
+def test_a_workflow_says_at_its_end_how_many_runs_were_made_by_sorting(
+    fresh: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = SMALL["experiments"]["winsorization"] | {"steps": 2, "snapshots": False}
+    fresh.configure({**SMALL, "device": "cpu", "experiments": {"few": few}, "figures": {}, "claims": None})
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", "/bin/false")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    done = fresh.snakemake()
+    said = done.stdout + done.stderr
+    # With c = 0 torch makes the updates, with c = 2 sorting; CUDA_VISIBLE_DEVICES names a GPU.
+    assert "1 of 2 runs were made, in part at least, by sorting" in said
+    assert "2 of 2 runs were made, in part at least, on the CPU of a job that held a GPU" in said
+    made = pd.read_csv(fresh.results / "runs.csv")
+    assert made[["winsor", "kernel", "first_step", "last_step"]].values.tolist() == [
+        [0, "torch", 1, 2],
+        [2, "reference", 1, 2],
+    ]
+    report = fresh.folder / "report.html"
+    fresh.snakemake("--report", str(report))
+    assert "runs.csv" in report.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

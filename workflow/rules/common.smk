@@ -1,6 +1,5 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
-import csv
 import filecmp
 import json
 import os
@@ -26,6 +25,7 @@ from cgpipe.runtime import configfiles, gpus, layout, plan, records
 from cgpipe.runtime.canonical import canonical
 from cgpipe.runtime.config import advice, load
 from cgpipe.runtime.fingerprint import code_hash
+from cgpipe.runtime.slow import slow_ways
 
 PACKAGE = Path(cgpipe.__file__).parent
 if (HERE / "cgpipe").is_dir() and not PACKAGE.samefile(HERE / "cgpipe"):
@@ -216,34 +216,8 @@ def as_options(wildcards, input):
 
 def say_what_ran(table):
     """At the end of a workflow: how many runs were made in a slow way."""
-    if not Path(table).exists():
-        return
-    with Path(table).open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-
-    def number(which):
-        return len(
-            {
-                tuple(
-                    row[key] for key in ("experiment", "noise", "winsor", "replicate")
-                )
-                for row in which
-            }
-        )
-
-    slow = {
-        "by sorting, as the fused kernel could not be used (the logs of these runs say why)": [
-            row for row in rows if row["kernel"] == "reference"
-        ],
-        "on the CPU of a job that held a GPU": [
-            row for row in rows if row["gpu_idle"] == "True"
-        ],
-    }
-    for how, which in slow.items():
-        if which:
-            logger.warning(
-                f"{number(which)} of {number(rows)} runs were made, in part at least, {how}: see {table}"
-            )
+    for slow in slow_ways(Path(table)):
+        logger.warning(slow)
 
 
 def drawn_as(*endings):
@@ -290,7 +264,7 @@ def asked(rule, stage, why=None):
             ) from None
         if not reasons:
             return ancient(path)
-        say_why(rule, outputs, reasons)
+        say_why(rule, reasons)
         make_newer_than(outputs)
         return path
 
@@ -311,25 +285,23 @@ def why_stale(job, stage, wildcards, outputs, inputs):
 
 def why_no_copy(job, stage, wildcards, outputs, inputs):
     copied = {path.name: path for path in inputs}
-    differ = any(
-        path.exists()
-        and copied[path.name].exists()
-        and not filecmp.cmp(path, copied[path.name], shallow=False)
-        for path in outputs
-    )
-    return ["is not as it was made"] if differ else []
+    for path in outputs:
+        source = copied[path.name]
+        if path.exists() and source.exists():
+            if not filecmp.cmp(path, source, shallow=False):
+                return {"is not as it was made": path}
+    return {}
 
 
 SAID = set()
 
 
-def say_why(rule, outputs, reasons):
+def say_why(rule, reasons):
     """Say before anything is replaced what is, once for files that differ alike."""
-    first = next(path for path in outputs if path.exists())
-    for reason in reasons:
+    for reason, path in reasons.items():
         if (rule, reason) not in SAID:
             logger.warning(
-                f"{first} {reason}: it is made again and replaced, and so is what else differs like this. "
+                f"{path} {reason}: it is made again and replaced, and so is what else differs like this. "
                 f"To keep it, stop, and give the config another name than {CONFIG.name}."
             )
             SAID.add((rule, reason))
