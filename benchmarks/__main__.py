@@ -22,10 +22,10 @@ from cgpipe.data import datasets
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.learning.aggregation import operators, reference
 from cgpipe.learning.aggregation.rules import update_rule
-from cgpipe.learning.networks import forward, output_gradients
 from cgpipe.learning.training import BatchOrder, Trainer
-from cgpipe.runtime.artifacts import software
-from cgpipe.runtime.plan import expanded
+from cgpipe.networks.dense import forward, output_gradients
+from cgpipe.pipeline.artifacts import software
+from cgpipe.pipeline.plan import expanded
 
 PAPER = [784, 256, 256, 256, 10]
 LEVELS = [0, 1, 2, 4, 8]

@@ -21,7 +21,7 @@ from cgpipe.gradients.population import (
     group_gradients,
 )
 from cgpipe.inference.nullworlds import null_group_sums
-from cgpipe.learning.networks import Layer
+from cgpipe.networks.dense import Layer
 
 WIDE, DEEP = [784, 2048, 10], [784, 256, 256, 256, 10]
 STEPS = 46  # logged in 100,000 updates

@@ -16,8 +16,8 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 from cgpipe.learning.aggregation.rules import update_rule
-from cgpipe.learning.networks import Layer, initial_layers
 from cgpipe.learning.training import Trainer
+from cgpipe.networks.dense import Layer, initial_layers
 
 RATE = 0.1
 Step = Callable[[np.ndarray], None]

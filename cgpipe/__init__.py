@@ -3,8 +3,8 @@
 The wings, in the order of the data: `cgpipe.data` (datasets and label noise), `cgpipe.learning`
 (networks, training, winsorized updates), `cgpipe.gradients` (per-example gradients and what they
 contribute), `cgpipe.inference` (null worlds) and `cgpipe.figures`. They take and return arrays,
-tensors and Datasets, so each function can be called from a notebook. `cgpipe.runtime` and
-`cgpipe.stages` are the shell that the workflow calls: files, settings, logs.
+tensors and Datasets, so each function can be called from a notebook. `cgpipe.pipeline` and
+`cgpipe.pipeline.stages` are the shell that the workflow calls: files, settings, logs.
 
 Names are loaded when they are first used: importing `cgpipe` imports neither torch nor xarray.
 """
@@ -15,7 +15,7 @@ try:
     import lazy_loader
 except ImportError as error:
     if sys.argv[0] == "-m":  # `python -m cgpipe` has come no further, and can catch nothing yet
-        from cgpipe.runtime.errors import end
+        from cgpipe.pipeline.errors import end
 
         end(error)
     raise

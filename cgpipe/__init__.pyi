@@ -1,3 +1,3 @@
-from . import data, figures, gradients, inference, learning
+from . import data, figures, gradients, inference, learning, networks
 
-__all__ = ["data", "figures", "gradients", "inference", "learning"]
+__all__ = ["data", "figures", "gradients", "inference", "learning", "networks"]

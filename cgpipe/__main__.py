@@ -6,7 +6,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cgpipe.runtime.errors import end
+from cgpipe.pipeline.errors import end
 
 try:
     from cgpipe.cli import main

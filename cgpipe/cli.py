@@ -12,9 +12,9 @@ from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.runtime import config, configfiles, errors, fingerprint, plan
-from cgpipe.runtime.documents import read_between, write_between
-from cgpipe.runtime.progress import log, start_log
+from cgpipe.pipeline import config, configfiles, errors, fingerprint, plan
+from cgpipe.pipeline.documents import read_between, write_between
+from cgpipe.pipeline.progress import log, start_log
 
 READ = click.Path(path_type=Path, dir_okay=False)
 WRITE = click.Path(path_type=Path, dir_okay=False)
@@ -53,8 +53,8 @@ def stage(command: Callable[..., None]) -> click.Command:
 def call(name: str, spec: str, code: str, **paths: Any) -> None:
     """Run a stage, and turn whatever goes wrong into one message."""
     try:
-        module = importlib.import_module(f"cgpipe.stages.{name}")
-        from cgpipe.runtime.artifacts import Provenance  # noqa: PLC0415
+        module = importlib.import_module(f"cgpipe.pipeline.stages.{name}")
+        from cgpipe.pipeline.artifacts import Provenance  # noqa: PLC0415
 
         # What stage train takes, one run's settings or several, is in the signature of its run.
         settings = read_settings(get_type_hints(module.run)["spec"], spec)

@@ -21,7 +21,7 @@ def digits():
 @pytest.fixture(scope="session")
 def mnist_root() -> Path:
     """Folder in torchvision's layout that holds MNIST."""
-    from cgpipe.runtime.plan import expanded
+    from cgpipe.pipeline.plan import expanded
 
     root = os.environ.get("CGPIPE_DATA_ROOT")
     if not root:

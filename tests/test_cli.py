@@ -186,7 +186,7 @@ def call(monkeypatch, tmp_path, fail, *options):
     from click.testing import CliRunner
 
     from cgpipe import cli
-    from cgpipe.stages import corrupt
+    from cgpipe.pipeline.stages import corrupt
 
     def run(spec: corrupt.Spec, provenance, **paths):
         fail()

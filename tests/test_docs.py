@@ -10,9 +10,9 @@ import pytest
 import yaml
 from slurm.test_faults import CASES
 
-from cgpipe.runtime import config, plan
-from cgpipe.runtime.documents import read_between
-from cgpipe.stages.text import WRITTEN_BY, render
+from cgpipe.pipeline import config, plan
+from cgpipe.pipeline.documents import read_between
+from cgpipe.pipeline.stages.text import WRITTEN_BY, render
 
 ROOT = Path(__file__).parents[1]
 

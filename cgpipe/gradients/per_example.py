@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cgpipe.learning.networks import Layer, forward, output_gradients
+from cgpipe.networks.dense import Layer, forward, output_gradients
 
 
 class WeightSample(NamedTuple):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch.func import grad, jvp, vmap
 
-from cgpipe.learning.networks import Layer, forward, losses, output_gradients
+from cgpipe.networks.dense import Layer, forward, losses, output_gradients
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cgpipe.learning.networks import Layer, forward
+from cgpipe.networks.dense import Layer, forward
 
 
 def active_examples(

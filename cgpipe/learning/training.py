@@ -11,7 +11,7 @@ import torch
 
 from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.rules import UpdateRule
-from cgpipe.learning.networks import Layer, forward, losses, output_gradients
+from cgpipe.networks.dense import Layer, forward, losses, output_gradients
 
 
 class NonFiniteError(ArithmeticError):

@@ -16,11 +16,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from cgpipe.stages import figures  # first, as in a job
+from cgpipe.pipeline.stages import figures  # first, as in a job
 import xarray as xr
 from cgpipe.figures import figure4
 from cgpipe.figures.style import Style, styled
-from cgpipe.runtime.artifacts import Provenance
+from cgpipe.pipeline.artifacts import Provenance
 
 steps = np.array([0, 1, 2, 10, 100])
 curves = {name: ("step", 0.5 + 0.3 * np.sin(steps + k)) for k, name in enumerate(

@@ -14,8 +14,8 @@ from cgpipe.figures.summary import summarise
 from cgpipe.figures.worlds import Sample
 from cgpipe.gradients.contributions import contributions, self_terms
 from cgpipe.learning.training import learned_steps
-from cgpipe.stages import nullworlds
-from cgpipe.stages.figures import Spec, exact_samples, in_a_sample, of_sums
+from cgpipe.pipeline.stages import nullworlds
+from cgpipe.pipeline.stages.figures import Spec, exact_samples, in_a_sample, of_sums
 
 STEPS = np.array([0, 1, 2, 10])
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cgpipe.gradients.per_example import WeightSample, draw_weights, sampled_gradients
-from cgpipe.learning.networks import Layer, initial_layers
+from cgpipe.networks.dense import Layer, initial_layers
 
 WIDTHS = ([6, 4], [6, 5, 4], [7, 6, 5, 4])
 

@@ -15,8 +15,8 @@ from cgpipe.gradients.population import (
     inner_products,
 )
 from cgpipe.learning.aggregation.rules import Mean
-from cgpipe.learning.networks import Layer, initial_layers
 from cgpipe.learning.training import Trainer, evaluate
+from cgpipe.networks.dense import Layer, initial_layers
 
 
 def problem(widths, examples, seed=0, dtype=torch.float64):

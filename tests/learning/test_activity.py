@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgpipe.learning import active_examples
-from cgpipe.learning.networks import Layer, initial_layers
+from cgpipe.networks.dense import Layer, initial_layers
 
 
 @given(

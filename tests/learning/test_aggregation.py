@@ -12,7 +12,7 @@ from cgpipe.learning.aggregation.reference import (
     winsorized_linear_gradient,
     winsorized_mean,
 )
-from cgpipe.learning.networks import forward, initial_layers, output_gradients
+from cgpipe.networks.dense import forward, initial_layers, output_gradients
 
 DTYPES = (np.float32, np.float64)
 

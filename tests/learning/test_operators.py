@@ -17,8 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cgpipe.learning.aggregation import build, operators, oracle, reference
 from cgpipe.learning.aggregation.rules import Clipped
-from cgpipe.learning.networks import forward, initial_layers, output_gradients
 from cgpipe.learning.training import BatchOrder, Trainer, evaluate
+from cgpipe.networks.dense import forward, initial_layers, output_gradients
 
 WITHIN = 5e-6
 BOTH = pytest.mark.parametrize("trimmed", [False, True])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateName, update_rule
-from cgpipe.learning.networks import Layer, forward, initial_layers, output_gradients
+from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
 RATE = 0.1
 NAMES = get_args(UpdateName)

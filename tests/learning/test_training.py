@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as hnp
 
 from cgpipe.learning.aggregation import operators, oracle, reference
 from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateName, UpdateRule, update_rule
-from cgpipe.learning.networks import Layer, forward, initial_layers, output_gradients
 from cgpipe.learning.training import (
     BatchOrder,
     NonFiniteError,
@@ -21,6 +20,7 @@ from cgpipe.learning.training import (
     learned_steps,
     logged_steps,
 )
+from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
 
 def problem(widths, batch, dtype=torch.float64):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from trees import SMALL, Tree, new_tree
 
-from cgpipe.runtime.documents import write_between
+from cgpipe.pipeline.documents import write_between
 from slurm.cluster import Cluster
 
 Note = Callable[[str, str, str], None]

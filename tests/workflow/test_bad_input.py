@@ -205,7 +205,7 @@ def test_a_run_that_diverges_beside_others_in_one_job_lets_them_finish(
 
 
 def test_an_artifact_that_lacks_a_variable_is_told(finished: Tree, tmp_path: Path) -> None:
-    from cgpipe.runtime.artifacts import Provenance, read_netcdf, write_netcdf
+    from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 
     history = finished.results / "bare/noise-050/winsor-0/replicate-0/history.nc"
     lacking = tmp_path / "history.nc"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trees import Tree, new_tree
 
-from cgpipe.runtime import gpus
+from cgpipe.pipeline import gpus
 
 HISTORIES = [
     f"results/small/{of}/noise-050/winsor-0/replicate-0/history.nc" for of in ("label_noise", "bare")

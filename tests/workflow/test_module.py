@@ -10,7 +10,7 @@ import pytest
 import yaml
 from trees import ROOT, SMALL, Tree
 
-from cgpipe.runtime.records import record_of
+from cgpipe.pipeline.records import record_of
 
 HOST = """
 module gradients:

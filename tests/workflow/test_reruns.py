@@ -17,9 +17,9 @@ import xarray as xr
 import yaml
 from trees import SMALL, Tree, new_tree
 
-from cgpipe.runtime.config import leaves
-from cgpipe.runtime.fingerprint import code_hash
-from cgpipe.runtime.records import record_of
+from cgpipe.pipeline.config import leaves
+from cgpipe.pipeline.fingerprint import code_hash
+from cgpipe.pipeline.records import record_of
 
 FIGURES = {
     "figure1": 1,
@@ -262,7 +262,7 @@ def test_fresh_clone_with_results_moved_over_reruns_nothing(finished: Tree, tmp_
 
 
 def test_edited_training_module_reruns_training_and_what_follows(tree: Tree) -> None:
-    module = tree.folder / "cgpipe" / "learning" / "networks.py"
+    module = tree.folder / "cgpipe" / "networks" / "dense.py"
     edit(module, r"inputs\[number\], 0, ", "inputs[number], 1, ")
     # Stages gradients and contributions import it too; the data and the corruption do not.
     assert tree.planned() == Counter(FROM_TRAIN)
@@ -341,7 +341,7 @@ def test_edited_code_reruns_what_imports_it_without_snakemakes_memory(tree: Tree
     shutil.rmtree(tree.folder / ".snakemake")
     for path in sorted(tree.results.rglob("*"), key=lambda of: of.name == "dataset.nc"):
         os.utime(path, (1_500_000_000, 1_500_000_000))
-    module = tree.folder / "cgpipe" / "learning" / "networks.py"
+    module = tree.folder / "cgpipe" / "networks" / "dense.py"
     edit(module, r"inputs\[number\], 0, ", "inputs[number], 1, ")
     assert tree.planned() == Counter(FROM_TRAIN)
 

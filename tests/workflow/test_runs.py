@@ -18,8 +18,8 @@ import yaml
 from safetensors.numpy import load_file
 from trees import ROOT, SMALL, Tree
 
-from cgpipe.runtime.config import load
-from cgpipe.runtime.plan import all_cells
+from cgpipe.pipeline.config import load
+from cgpipe.pipeline.plan import all_cells
 
 PLOTTED = ("pdf", "svg", "png", "csv")
 WRITTEN = ("*.nc", "*.safetensors", *(f"*.{ending}" for ending in PLOTTED))

@@ -1,5 +1,5 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
-# the fingerprint of the modules that its stage imports (cgpipe/runtime/plan.py, fingerprint.py).
+# the fingerprint of the modules that its stage imports (cgpipe/pipeline/plan.py, fingerprint.py).
 import filecmp
 import json
 import os
@@ -21,11 +21,11 @@ if (HERE / "cgpipe").is_dir():
     sys.path.insert(0, str(HERE))
 
 import cgpipe
-from cgpipe.runtime import configfiles, gpus, layout, plan, records
-from cgpipe.runtime.canonical import canonical
-from cgpipe.runtime.config import advice, load
-from cgpipe.runtime.fingerprint import code_hash
-from cgpipe.runtime.slow import slow_ways
+from cgpipe.pipeline import configfiles, gpus, layout, plan, records
+from cgpipe.pipeline.canonical import canonical
+from cgpipe.pipeline.config import advice, load
+from cgpipe.pipeline.fingerprint import code_hash
+from cgpipe.pipeline.slow import slow_ways
 
 PACKAGE = Path(cgpipe.__file__).parent
 if (HERE / "cgpipe").is_dir() and not PACKAGE.samefile(HERE / "cgpipe"):
@@ -230,7 +230,7 @@ def drawn_as(*endings):
 
 
 # Snakemake knows how a file was made from .snakemake alone, and people delete that. So each job's files are asked
-# themselves (cgpipe/runtime/records.py). The answer reaches Snakemake as the age of a file that every job has as
+# themselves (cgpipe/pipeline/records.py). The answer reaches Snakemake as the age of a file that every job has as
 # an input: newer than the results for a job whose files are not what is planned, and ancient for all others.
 PLANNED = Path(".snakemake", "planned")
 if workflow.is_main_process:

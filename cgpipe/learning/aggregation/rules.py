@@ -15,7 +15,7 @@ import torch
 
 from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.reference import check_count, mean_linear_gradient
-from cgpipe.learning.networks import Layer
+from cgpipe.networks.dense import Layer
 
 UpdateName = Literal[
     "winsorized_mean", "trimmed_mean", "median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"

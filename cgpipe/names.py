@@ -1,0 +1,19 @@
+"""The words that settings, stages and functions have in common, each list once.
+
+Imports nothing but Python. What trains imports this module, so a word that is added here trains anew.
+Datasets and figures, of which there will be more, have registries of their own: `cgpipe.data.shapes` and
+`cgpipe.figures.registry`.
+"""
+
+from typing import Literal
+
+Selection = Literal["exact", "bernoulli"]
+Init = Literal["xavier", "official"]
+UpdateName = Literal[
+    "winsorized_mean", "trimmed_mean", "median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"
+]
+Device = Literal["auto", "cpu", "cuda"]
+Kernel = Literal["auto", "required"]
+Learned = Literal["at_step", "first", "last"]
+Source = Literal["sampled", "exact"]
+Palette = Literal["colorblind", "deep", "muted", "pastel", "bright", "dark"]

@@ -1,0 +1,3 @@
+from .dense import Layer, forward, initial_layers, losses, output_gradients
+
+__all__ = ["Layer", "forward", "initial_layers", "losses", "output_gradients"]

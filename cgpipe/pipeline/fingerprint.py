@@ -1,0 +1,105 @@
+"""What a stage's code is: one hash over the modules that it imports inside the package.
+
+Snakemake does not follow imports and compares scripts by time stamp. This hash follows imports,
+looks at content alone, and leaves out comments, docstrings and layout. Imports neither torch nor
+xarray, and writes nothing.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import grimp
+
+
+@cache
+def code_hash(stage: str) -> str:
+    """Hash of a stage's module and of every module it imports inside the package, C++ included.
+
+    Parameters
+    ----------
+    stage : str
+        Name of a module in `cgpipe.pipeline.stages`.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for module in modules(f"cgpipe.pipeline.stages.{stage}"):
+        digest.update(f"{module}\n{_module_hash(module)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def modules(module: str) -> tuple[str, ...]:
+    """A module of the package, all that it imports inside it, and the packages these lie in."""
+    graph = _graph()
+    imported = {module, *graph.find_upstream_modules(module)}
+    packages = {name.rsplit(".", n)[0] for name in imported for n in range(1, name.count(".") + 1)}
+    return tuple(sorted(imported | packages))
+
+
+def without_comments(source: str) -> str:
+    """Python source without comments, docstrings and layout, the same for every version of Python.
+
+    Parameters
+    ----------
+    source : str
+        A module.
+
+    Returns
+    -------
+    str
+        Its syntax tree as text.
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            documented = ast.get_docstring(node, clean=False) is not None
+            node.body = node.body[documented:]
+    return _written(tree)
+
+
+def _written(node: object) -> str:
+    """Like `ast.dump`, but without empty fields, whose number differs between versions of Python."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        inner = ",".join(f"{name}={_written(value)}" for name, value in fields)
+        # None is a value of a constant, not an empty field.
+        if isinstance(node, ast.Constant) and node.value is None:
+            inner = "None"
+        return f"{type(node).__name__}({inner})"
+    if isinstance(node, list):
+        return "[" + ",".join(map(_written, node)) + "]"
+    return repr(node)
+
+
+@cache
+def _graph() -> grimp.ImportGraph:
+    return grimp.build_graph("cgpipe", cache_dir=None)
+
+
+@cache
+def _module_hash(module: str) -> str:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{module} is imported by a stage, but its source is not found")
+    source = Path(spec.origin)
+    texts = [without_comments(source.read_text(encoding="utf-8"))]
+    if spec.submodule_search_locations:
+        # A package stands for the C++ in its folder, too.
+        compiled = sorted(path for path in source.parent.iterdir() if path.suffix in (".cpp", ".h"))
+        texts += [
+            f"{path.name}\n{_without_cpp_comments(path.read_text(encoding='utf-8'))}" for path in compiled
+        ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _without_cpp_comments(source: str) -> str:
+    """C++ without comments that begin with //, blank lines and the space around lines."""
+    lines = (line.partition("//")[0].strip() for line in source.splitlines())
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,51 @@
+"""Stage `runs`: what made each run, for the report and the end of a workflow."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from cgpipe.pipeline.artifacts import Provenance, read_netcdf, whole, write_record
+from cgpipe.pipeline.progress import log
+
+COLUMNS = (
+    "experiment",
+    "noise",
+    "winsor",
+    "replicate",
+    "first_step",
+    "last_step",
+    "device",
+    "kernel",
+    "threads",
+    "gpu_idle",
+)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The settings that this stage reads: none."""
+
+
+def run(spec: Spec, provenance: Provenance, *, histories: Sequence[Path], table: Path) -> None:
+    """Read the notes of all runs, and write a row for each part of a run that was made in one way."""
+    read = [read_netcdf(path, "train") for path in histories]
+    rows = [row for path, history in zip(histories, read, strict=True) for row in rows_of(path, history)]
+    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    with whole(table) as temporary:
+        found.to_csv(temporary, index=False, lineterminator="\n")
+    write_record(table.with_suffix(".json"), provenance.of_many(*read).answering_for(table))
+    log.info("wrote %s: %d runs", table, len(read))
+
+
+def rows_of(path: Path, history: xr.Dataset) -> Iterator[tuple[Any, ...]]:
+    """A row for each part of a run that was made in one way, with the columns COLUMNS."""
+    of = json.loads(history.attrs["spec"])
+    levels = [of[level] for level in ("noise", "winsor", "replicate")]
+    for part in json.loads(history.attrs["made_by"]):
+        made_by = [part[key] for key in ("device", "kernel", "threads")]
+        yield path.absolute().parents[3].name, *levels, *part["steps"], *made_by, part.get("gpu_idle", False)

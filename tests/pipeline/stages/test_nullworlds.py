@@ -1,0 +1,130 @@
+"""The stage of null worlds where one group of examples is empty: what is defined is there, and no more."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from cgpipe.figures import figure2, figure3
+from cgpipe.figures.style import Style, styled
+from cgpipe.figures.worlds import Sample
+from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
+from cgpipe.pipeline.stages import nullworlds
+from cgpipe.pipeline.stages.figures import Spec as FigureSpec
+from cgpipe.pipeline.stages.figures import exact_samples
+
+STEPS = np.array([*range(10), 20])
+
+
+def contributions(pristine):
+    """An artifact of stage contributions, as far as null worlds read it."""
+    rng = np.random.default_rng(len(pristine))
+    gradients = rng.normal(size=(len(STEPS), len(pristine), 2, 5)) + 0.3  # (step, example, layer, weight)
+    u = np.einsum("telw,tlw->tel", gradients, gradients.sum(1))
+    alone = np.einsum("telw,telw->tel", gradients, gradients)
+    over = ("step", "example", "layer")
+    return xr.Dataset(
+        {
+            "contribution": (over, u.astype(np.float32), {"long_name": "u"}),
+            "squared_norm": (over, alone.astype(np.float32), {"long_name": "alone"}),
+            "pristine": ("example", pristine, {"long_name": "pristine"}),
+        },
+        coords={"step": ("step", STEPS, {"long_name": "step"})},
+    )
+
+
+def gradients(pristine):
+    """An artifact of stage gradients."""
+    values = np.random.default_rng(1).normal(size=(len(STEPS), len(pristine), 6)) + 0.3
+    return xr.Dataset(
+        {
+            "gradient": (("step", "example", "weight"), values.astype(np.float32), {"long_name": "g"}),
+            "pristine": ("example", pristine, {"long_name": "pristine"}),
+        },
+        coords={"step": ("step", STEPS, {"long_name": "step"})},
+    )
+
+
+def worlds_of(tmp_path, pristine, source="exact"):
+    """Run the stage on made-up contributions or gradients."""
+    stage, make = ("contributions", contributions) if source == "exact" else ("gradients", gradients)
+    write_netcdf(
+        make(np.asarray(pristine)), tmp_path / "in.nc", title="", provenance=Provenance(stage, "{}", "")
+    )
+    spec = nullworlds.Spec(drawn=2, level=0.9, noise=0.002, replicate=0, seed=1, source=source, worlds=50)
+    made = Provenance("nullworlds", json.dumps({"noise": 0.002, "replicate": 0}), "")
+    nullworlds.run(spec, made, source=tmp_path / "in.nc", nullworlds=tmp_path / "out.nc")
+    return read_netcdf(tmp_path / "out.nc", "nullworlds")
+
+
+@pytest.mark.parametrize("source", ["exact", "sampled"])
+@pytest.mark.parametrize("full", ["pristine", "corrupt"])
+def test_an_empty_group_leaves_what_is_defined_and_a_warning(tmp_path, caplog, source, full):
+    with caplog.at_level(logging.WARNING, "cgpipe"):
+        worlds = worlds_of(tmp_path, [full == "pristine"] * 7, source)
+    (said,) = caplog.messages
+    assert "of 7 examples" in said
+    assert "nothing to permute" in said
+    empty = "corrupt" if full == "pristine" else "pristine"
+    assert worlds["group_size"].sel(group=[full, empty]).values.tolist() == [7, 0]
+    for name in ("f", "f_pairs"):
+        assert (worlds[name].sel(group=full) == 1).all()
+        assert (worlds[name].sel(group=empty) == 0).all()
+    assert np.isfinite(worlds["i"].sel(group=full)).all()
+    assert np.isnan(worlds["i"].sel(group=empty)).all()
+    assert np.isfinite(worlds[["squared_norm", "self_term_share"]].to_array()).all()
+    undefined = ["i_lead", "i_lead_p", "f_null_pristine_above", "f_null_corrupt_above"]
+    undefined += [f"{of}_{name}" for of in "fi" for name in ("p", "curve_p", "null", "null_low", "null_high")]
+    for name in undefined:
+        assert np.isnan(worlds[name]).all(), name
+
+
+def test_groups_that_are_not_empty_are_as_they_were(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "cgpipe"):
+        worlds = worlds_of(tmp_path, [True] * 6 + [False])
+    assert caplog.messages == []
+    for name, of in worlds.data_vars.items():
+        assert np.isfinite(of).all(), name
+    np.testing.assert_allclose(worlds["f"].sum("group"), 1)
+
+
+@pytest.mark.parametrize("module", [figure2, figure3])
+def test_figures_show_the_other_levels_and_say_that_the_group_is_empty(tmp_path, module):
+    none, some = worlds_of(tmp_path, [True] * 7), worlds_of(tmp_path, [True] * 5 + [False] * 2)
+    alone = module.table([Sample(0.5, 0, some)])
+    table = module.table([Sample(0.002, 0, none), Sample(0.5, 0, some)])
+    assert table[table["noise"] == 0.5].reset_index(drop=True).equals(alone)
+    empty = table[table["row"] == "empty"]
+    assert empty[["noise", "group", "n"]].to_numpy().tolist() == [[0.002, "corrupt", 1]]
+    with styled(Style()) as colors:
+        figure = module.draw(table, Style(), colors)
+        figure.draw_without_rendering()
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert said == [["no corrupt example"], *[[]] * (len(said) - 1)]
+    titles = [axes.get_title(loc="right") for axes in figure.axes[:2]]
+    assert titles[0] == "p undefined"
+    assert titles[1].startswith("$p$")
+    assert figure.get_supxlabel().startswith("Lines: one replicate (n = 1).")
+
+
+@pytest.mark.parametrize("module", [figure2, figure3])
+def test_a_replicate_with_an_empty_group_does_not_hide_the_other(tmp_path, module):
+    none, some = worlds_of(tmp_path, [True] * 7), worlds_of(tmp_path, [True] * 5 + [False] * 2)
+    table = module.table([Sample(0.5, 0, none), Sample(0.5, 1, some)])
+    with styled(Style()) as colors:
+        figure = module.draw(table, Style(), colors)
+    assert figure.axes[0].get_title(loc="right").startswith("$p$ ")
+    assert figure.axes[0].texts[0].get_text() == "no corrupt example\nin 1 of 2 replicates"
+
+
+def test_what_a_sample_would_show_of_an_empty_group_is_defined(tmp_path):
+    style = Style()
+    spec = FigureSpec("figure2_exact", style, examples=4)
+    null = worlds_of(tmp_path, [True] * 7)
+    table = figure2.table(exact_samples(spec, [({"noise": 0.002, "replicate": 0}, null)]))
+    for row in ("in a sample", "of sums"):
+        assert np.allclose(table[table["row"] == row]["mean"], 1)
+    with styled(style) as colors:
+        figure2.draw(table, style, colors).draw_without_rendering()

@@ -1,0 +1,251 @@
+"""Stage `train`: what made the updates, and what is done where the fused kernel is not at hand."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cgpipe.learning.aggregation import operators
+from cgpipe.pipeline.artifacts import Provenance, read_netcdf
+from cgpipe.pipeline.canonical import canonical
+from cgpipe.pipeline.checkpoints import StoppedError
+from cgpipe.pipeline.stages import corrupt, data, text, train
+
+SPEC = {
+    "batch_size": 50,
+    "device": "cpu",
+    "hidden": [8],
+    "init": "xavier",
+    "kernel": "auto",
+    "learning_rate": 0.1,
+    "noise": 0.5,
+    "replicate": 0,
+    "seed": 3,
+    "snapshots": False,
+    "steps": 12,
+    "update": "winsorized_mean",
+    "winsor": 2,
+}
+GPU = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    paths = {"dataset": folder / "dataset.nc", "corrupted": folder / "corrupted.nc"}
+    data.run(
+        data.Spec("digits"),
+        Provenance("data", "{}", ""),
+        dataset=paths["dataset"],
+        data_root=None,
+        downloads=folder,
+    )
+    corrupt.run(corrupt.Spec(0.5, 0, 3, "exact"), Provenance("corrupt", "{}", ""), **paths)
+    return paths
+
+
+class Stop:
+    """Asks to stop after so many updates of this process, or never."""
+
+    def __init__(self, after):
+        self.after = after
+        self.asked = 0  # twice before each update
+
+    @property
+    def signal(self):
+        self.asked += 1
+        return signal.SIGTERM if self.after is not None and self.asked > 2 * self.after else None
+
+
+@pytest.fixture
+def trained(tmp_path, inputs, monkeypatch):
+    """Train in several processes, in effect: each stops after so many updates.
+
+    Each is (updates or None, why the kernel is missing, threads, environment).
+    """
+    monkeypatch.setattr(
+        train.Checkpoint, "hold", lambda self: self._folder.mkdir(parents=True, exist_ok=True)
+    )
+    for name in GPU:
+        monkeypatch.delenv(name, raising=False)
+    threads = torch.get_num_threads()
+
+    def function(*parts, name="run", **changes):
+        spec = {**SPEC, **changes}
+        for after, missing, number, environment in parts:
+            with monkeypatch.context() as patch:
+                patch.setattr(train, "StopRequest", lambda after=after: Stop(after))
+                if missing:
+                    patch.setattr(operators, "missing", lambda _, missing=missing: missing)
+                for variable, value in environment.items():
+                    patch.setenv(variable, value)
+                torch.set_num_threads(number)
+                provenance = Provenance("train", canonical(spec), "code")
+                given = train.Spec(**{**spec, "hidden": tuple(spec["hidden"])})
+                try:
+                    train.run(given, provenance, **inputs, folders=[tmp_path / name])
+                except StoppedError:
+                    assert after is not None
+                else:
+                    assert after is None
+        return tmp_path / name / "history.nc"
+
+    yield function
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(True)
+
+
+def made_by(history):
+    return json.loads(read_netcdf(history, "train").attrs["made_by"])
+
+
+HERE = operators.build.instruction_set()
+GONE = pytest.mark.filterwarnings("ignore:the fused CPU kernel:RuntimeWarning")
+
+
+def test_an_undisturbed_run_and_one_that_goes_on_alike_have_the_same_bytes(trained):
+    undisturbed = trained((None, "", 1, {}), name="undisturbed")
+    resumed = trained((0, "", 1, {}), (4, "", 1, {}), (3, "", 1, {}), (None, "", 1, {}), name="resumed")
+    assert made_by(undisturbed) == [{"device": "cpu", "kernel": HERE, "threads": 1, "steps": [1, 12]}]
+    assert undisturbed.read_bytes() == resumed.read_bytes()
+
+
+@GONE
+def test_every_kernel_and_number_of_threads_that_took_part_is_noted_in_order(trained):
+    history = trained(
+        (3, "", 1, {}),
+        (2, "no compiler", 1, {}),
+        (2, "no compiler", 2, {}),
+        (2, "", 2, {}),
+        (None, "", 2, {}),
+    )
+    noted = made_by(history)
+    assert [(one["kernel"], one["threads"], one["steps"]) for one in noted] == [
+        (HERE, 1, [1, 3]),
+        ("reference", 1, [4, 5]),
+        ("reference", 2, [6, 7]),
+        (HERE, 2, [8, 12]),
+    ]
+    made = text.made_with([history]).set_index("name")["value"]
+    assert made["device"] == "cpu"
+    assert made["kernel"] == f"{HERE}, then reference"
+
+
+@GONE
+def test_a_process_that_made_no_update_is_not_noted(trained):
+    (only,) = made_by(trained((0, "no compiler", 1, {}), (None, "", 1, {})))
+    assert only["kernel"] == HERE
+
+
+@pytest.mark.parametrize(
+    ("environment", "idle"),
+    [
+        ({}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_GPUS": "0"}, True),
+        ({"SLURM_JOB_ID": "7", "SLURM_STEP_GPUS": "0,1"}, True),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_GPUS": ""}, False),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, True),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8932f937"}, True),
+        *(({"CUDA_VISIBLE_DEVICES": none}, False) for none in ("", " ", "-1", "-1,0", "NoDevFiles")),
+    ],
+)
+def test_a_gpu_that_the_job_holds_and_does_not_use_is_noted(trained, environment, idle):
+    (only,) = made_by(trained((None, "", 1, environment)))
+    assert only.get("gpu_idle", False) is idle
+    assert ("gpu_idle" in only) is idle
+
+
+@GONE
+@pytest.mark.parametrize(
+    ("update", "winsor", "with_kernel", "without"),
+    [
+        ("winsorized_mean", 0, HERE, "torch"),
+        ("winsorized_mean", 2, HERE, "reference"),
+        ("trimmed_mean", 20, HERE, "reference"),
+        ("median", 0, HERE, "reference"),
+        ("m3", 0, "torch", "torch"),
+        ("sign_of_sum", 0, "torch", "torch"),
+    ],
+)
+def test_the_kernel_is_named_by_what_makes_the_updates(monkeypatch, update, winsor, with_kernel, without):
+    rule = train.update_rule(update, winsor, 50)
+    assert train.kernel(rule, torch.device("cpu")) == with_kernel
+    monkeypatch.setattr(operators, "missing", lambda _: "no compiler")
+    assert train.kernel(rule, torch.device("cpu")) == without
+
+
+@pytest.mark.filterwarnings("ignore:the fused GPU kernel:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("update", "winsor", "with_kernel", "without"),
+    [
+        ("winsorized_mean", 0, "torch", "torch"),
+        ("winsorized_mean", 2, "triton", "reference"),
+        ("trimmed_mean", 17, "torch", "torch"),
+        ("median", 0, "torch", "torch"),
+        ("m3", 0, "torch", "torch"),
+    ],
+)
+def test_so_it_is_on_a_gpu(monkeypatch, update, winsor, with_kernel, without):
+    rule = train.update_rule(update, winsor, 50)
+    for missing, expected in (("", with_kernel), ("no compiler", without)):
+        monkeypatch.setattr(operators, "missing", lambda _, missing=missing: missing)
+        assert train.kernel(rule, torch.device("cuda")) == expected
+
+
+# --- kernel: required -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "update", "winsor", "refused"),
+    [
+        ("cpu", "winsorized_mean", 0, True),
+        ("cpu", "winsorized_mean", 2, True),
+        ("cpu", "median", 0, True),
+        ("cpu", "m3", 0, False),
+        ("cpu", "ra3", 0, False),
+        ("cuda", "winsorized_mean", 0, False),
+        ("cuda", "trimmed_mean", 2, True),
+        ("cuda", "winsorized_mean", 17, False),
+        ("cuda", "sum_of_signs", 0, False),
+    ],
+)
+def test_a_run_is_refused_only_where_a_kernel_is_made_for_it(monkeypatch, device, update, winsor, refused):
+    monkeypatch.setattr(operators, "missing", lambda of: f"no compiler for {of}")
+    changed = {"hidden": (8,), "update": update, "winsor": winsor}
+    train.require_kernel(train.Spec(**{**SPEC, **changed}), torch.device(device))
+    required = train.Spec(**{**SPEC, **changed, "kernel": "required"})
+    if refused:
+        with pytest.raises(train.KernelError, match=f"no compiler for {device}.*kernel: auto"):
+            train.require_kernel(required, torch.device(device))
+    else:
+        train.require_kernel(required, torch.device(device))
+    monkeypatch.setattr(operators, "missing", lambda _: "")
+    train.require_kernel(required, torch.device(device))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_required_stops_before_the_first_step_with_the_reason(tmp_path, inputs, together):
+    one = {**SPEC, "kernel": "required"}
+    specs = [one, {**one, "winsor": 3}] if together else one
+    folders = [str(tmp_path / str(number)) for number in range(1 + together)]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "cgpipe", "train", "--spec", json.dumps(specs)),
+            *("--dataset", str(inputs["dataset"]), "--corrupted", str(inputs["corrupted"])),
+            *folders,
+        ],
+        env={**os.environ, "CXX": "/nonexistent", "TORCH_EXTENSIONS_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    for words in ("error: kernel: required", "/nonexistent: not found", "Or set kernel: auto"):
+        assert words in done.stderr
+    assert "Warning" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("?"))

@@ -1,0 +1,604 @@
+import copy
+import re
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cgpipe.data.corruption import corruption
+from cgpipe.learning.aggregation.rules import UpdateName
+from cgpipe.pipeline.config import (
+    DATASETS,
+    FIGURES,
+    Config,
+    Experiment,
+    advice,
+    is_mixed,
+    leaves,
+    load,
+    widths,
+)
+from cgpipe.pipeline.configfiles import ConfigError
+
+
+def complete():
+    """Settings without a mistake, in which every section is given."""
+    return {
+        "name": "tiny",
+        "seed": 3,
+        "dataset": "digits",
+        "data_root": None,
+        "device": "cpu",
+        "corruption": {"selection": "bernoulli"},
+        "experiments": {
+            "label_noise": {
+                "hidden": [40, 32],
+                "init": "official",
+                "learning_rate": 0.5,
+                "batch_size": 50,
+                "steps": 20,
+                "noise": [0, 0.25, 0.5],
+                "winsor": [0],
+                "replicates": 2,
+                "snapshots": True,
+            },
+            "winsorization": {"hidden": [8], "steps": 5, "winsor": [0, 1, 2], "snapshots": False},
+            "full_batch": {"hidden": [8], "steps": 5, "batch_size": 1_000},
+        },
+        "gradients": {"examples": 50, "weights": 30},
+        "contributions": {"stiffness_examples": 40},
+        "nullworlds": {"drawn": 2, "worlds": 99, "level": 0.9},
+        "figures": {
+            "figure1": {"experiment": "label_noise", "learned": "first"},
+            "figure2": {"experiment": "label_noise"},
+            "figure2_exact": {"experiment": "label_noise"},
+            "figure3": {"experiment": "label_noise"},
+            "figure3_exact": {"experiment": "label_noise"},
+            "coherence": {"experiment": "label_noise"},
+            "figure4": {"experiment": "winsorization"},
+            "style": {"width": 5.0, "font_size": 7, "dpi": 100, "palette": "deep"},
+        },
+        "claims": {
+            "label_noise": "label_noise",
+            "winsorization": "winsorization",
+            "full_batch": "full_batch",
+        },
+    }
+
+
+def minimal(**experiment):
+    return {
+        "name": "tiny",
+        "dataset": "digits",
+        "experiments": {"one": {"hidden": [8], "steps": 5, **experiment}},
+    }
+
+
+def mistakes(given_settings):
+    """The lines of the error, without the bullets."""
+    with pytest.raises(ConfigError) as caught:
+        load(given_settings)
+    first, *lines = str(caught.value).split("\n")
+    count = len(lines)
+    assert first == f"{count} mistake{'s' if count > 1 else ''} in the config:"
+    assert all(line.startswith("  - ") for line in lines)
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def mistake(given_settings):
+    (only,) = mistakes(given_settings)
+    return only
+
+
+# --- without mistakes -----------------------------------------------------------------------------
+
+
+def test_complete_settings_are_taken_as_they_are():
+    config = load(complete())
+    assert config.model_dump(exclude_unset=True) == complete()
+
+
+def test_what_is_left_out_has_the_default_of_the_paper():
+    config = load(minimal())
+    one = config.experiments["one"]
+    assert (one.learning_rate, one.batch_size, one.init) == (0.1, 100, "xavier")
+    assert (one.noise, one.winsor) == ([0, 0.25, 0.5, 0.75, 1], [0])
+    assert config.corruption.selection == "exact"
+    assert (config.gradients.examples, config.gradients.weights) == (400, 300)
+    assert (config.nullworlds.drawn, config.nullworlds.worlds, config.nullworlds.level) == (3, 10_000, 0.95)
+    assert config.figures.figure1 is None
+
+
+def test_the_settings_given_are_not_changed_and_the_config_cannot_be():
+    given_settings = complete()
+    config = load(given_settings)
+    assert given_settings == complete()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.seed = 4
+
+
+def test_a_linear_classifier_needs_no_hidden_layer():
+    experiment = load(minimal(hidden=[])).experiments["one"]
+    assert widths("digits", experiment) == [64, 10]
+    assert widths("mnist", load(minimal(hidden=[2048])).experiments["one"]) == [784, 2048, 10]
+
+
+def test_every_leaf_is_described():
+    paths = [path for path, _ in leaves()]
+    assert len(paths) == len(set(paths)) > 20
+    assert {"seed", "experiments.*.learning_rate", "figures.figure1.learned"} <= set(paths)
+    assert all(field.description for _, field in leaves())
+
+
+# --- with mistakes --------------------------------------------------------------------------------
+
+
+def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
+    wrong = complete()
+    wrong["sead"] = 3
+    wrong["dataset"] = "mnits"
+    wrong["device"] = "gpu"
+    wrong["experiments"]["label_noise"]["noise"] = [0.5, 1.5]
+    wrong["experiments"]["label_noise"]["learning_rate"] = "1e-3"
+    wrong["experiments"]["winsorization"]["winsor"] = [0, 50]
+    wrong["experiments"]["winsorization"]["hiden"] = wrong["experiments"]["winsorization"].pop("hidden")
+    wrong["nullworlds"]["level"] = 95
+    told = "\n".join(sorted(mistakes(wrong)))
+    expected = [
+        "dataset: given 'mnits' (text); allowed: 'digits', 'mnist', 'fashion_mnist' or 'cifar10' "
+        "(did you mean mnist?)",
+        "device: given 'gpu' (text); allowed: 'auto', 'cpu' or 'cuda'",
+        "experiments.label_noise.learning_rate: given '1e-3' (text); allowed: a valid number. "
+        "YAML reads 1e-3 as text: write 1.0e-3",
+        "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
+        "experiments.winsorization.hidden: not given, and it has no default: Units of each hidden layer",
+        "experiments.winsorization.hiden: there is no such key (did you mean hidden?); allowed here: hidden",
+        "experiments.winsorization.winsor.1: given 50; allowed: c with 2c below batch_size, "
+        "which is 100, so at most 49",
+        "nullworlds.level: given 95; allowed: less than 1",
+        "sead: there is no such key (did you mean seed?); allowed here: name, seed, dataset,",
+    ]
+    assert len(told.split("\n")) == len(expected)
+    for line, start in zip(told.split("\n"), expected, strict=True):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "5e-4", "2.5e-3", "1e3", "1e+3", "-1e-3", "1_0e-2", "0.1"])
+def test_a_number_that_was_read_as_text_is_shown_as_yaml_reads_it(text):
+    told = mistake(minimal(learning_rate=text))
+    assert f"given '{text}' (text); allowed: a valid number" in told
+    written = re.search(r"write (\S+)$", told).group(1)
+    assert yaml.safe_load(written) == float(text)
+
+
+def test_1e_minus_3_is_to_be_written_1_0e_minus_3():
+    assert mistake(minimal(learning_rate="1e-3")).endswith("YAML reads 1e-3 as text: write 1.0e-3")
+
+
+def test_a_whole_number_that_was_read_as_text_is_shown_without_quotes():
+    assert mistake(minimal(steps="1e3")).endswith("It was read as text: write 1000")
+    assert mistake(minimal(steps="12")).endswith("write 12")
+    assert "write" not in mistake(minimal(steps="12.5"))
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "Infinity", "fast", ""])
+@pytest.mark.parametrize("key", ["learning_rate", "steps"])
+def test_text_that_is_no_number_is_refused_without_advice(key, text):
+    told = mistake(minimal(**{key: text}))
+    assert told.startswith(f"experiments.one.{key}: given '{text}' (text); allowed: a valid")
+    assert "write" not in told
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("experiments", "one", "learning_rate"),
+        ("experiments", "one", "steps"),
+        ("nullworlds", "level"),
+        ("figures", "style", "width"),
+        ("seed",),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(path, value):
+    assert mistake(replaced(minimal(), path, value)).startswith(f"{'.'.join(path)}: given {value}; allowed: ")
+
+
+@pytest.mark.parametrize("value", [1.5, -0.25, float("nan"), True, "0.5", None])
+def test_a_noise_level_that_is_no_share_is_refused_with_its_place(value):
+    assert mistake(minimal(noise=[0.5, value])).startswith("experiments.one.noise.1: given ")
+
+
+@pytest.mark.parametrize(("key", "levels"), [("noise", [0.5, 0, 0.5]), ("winsor", [1, 1])])
+def test_a_level_is_given_once(key, levels):
+    place, again = len(levels) - 1, levels[-1]
+    told = mistake(minimal(**{key: levels}))
+    assert told == f"experiments.one.{key}.{place}: given {again}; allowed: each level once"
+
+
+@pytest.mark.parametrize("key", ["noise", "winsor"])
+def test_a_list_of_levels_is_not_empty(key):
+    assert mistake(minimal(**{key: []})).startswith(f"experiments.one.{key}: given []; allowed: ")
+
+
+@pytest.mark.parametrize(
+    ("batch", "levels", "beyond"), [(100, [0, 49, 50], [2]), (9, [4, 5, 6], [1, 2]), (1, [1], [0])]
+)
+def test_clipping_everything_is_refused_with_the_c_that_is_allowed(batch, levels, beyond):
+    told = mistakes(minimal(winsor=levels, batch_size=batch))
+    allowed = f"c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}"
+    assert told == [f"experiments.one.winsor.{k}: given {levels[k]}; allowed: {allowed}" for k in beyond]
+    load(minimal(winsor=[c for c in levels if 2 * c < batch] or [0], batch_size=batch))
+
+
+def test_the_default_batch_size_bounds_c_too():
+    assert "2c below batch_size, which is 100" in mistake(minimal(winsor=[60]))
+
+
+@pytest.mark.parametrize(
+    ("section", "given_section", "said"),
+    [
+        (
+            "experiments",
+            {"one": {"hidden": [8], "steps": 5, "batch_size": 1001}},
+            "experiments.one.batch_size: given 1001; allowed: at most 1000, the training examples of digits",
+        ),
+        ("gradients", {"examples": 1001}, "gradients.examples: given 1001; allowed: at most 1000"),
+    ],
+)
+def test_more_examples_than_the_dataset_has_are_refused(section, given_section, said):
+    assert said in mistake({**minimal(), section: given_section})
+
+
+def test_no_experiment_is_refused():
+    assert mistake({**minimal(), "experiments": {}}).startswith("experiments: given {}; allowed: ")
+
+
+@pytest.mark.parametrize("name", ["", "Paper", "a b", "../up", "_x", "a/b", "x\n", "é"])
+def test_a_name_that_is_no_folder_is_refused(name):
+    assert "lower-case letters, digits and _" in mistake({**minimal(), "name": name})
+    renamed = {**minimal(), "experiments": {name: minimal()["experiments"]["one"]}}
+    with pytest.raises(ConfigError, match="lower-case letters, digits and _"):
+        load(renamed)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
+    wrong = {**minimal(), "figures": {figure: {"experiment": "onne"}}}
+    allowed = "one of one (did you mean one?)"
+    assert mistake(wrong) == f"figures.{figure}.experiment: given 'onne' (text); allowed: {allowed}"
+
+
+def figure_of(figure, **experiment):
+    return {**minimal(hidden=[40, 40], **experiment), "figures": {figure: {"experiment": "one"}}}
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure3"])
+@pytest.mark.parametrize(
+    ("experiment", "said"),
+    [
+        ({"noise": [0, 1]}, "a noise level between 0 and 1"),
+        ({"snapshots": False}, "snapshots: true"),
+        ({"winsor": [1]}, "winsor level 0, plain SGD"),
+        ({"hidden": [20]}, "the 300 weights that gradients.weights samples; the smallest of one has 200"),
+    ],
+)
+def test_figures_of_gradients_need_an_experiment_that_has_them(figure, experiment, said):
+    load(figure_of(figure))
+    told = mistake(
+        replaced(
+            figure_of(figure),
+            ("experiments", "one"),
+            {**figure_of(figure)["experiments"]["one"], **experiment},
+        )
+    )
+    assert figure in told
+    assert said in told
+
+
+@pytest.mark.parametrize("figure", ["figure2_exact", "figure3_exact", "coherence"])
+def test_exact_figures_need_snapshots_but_no_sample(figure):
+    small = figure_of(figure)
+    load(replaced(small, ("experiments", "one", "hidden"), [20]))
+    assert "snapshots: true" in mistake(figure_of(figure, snapshots=False))
+    if figure == "coherence":
+        load(figure_of(figure, noise=[0, 1]))
+    else:
+        assert "a noise level between 0 and 1" in mistake(figure_of(figure, noise=[0, 1]))
+
+
+# --- noise levels without corrupt examples ----------------------------------------------------------
+
+
+@given(st.integers(2, 40), st.floats(0, 1, exclude_min=True, exclude_max=True), st.integers(0, 9))
+def test_no_example_is_corrupt_at_an_exact_level_that_is_known_to_have_none(examples, noise, seed):
+    labels = np.arange(examples)  # so that every label that is permuted changes
+    drawn = [corruption(labels, noise, rng=np.random.default_rng([seed, k])).pristine for k in range(12)]
+    assert any(not pristine.all() for pristine in drawn) == is_mixed(noise, "exact", examples)
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure2_exact", "figure3", "figure3_exact"])
+@pytest.mark.parametrize("noise", [0.0004, 0.001, 0.00149])
+def test_a_figure_of_groups_needs_a_level_at_which_none_is_known_to_be_empty(figure, noise):
+    told = mistake(figure_of(figure, noise=[0, noise, 1]))
+    assert (
+        f"figures.{figure}.experiment: given 'one' (text); allowed: an experiment with a noise level" in told
+    )
+    assert "from 0.0015 on with 1,000 training examples" in told
+    load(figure_of(figure, noise=[0, noise, 0.0015, 1]))
+    load({**figure_of(figure, noise=[0, noise, 1]), "corruption": {"selection": "bernoulli"}})
+    load({**figure_of(figure, noise=[0, noise, 1]), "dataset": "mnist"})
+
+
+def test_a_level_that_is_known_to_have_no_corrupt_example_is_told_with_its_place():
+    (told,) = advice(load(minimal(noise=[0, 0.0004, 0.25, 1])))
+    assert told.startswith("experiments.one.noise.1: given 0.0004; round(0.4) = 0 of 1,000 training examples")
+    assert "no example is corrupt" in told
+    assert "give 0, or at least 0.0015" in told
+    (told,) = advice(load(minimal(noise=[0.001, 0.5])))
+    assert "round(1) = 1 of 1,000 training examples" in told
+
+
+def test_a_level_that_may_well_have_no_corrupt_example_is_told():
+    (told,) = advice(load({**minimal(noise=[0.0004, 0.5]), "corruption": {"selection": "bernoulli"}}))
+    assert "on average 0.4 of 1,000 training examples are chosen" in told
+    of_sample = figure_of("figure2", noise=[0.002, 0.5])
+    (told,) = advice(load(of_sample))
+    assert told.startswith("experiments.one.noise.0: given 0.002; on average at most 0.8 of the 400 examples")
+    assert advice(load(figure_of("figure2_exact", noise=[0.002, 0.5]))) == []
+    assert advice(load({**of_sample, "gradients": {"examples": 500}})) == []
+
+
+@pytest.mark.parametrize("config", ["config", "conventions", "demo", "mnist-small", "replicates"])
+def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
+    path = Path(__file__).parents[2] / f"config/{config}.yaml"
+    assert advice(load(yaml.safe_load(path.read_text(encoding="utf-8")))) == []
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure3"])
+def test_a_sample_of_one_example_has_an_empty_group(figure):
+    one = {**figure_of(figure), "gradients": {"examples": 1}}
+    assert "gradients.examples of at least 2: in a sample of 1 one group is empty" in mistake(one)
+    load({**figure_of(f"{figure}_exact"), "gradients": {"examples": 1}})
+    load({**one, "gradients": {"examples": 2}})
+
+
+def test_the_figure_of_activity_needs_hidden_units_and_snapshots_but_no_plain_sgd():
+    load(figure_of("activity", winsor=[1], noise=[0]))
+    assert "snapshots: true" in mistake(figure_of("activity", snapshots=False))
+    assert "hidden units; one has none" in mistake(
+        replaced(figure_of("activity"), ("experiments", "one", "hidden"), [])
+    )
+
+
+def test_figure1_draws_plain_sgd_and_figure4_any():
+    assert (
+        "figures.figure1.experiment: given 'one' (text); allowed: an experiment with winsor level 0"
+        in mistake(figure_of("figure1", winsor=[1]))
+    )
+    load(figure_of("figure4", winsor=[1], snapshots=False, noise=[0]))
+
+
+def test_no_more_worlds_are_drawn_than_there_are():
+    told = mistake({**minimal(), "nullworlds": {"drawn": 5, "worlds": 4}})
+    assert "nullworlds.worlds: given 4; allowed: at least as many as are drawn, 5" in told
+
+
+def test_no_more_worlds_are_drawn_than_there_are_by_default():
+    assert "10001" in mistake({**minimal(), "nullworlds": {"drawn": 10_001}})
+
+
+@pytest.mark.parametrize("value", [True, 2.0, "2", None, [2], {"two": 2}])
+def test_what_is_no_whole_number_is_not_made_one(value):
+    assert mistake(minimal(steps=value)).startswith("experiments.one.steps: given ")
+
+
+def test_a_section_that_is_none_is_refused():
+    assert mistake({**minimal(), "gradients": 3}).startswith("gradients: given 3; allowed: ")
+
+
+def test_long_values_are_shown_in_part():
+    told = mistake({**minimal(), "name": "x" * 1000 + " "})
+    assert "..." in told
+    assert len(told) < 300
+
+
+# --- anything -------------------------------------------------------------------------------------
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 120),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.sampled_from(
+        ["1e-3", "1e3", "inf", "nan", "-inf", "0x10", "1_000", "label_noise", "digits", "off", ""]
+    ),
+    st.text(max_size=6),
+    st.dates(),
+)
+ANYTHING = st.recursive(
+    ODD,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.text(max_size=5) | st.sampled_from(["experiment", "hidden", "drawn"]), inner, max_size=3
+        )
+    ),
+    max_leaves=4,
+)
+
+
+def paths_in(tree, path=()):
+    if path:
+        yield path
+    for key in tree if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
+        yield from paths_in(tree[key], (*path, key))
+
+
+def replaced(tree, path, value):
+    """A copy of nested settings with another value at one place."""
+    tree = copy.deepcopy(tree)
+    at = tree
+    for key in path[:-1]:
+        at = at.setdefault(key, {}) if isinstance(at, dict) else at[key]
+    at[path[-1]] = value
+    return tree
+
+
+def outcome(tree):
+    """The answer to any settings: "config" or "mistakes", and what that has to be."""
+    try:
+        config = load(tree)
+    except ConfigError as error:
+        said = str(error)
+    else:
+        assert load(config.model_dump()) == config
+        return "config"
+    assert re.match(r"(1 mistake|\d+ mistakes) in the config:\n  - ", said)
+    return "mistakes"
+
+
+@pytest.mark.parametrize("path", list(paths_in(complete())), ids=lambda path: ".".join(map(str, path)))
+def test_no_odd_value_at_any_place_is_more_than_a_mistake(path):
+    odd = [None, True, -1, 0, 10**30, -0.5, 1e300, float("nan"), float("inf"), "", "x", "1e-3", "inf", "nan"]
+    odd += [[], [None], ["1"], {}, {"x": 1}, {1: 2}, {None: "x"}, b"x", object(), {"one", "two"}]
+    assert "mistakes" in [outcome(replaced(complete(), path, value)) for value in odd]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_whatever_is_given_the_answer_is_a_config_or_a_list_of_mistakes(data):
+    tree = complete()
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(list(paths_in(tree))))
+        action = data.draw(st.sampled_from(["replace", "replace", "remove", "add"]))
+        if action == "replace":
+            tree = replaced(tree, path, data.draw(ANYTHING))
+        elif action == "add" and isinstance(path[-1], str):
+            tree = replaced(tree, (*path[:-1], data.draw(st.text(max_size=6))), data.draw(ANYTHING))
+        elif action == "remove":
+            at = tree
+            for key in path[:-1]:
+                at = at[key]
+            del at[path[-1]]
+        if not list(paths_in(tree)):
+            break
+    assert outcome(tree) in ("config", "mistakes")
+
+
+# --- what is known of the datasets ----------------------------------------------------------------
+
+
+def test_every_dataset_that_may_be_named_has_a_shape():
+    assert set(DATASETS) == set(get_args(Config.model_fields["dataset"].annotation))
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_the_shape_of_a_dataset_is_known_before_it_is_there(request, name):
+    loaded = request.getfixturevalue(name)
+    shape = DATASETS[name]
+    assert loaded.sizes["train_example"] == shape.examples
+    assert loaded.sizes["height"] * loaded.sizes["width"] == shape.features
+    assert set(loaded["train_labels"].to_numpy()) == set(range(shape.classes))
+    assert set(loaded["test_labels"].to_numpy()) == set(range(shape.classes))
+
+
+# --- update ----------------------------------------------------------------------------------------------
+
+
+def test_only_means_that_clip_take_another_c():
+    for update in ("median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"):
+        told = mistakes(minimal(update=update, winsor=[0, 2]))
+        assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} does not clip"]
+        load(minimal(update=update))
+    for update in ("winsorized_mean", "trimmed_mean"):
+        load(minimal(update=update, winsor=[0, 2]))
+
+
+def test_three_groups_need_three_examples():
+    assert "at least 3, for its three groups; it is 2" in mistake(minimal(update="m3", batch_size=2))
+    load(minimal(update="m3", batch_size=3))
+
+
+def test_the_updates_of_the_settings_are_those_of_the_rules():
+    assert set(get_args(Experiment.model_fields["update"].annotation)) == set(get_args(UpdateName))
+
+
+# --- full batch, contributions, claims --------------------------------------------------------------
+
+
+def test_all_examples_in_a_batch_are_those_of_the_dataset():
+    assert load(minimal(batch_size="all")).experiments["one"].batch_size == 1_000
+    mnist = load({**minimal(batch_size="all"), "dataset": "mnist"})
+    assert mnist.experiments["one"].batch_size == 60_000
+    told = mistake(minimal(batch_size="al"))
+    assert told == (
+        "experiments.one.batch_size: given 'al' (text); allowed: a whole number of at least 1, or all (did "
+        "you mean all?)"
+    )
+    assert mistake(minimal(batch_size=0)).endswith("given 0; allowed: a whole number of at least 1, or all")
+    told = mistakes(minimal(batch_size="all", winsor=[0, 500]))
+    assert told == [
+        "experiments.one.winsor.1: given 500; allowed: c with 2c below batch_size: at most 1000, the "
+        "training examples of digits"
+    ]
+    load(minimal(batch_size="all", update="m3"))
+
+
+def test_stiffness_is_of_examples_that_there_are():
+    told = mistake({**minimal(), "contributions": {"stiffness_examples": 1_001}})
+    assert told.startswith("contributions.stiffness_examples: given 1001; allowed: at most 1000")
+
+
+def with_claims(claims, **experiments):
+    one = {"hidden": [8], "steps": 5}
+    known = {
+        "noise": one,
+        "clip": {**one, "winsor": [0, 2], "snapshots": False},
+        "full": {**one, "batch_size": "all"},
+    }
+    return {**minimal(), "experiments": known | experiments, "claims": claims}
+
+
+EVERY = {"label_noise": "noise", "winsorization": "clip", "full_batch": "full"}
+
+
+def test_claims_name_experiments_that_can_say_something():
+    load(with_claims(EVERY))
+    load(with_claims({}))
+    load(with_claims(None))
+    told = mistake(with_claims(EVERY | {"label_noise": "nois"}))
+    assert told == (
+        "claims.label_noise: given 'nois' (text); allowed: one of noise, clip, full (did you mean noise?)"
+    )
+    assert "snapshots: true; clip has false" in mistake(with_claims(EVERY | {"label_noise": "clip"}))
+    clipped = {"hidden": [8], "steps": 5, "winsor": [2]}
+    assert "winsor level 0" in mistake(with_claims(EVERY, clip=clipped))
+
+
+def test_full_batch_descent_is_compared_with_the_same_network():
+    assert "only beside winsorization" in mistake(with_claims({"full_batch": "full"}))
+    other = {"hidden": [9], "steps": 5, "batch_size": "all"}
+    assert "the network of clip, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
+        with_claims(EVERY, full=other)
+    )
+    small = {"hidden": [8], "steps": 5, "batch_size": 99}
+    assert "batch_size: all; that of full is 99" in mistake(with_claims(EVERY, full=small))
+    twice = EVERY | {"winsorization": "full"}
+    assert "an experiment with minibatches" in mistake(with_claims(twice))
+    full = {"hidden": [8], "steps": 5, "batch_size": "all"}
+    for more in ({"noise": [0.1]}, {"replicates": 4}):
+        assert "whose noise levels and replicates clip has too" in mistake(
+            with_claims(EVERY, full=full | more)
+        )
+
+
+def test_claims_are_of_winsorized_sgd():
+    other = {"hidden": [8], "steps": 5, "update": "sign_of_sum"}
+    assert "update: winsorized_mean; noise has sign_of_sum" in mistake(with_claims(EVERY, noise=other))

@@ -1,0 +1,344 @@
+import importlib
+import json
+import pkgutil
+from dataclasses import MISSING, fields
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+import cgpipe.pipeline.stages
+from cgpipe.pipeline import plan
+from cgpipe.pipeline.canonical import canonical
+from cgpipe.pipeline.config import load
+
+AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1"}
+FIGURES = (
+    "figure1",
+    "figure2",
+    "figure2_exact",
+    "figure3",
+    "figure3_exact",
+    "figure4",
+    "coherence",
+    "activity",
+)
+STAGES = (
+    "data",
+    "corrupt",
+    "train",
+    "gradients",
+    "contributions",
+    "coherence",
+    "activity",
+    "nullworlds",
+    "runs",
+    "claims",
+    "text",
+    "publish",
+)
+
+DRAWN = [f"figure {figure}" for figure in (*FIGURES, "claims")]
+
+
+def base(**changed):
+    return {
+        "name": "tiny",
+        "seed": 3,
+        "dataset": "digits",
+        "experiments": {
+            "noisy": {
+                "hidden": [40],
+                "steps": 5,
+                "noise": [0.5, 0, 0.125, 1],
+                "winsor": [2, 0],
+                "replicates": 2,
+            },
+            "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
+        },
+        "figures": {figure: {"experiment": "noisy"} for figure in FIGURES},
+        **changed,
+    }
+
+
+def specs(settings):
+    """The settings of each stage, as text."""
+    config = load(settings)
+    of = {
+        "data": plan.data(config),
+        "corrupt": plan.corrupt(config, AT),
+        "train": plan.train(config, AT),
+        "gradients": plan.gradients(config, AT),
+        "contributions": plan.contributions(config, AT),
+        "coherence": plan.coherence(config, AT),
+        "activity": plan.activity(config, AT),
+        "nullworlds": plan.nullworlds(config, AT | {"source": "exact"}),
+        "runs": plan.runs(),
+        "claims": plan.claims(),
+        "text": plan.text(),
+        "publish": plan.publish(),
+        **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
+    }
+    return {stage: canonical(settings) for stage, settings in of.items()}
+
+
+# --- slug -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"),
+    [
+        (0, "000"),
+        (0.0, "000"),
+        (0.01, "001"),
+        (0.07, "007"),
+        (0.125, "012.5"),
+        (0.25, "025"),
+        (0.29, "029"),
+        (0.5, "050"),
+        (0.999, "099.9"),
+        (1, "100"),
+        (1.0, "100"),
+        (1e-7, "000.00001"),
+    ],
+)
+def test_the_slug_of_a_noise_level_is_its_per_cent(noise, expected):
+    assert plan.slug(noise) == expected
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_levels_that_differ_have_slugs_that_differ(a, b):
+    assume(a != b)
+    assert plan.slug(a) != plan.slug(b)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_near_levels_have_slugs_that_differ_and_sort_alike(a, b):
+    assume(a < b)
+    assert plan.slug(a / 1000) < plan.slug(b / 1000)
+
+
+@given(st.floats(0, 1))
+@example(-0.0)
+def test_a_slug_is_three_digits_and_what_is_left_of_the_per_cent(noise):
+    whole, _, rest = plan.slug(noise).partition(".")
+    assert len(whole) == 3
+    assert whole.isdecimal()
+    assert not rest or (rest.isdecimal() and not rest.endswith("0"))
+    assert float(plan.slug(noise)) == pytest.approx(100 * noise, rel=1e-14)
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+def test_cells_are_every_level_with_every_other_in_ascending_order():
+    cells = plan.cells(load(base()), "noisy")
+    assert cells == [
+        plan.Cell("noisy", noise, c, replicate)
+        for noise in ("000", "012.5", "050", "100")
+        for c in ("0", "2")
+        for replicate in ("0", "1")
+    ]
+
+
+def test_the_order_in_which_levels_are_given_does_not_matter():
+    other = base()
+    other["experiments"]["noisy"]["noise"] = [0.125, 1, 0, 0.5]
+    other["experiments"]["noisy"]["winsor"] = [0, 2]
+    assert plan.cells(load(base()), "noisy") == plan.cells(load(other), "noisy")
+
+
+def test_cells_of_both_groups_and_of_plain_sgd():
+    config = load(base())
+    mixed = plan.cells(config, "noisy", mixed=True)
+    assert {cell.noise for cell in mixed} == {"012.5", "050"}
+    assert {cell.winsor for cell in mixed} == {"0", "2"}
+    plain = plan.cells(config, "noisy", plain=True)
+    assert {cell.winsor for cell in plain} == {"0"}
+    assert {cell.noise for cell in plain} == {"000", "012.5", "050", "100"}
+    assert set(mixed) & set(plain) == set(plan.cells(config, "noisy", mixed=True, plain=True))
+
+
+def test_levels_that_are_known_to_have_no_corrupt_example_are_not_of_both_groups():
+    few = base()
+    few["experiments"]["noisy"]["noise"] = [0.0004, 0.001, 0.0015, 0.5, 0.9999]
+    for selection, levels in (
+        ("exact", {"000.15", "050", "099.99"}),
+        ("bernoulli", {"000.04", "000.1", "000.15", "050", "099.99"}),
+    ):
+        config = load(few | {"corruption": {"selection": selection}})
+        assert {cell.noise for cell in plan.cells(config, "noisy", mixed=True)} == levels
+        assert len({cell.noise for cell in plan.cells(config, "noisy")}) == 5
+
+
+def test_all_cells_are_those_of_all_experiments_once():
+    config = load(base())
+    everything = list(plan.all_cells(config))
+    assert everything == [*plan.cells(config, "noisy"), *plan.cells(config, "other")]
+    assert len(everything) == len(set(everything)) == 17
+
+
+def test_figures_are_those_that_are_wanted():
+    config = load(base(figures={"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}))
+    assert plan.figures(config) == {"figure1": "noisy", "figure4": "other"}
+    assert plan.figures(load(base(figures={}))) == {}
+    assert plan.drawn(load(base(figures={}))) == []
+    assert plan.drawn(load(base(figures={}, claims={}))) == ["claims"]
+
+
+# --- where the raw files are -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("~", "/home/of/me"),
+        ("~/data sets", "/home/of/me/data sets"),
+        ("$HOME/data", "/home/of/me/data"),
+        ("${SCRATCH}/data", "/scratch/data"),
+        ("$SCRATCH$UNSET/$UNSET", "/scratch$UNSET/$UNSET"),
+        ("~nobody-of-this-name/data", "{here}/~nobody-of-this-name/data"),
+        ("data", "{here}/data"),
+        ("./data/", "{here}/data"),
+        ("../data", "{here}/../data"),
+        ("/a/~/data", "/a/~/data"),
+        ("/{a} $b 'c'", "/{a} $b 'c'"),
+    ],
+)
+def test_home_and_variables_in_data_root_are_replaced(monkeypatch, tmp_path, given, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/of/me")
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    for unset in ("UNSET", "b"):
+        monkeypatch.delenv(unset, raising=False)
+    expected = expected.replace("{here}", str(tmp_path))
+    assert plan.environment(load(base(data_root=given)))["CGPIPE_DATA_ROOT"] == expected
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_no_data_root_leaves_the_environment_alone(given):
+    assert "CGPIPE_DATA_ROOT" not in plan.environment(load(base(data_root=given)))
+
+
+# --- settings of the stages -----------------------------------------------------------------------
+
+
+def stage_modules():
+    modules = (
+        importlib.import_module(m.name)
+        for m in pkgutil.iter_modules(cgpipe.pipeline.stages.__path__, "cgpipe.pipeline.stages.")
+    )
+    return {module.__name__.rsplit(".", 1)[1]: module for module in modules if hasattr(module, "Spec")}
+
+
+def test_every_stage_has_its_settings_planned():
+    assert set(stage_modules()) == {*STAGES, "figures"}
+    assert set(specs(base())) == {*STAGES, *DRAWN}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_settings_of_a_stage_are_the_fields_of_its_spec(stage):
+    planned = json.loads(specs(base())[stage])
+    assert set(planned) == {field.name for field in fields(stage_modules()[stage].Spec)}
+
+
+def test_the_settings_of_the_figures_are_the_fields_of_their_spec():
+    spec_fields = fields(stage_modules()["figures"].Spec)
+    required = {f.name for f in spec_fields if f.default is MISSING and f.default_factory is MISSING}
+    planned = {figure: set(json.loads(specs(base())[figure])) for figure in DRAWN}
+    assert all(required <= keys for keys in planned.values())
+    assert set().union(*planned.values()) == {f.name for f in spec_fields}
+
+
+@pytest.mark.parametrize("stage", [*STAGES, *DRAWN])
+def test_a_stage_reads_its_settings_back_as_they_were_planned(stage):
+    module = stage_modules()["figures" if stage in DRAWN else stage]
+    adapter = TypeAdapter(module.Spec)
+    text = specs(base())[stage]
+    read = adapter.validate_json(text)
+    written = {k: v for k, v in json.loads(adapter.dump_json(read)).items() if k in json.loads(text)}
+    assert written == json.loads(text)
+
+
+def test_settings_are_those_of_the_path():
+    config = load(base())
+    planned = plan.train(config, AT)
+    assert (planned["noise"], planned["winsor"], planned["replicate"]) == (0.125, 2, 1)
+    assert (planned["hidden"], planned["steps"], planned["seed"]) == ([40], 5, 3)
+    assert plan.train(config, {**AT, "experiment": "other", "noise": "030"})["steps"] == 7
+    assert plan.corrupt(config, {"noise": "100", "replicate": "0"})["noise"] == 1.0
+
+
+@pytest.mark.parametrize(("key", "value"), [("noise", "033"), ("noise", "12.5"), ("experiment", "unknown")])
+def test_a_path_that_is_not_in_the_settings_is_refused(key, value):
+    with pytest.raises(KeyError, match=f"{value} is not among the"):
+        plan.train(load(base()), {**AT, key: value})
+
+
+ALL = {*STAGES, *DRAWN}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reread"),
+    [
+        ({"name": "another"}, set()),
+        ({"data_root": "/elsewhere"}, set()),
+        ({"dataset": "mnist"}, {"data"}),
+        ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
+        ({"kernel": "required"}, {"train"}),
+        ({"device": "cpu"}, {"train", "gradients", "contributions", "activity"}),
+        ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
+        ({"gradients": {"weights": 31}}, {"gradients"}),
+        ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
+        ({"claims": {"label_noise": "noisy"}}, set()),
+        ({"nullworlds": {"worlds": 77}}, {"nullworlds"}),
+        ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(DRAWN)),
+        (
+            {"figures": {**base()["figures"], "figure1": {"experiment": "noisy", "learned": "last"}}},
+            {"figure figure1"},
+        ),
+    ],
+)
+def test_only_stages_that_read_a_setting_see_it_change(changed, reread):
+    before, after = specs(base()), specs(base(**changed))
+    assert set(before) == ALL
+    assert {stage for stage in ALL if before[stage] != after[stage]} == reread
+
+
+def test_one_experiment_says_nothing_to_the_runs_of_another():
+    changed = base()
+    changed["experiments"]["other"] |= {"steps": 8, "noise": [0.3, 0.4]}
+    assert specs(changed) == specs(base())
+
+
+# --- spec -----------------------------------------------------------------------------------------
+
+
+@given(
+    st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False) | st.lists(st.integers())),
+    st.randoms(),
+)
+def test_the_order_of_settings_does_not_change_their_text(settings, random):
+    items = list(settings.items())
+    random.shuffle(items)
+    assert canonical(dict(items)) == canonical(settings)
+    assert json.loads(canonical(settings)) == settings
+    assert "\n" not in canonical(settings)
+
+
+def test_the_order_of_keys_in_a_config_does_not_change_any_spec():
+    def backwards(tree):
+        return {k: backwards(v) for k, v in reversed(tree.items())} if isinstance(tree, dict) else tree
+
+    assert list(backwards(base())) != list(base())
+    assert specs(backwards(base())) == specs(base())
+
+
+def test_whole_numbers_and_floats_of_the_same_value_are_the_same_settings():
+    as_floats = base()
+    as_floats["experiments"]["noisy"]["noise"] = [0.5, 0.0, 0.125, 1.0]
+    as_floats["experiments"]["noisy"]["learning_rate"] = 1.0
+    as_integers = base()
+    as_integers["experiments"]["noisy"]["learning_rate"] = 1
+    assert specs(as_floats) == specs(as_integers)
