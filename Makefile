@@ -10,11 +10,11 @@ DEMO   := results/demo
 # Of a loaded module, or of another Python; they would come before what is installed here.
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE
 
-.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs lock clean help
+.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs reproduction lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: install ## The whole pipeline on scikit-learn's digits: figures and report
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
@@ -80,10 +80,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml | place
 	$(BIN)/python -I tools/pip.py install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-docs: install ## Write again what is generated: the config's schema, the table of its keys, that of the claims
+docs: install ## Write again what is generated: the config's schema and the table of its keys
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
-	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
+
+reproduction: install ## Publish results that are there in docs/reproduction, and write its pages again
+	$(BIN)/python -m cgpipe.reproduction
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \

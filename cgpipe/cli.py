@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import click
 
 from cgpipe.pipeline import config, configfiles, errors, fingerprint, plan
-from cgpipe.pipeline.documents import read_between, write_between
+from cgpipe.pipeline.documents import write_between
 from cgpipe.pipeline.progress import log, start_log
 
 READ = click.Path(path_type=Path, dir_okay=False)
@@ -205,27 +205,6 @@ def figures(spec: str, code: str, **paths: Any) -> None:
     call("figures", spec, code, **paths)
 
 
-@stage
-@click.option("--template", type=READ, required=True, help="Markdown in Jinja's syntax.")
-@click.option("--tables", type=READ, multiple=True, help="CSV tables of figures and claims.")
-@click.option("--beside", type=READ, multiple=True, help="CSV tables of other workflows.")
-@click.option("--histories", type=READ, multiple=True, help="Histories of all runs.")
-@click.option("--benchmarks", type=FOLDER, required=True, help="Snakemake's benchmark files.")
-@click.option("--published", type=WRITE, multiple=True, required=True, help="All that will be published.")
-@click.option("--folder", type=FOLDER, required=True, help="Where to write to.")
-def text(spec: str, code: str, **paths: Any) -> None:
-    """What the stages cost, and a text in which every number comes from tables."""
-    call("text", spec, code, **paths)
-
-
-@stage
-@click.argument("files", type=READ, nargs=-1, required=True)
-@click.option("--folder", type=FOLDER, required=True, help="Where to publish to.")
-def publish(spec: str, code: str, **paths: Any) -> None:
-    """Copies of FILES, to be kept under version control."""
-    call("publish", spec, code, **paths)
-
-
 @main.command()
 @click.argument("what", type=click.Choice(["schema", "reference"]))
 @click.option("--into", type=WRITE, help="Markdown file to put the table into, between its markers.")
@@ -260,15 +239,3 @@ def check(files: tuple[Path, ...]) -> None:
     except configfiles.ConfigError as error:
         raise click.ClickException(str(error)) from None
     click.echo("no mistakes")
-
-
-@main.command()
-@click.argument("name")
-@click.argument("source", type=READ)
-@click.argument("into", type=WRITE)
-def excerpt(name: str, source: Path, into: Path) -> None:
-    """Copy the part NAME of one Markdown file to where another has its markers."""
-    try:
-        write_between(into, name, read_between(source, name))
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from None

@@ -348,25 +348,6 @@ class Claims(Section):
     )
 
 
-class Publish(Section):
-    """Where figures, tables and a text about them go, to be kept under version control."""
-
-    folder: str = Field(
-        min_length=1,
-        description="Folder, from that of the Snakefile: holds what is published and nothing else",
-    )
-    template: str = Field(
-        min_length=1,
-        description="Text for its README.md, Markdown in Jinja's syntax, in which every number is taken from "
-        "the tables",
-    )
-    beside: list[Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=list,
-        description="CSV tables that other workflows published, which the text takes numbers from too and "
-        "names by these paths, from the folder of the Snakefile; they must be there",
-    )
-
-
 class Config(Section):
     """All settings."""
 
@@ -407,9 +388,6 @@ class Config(Section):
     figures: Figures = Field(default_factory=Figures, description="What to draw")
     claims: Claims | None = Field(
         None, description="The claims of the paper as tests, a table and a figure; omit for none"
-    )
-    publish: Publish | None = Field(
-        None, description="Copies of figures and tables, and a text with their numbers; omit for none"
     )
 
     @field_validator("experiments")

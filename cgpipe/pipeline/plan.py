@@ -15,9 +15,6 @@ from typing import Any, NamedTuple
 
 from cgpipe.pipeline.config import DATASETS, FIGURES, Config, Experiment, is_mixed
 
-# What stage `text` makes.
-WRITTEN = ("README.md", "costs.csv", "software.csv")
-
 
 class Cell(NamedTuple):
     """One training run, by the parts of its path."""
@@ -198,24 +195,6 @@ def runs() -> dict[str, Any]:
 def claims() -> dict[str, Any]:
     """Settings of stage `claims`: none; its criteria are part of the code."""
     return {}
-
-
-def text() -> dict[str, Any]:
-    """Settings of stage `text`: none; the template is an input."""
-    return {}
-
-
-def publish() -> dict[str, Any]:
-    """Settings of stage `publish`: none."""
-    return {}
-
-
-def published(config: Config) -> list[str]:
-    """Paths of all that stage `publish` makes; none if the settings do not ask for it."""
-    if not config.publish:
-        return []
-    copied = [f"{name}.{ending}" for name in drawn(config) for ending in ("csv", "png", "svg")]
-    return [f"{config.publish.folder}/{name}" for name in (*WRITTEN, *copied)]
 
 
 def figure(config: Config, number: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/pipeline/plan.py, fingerprint.py).
-import filecmp
 import json
 import os
 import shlex
@@ -80,7 +79,6 @@ CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
 
 # Jobs inherit it; on a cluster each job parses this again. They run `"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE"`: the Python
 # and the package that planned them, with no PYTHONPATH and no packages of the user's home (-I), whatever stands first
@@ -220,15 +218,6 @@ def say_what_ran(table):
         logger.warning(slow)
 
 
-def drawn_as(*endings):
-    """All figures, or the numbers that they show."""
-    return [
-        f"{RESULTS}/figures/{figure}.{ending}"
-        for figure in plan.drawn(CONFIG)
-        for ending in endings
-    ]
-
-
 # Snakemake knows how a file was made from .snakemake alone, and people delete that. So each job's files are asked
 # themselves (cgpipe/pipeline/records.py). The answer reaches Snakemake as the age of a file that every job has as
 # an input: newer than the results for a job whose files are not what is planned, and ancient for all others.
@@ -239,9 +228,8 @@ if workflow.is_main_process:
     PLANNED.write_text(uuid.uuid4().hex, encoding="ascii")
 
 
-def asked(rule, stage, why=None):
+def asked(rule, stage):
     """Input of a rule: the file that says whether what lies there is what is planned."""
-    why = why or why_stale
 
     def planned(wildcards):
         path = local(str(PLANNED))
@@ -257,7 +245,7 @@ def asked(rule, stage, why=None):
             for names in (job.output, job.input)
         )
         try:
-            reasons = why(job, stage, wildcards, outputs, inputs)
+            reasons = why_stale(job, stage, wildcards, outputs, inputs)
         except OSError as error:
             raise WorkflowError(
                 f"results that are there could not be read ({error}): nothing was changed. Try again"
@@ -281,16 +269,6 @@ def why_stale(job, stage, wildcards, outputs, inputs):
     return records.why_stale(
         outputs, inputs, stage=stage, specs=specs, code=code_hash(stage)
     )
-
-
-def why_no_copy(job, stage, wildcards, outputs, inputs):
-    copied = {path.name: path for path in inputs}
-    for path in outputs:
-        source = copied[path.name]
-        if path.exists() and source.exists():
-            if not filecmp.cmp(path, source, shallow=False):
-                return {"is not as it was made": path}
-    return {}
 
 
 SAID = set()
