@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from cgpipe.pipeline.stages.text import WRITTEN_BY, render
 from slurm.test_faults import CASES
 
 from cgpipe.pipeline import config, plan
 from cgpipe.pipeline.documents import read_between
-from cgpipe.pipeline.stages.text import WRITTEN_BY, render
 
 ROOT = Path(__file__).parents[1]
 

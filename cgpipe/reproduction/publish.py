@@ -55,7 +55,7 @@ def reproduce(root: Path) -> None:
             }
             old |= {*folder.glob("*.svg")} - {*published}
             new |= published
-    check_files(root, settings, {*new})
+    old |= check_files(root, settings, {*new})
     paths = {page: root / name / "README.md" for page, (_, name) in FOLDERS.items()}
     pages = fill(
         {page: path.read_text(encoding="utf-8") for page, path in paths.items()}, tables_of(root, new)
@@ -69,7 +69,7 @@ def reproduce(root: Path) -> None:
                 temporary.write_bytes(content)
             log.info("wrote %s", path.relative_to(root))
     for path in old:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def read_settings(path: Path) -> Config:
@@ -87,10 +87,13 @@ def tables_of(root: Path, new: Mapping[Path, bytes]) -> Published:
     return Published(*(of(root / name) for _, name in FOLDERS.values()))
 
 
-def check_files(root: Path, settings: Mapping[Page, Config], new: set[Path]) -> None:
+def check_files(root: Path, settings: Mapping[Page, Config], new: set[Path]) -> set[Path]:
     """Raise FileExistsError or FileNotFoundError unless each file is a page or made from results.
 
-    Files that `whole` was writing when it was killed are no error: it removes them the next time.
+    Returns
+    -------
+    set of Path
+        What was left behind when this was killed.
     """
     needed, allowed = set(), set()
     for page, (_, name) in FOLDERS.items():
@@ -104,11 +107,15 @@ def check_files(root: Path, settings: Mapping[Page, Config], new: set[Path]) -> 
     unfinished = {path for made in needed | allowed for path in made.parent.glob(f".{made.name}.*.tmp")}
     if strangers := there - needed - allowed - unfinished:
         raise FileExistsError(
-            f"{folder} holds {', '.join(sorted(str(path.relative_to(folder)) for path in strangers))}, which "
-            "this does not make: what is published comes from the workflow alone. Keep it elsewhere"
+            f"{_listed(folder, 'holds', strangers)}, which this does not make: what is published comes from "
+            "the workflow alone. Keep it elsewhere"
         )
     if missing := needed - there - new:
         raise FileNotFoundError(
-            f"{folder} lacks {', '.join(sorted(str(path.relative_to(folder)) for path in missing))}: restore "
-            "it, or let snakemake make the results again"
+            f"{_listed(folder, 'lacks', missing)}: restore it, or let snakemake make the results again"
         )
+    return unfinished
+
+
+def _listed(folder: Path, verb: str, paths: set[Path]) -> str:
+    return f"{folder} {verb} {', '.join(sorted(str(path.relative_to(folder)) for path in paths))}"

@@ -35,8 +35,6 @@ STAGES = (
     "nullworlds",
     "runs",
     "claims",
-    "text",
-    "publish",
 )
 
 DRAWN = [f"figure {figure}" for figure in (*FIGURES, "claims")]
@@ -76,8 +74,6 @@ def specs(settings):
         "nullworlds": plan.nullworlds(config, AT | {"source": "exact"}),
         "runs": plan.runs(),
         "claims": plan.claims(),
-        "text": plan.text(),
-        "publish": plan.publish(),
         **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
     }
     return {stage: canonical(settings) for stage, settings in of.items()}

@@ -32,7 +32,6 @@ FIGURES = {
     "figure_activity": 1,
     "figure_claims": 1,
 }
-PUBLISHED = {"text": 1, "publish": 1}
 CLAIMS = {"claims": 1, "figure_claims": 1}
 FROM_SAMPLED_WORLDS = {"nullworlds": 1, "figure2": 1, "figure3": 1}
 FROM_EXACT_WORLDS = {"nullworlds_exact": 1, "figure2_exact": 1, "figure3_exact": 1, **CLAIMS}
@@ -160,13 +159,6 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     ),
     "claims.winsorization": ("claims.winsorization", "label_noise", CLAIMS),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
-    "publish.folder": ("publish", {"folder": "published", "template": "config/small.yaml"}, PUBLISHED),
-    "publish.template": ("publish", {"folder": "published", "template": "Snakefile"}, PUBLISHED),
-    "publish.beside": (
-        "publish",
-        {"folder": "published", "template": "Snakefile", "beside": ["config/small.yaml"]},
-        PUBLISHED,
-    ),
 }
 
 
