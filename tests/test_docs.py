@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from cgpipe.pipeline.stages.text import WRITTEN_BY, render
 from slurm.test_faults import CASES
 
-from cgpipe.pipeline import config, plan
-from cgpipe.pipeline.documents import read_between
+from cgpipe.pipeline import config
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,29 +61,6 @@ def test_every_fault_that_is_brought_about_on_slurm_is_in_the_table() -> None:
     assert set(CASES) <= rows, "run `make reliability`"
 
 
-def published() -> list[config.Config]:
-    """The settings of all workflows that publish."""
-    paths = sorted((ROOT / "config").glob("*.yaml"))
-    found = [config.load(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in paths]
-    return [of for of in found if of.publish]
-
-
-def test_every_file_of_the_reproduction_is_made_by_a_rule() -> None:
-    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/reproduction/**/*") if path.is_file()}
-    assert there == {path for of in published() for path in plan.published(of)}
-
-
-@pytest.mark.parametrize("of", published(), ids=lambda of: of.name)
-def test_text_of_the_reproduction_is_filled_in_from_the_tables_beside_it(of: config.Config) -> None:
-    assert of.publish
-    tables = {path.stem: pd.read_csv(path) for path in (ROOT / of.publish.folder).glob("*.csv")}
-    tables |= {Path(path).as_posix(): pd.read_csv(ROOT / path) for path in of.publish.beside}
-    text = render(read(of.publish.template), tables)
-    assert read(f"{of.publish.folder}/README.md") == WRITTEN_BY.format(of.publish.template) + text, (
-        f"run snakemake until {of.publish.folder}/README.md"
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "differ"), [("replicates", set()), ("conventions", {"init"})], ids=["replicates", "conventions"]
 )
@@ -112,9 +87,18 @@ def test_the_first_of_the_replicates_is_that_of_the_reproduction(table: str) -> 
     assert np.isclose(each, both["mean"].to_numpy(), rtol=1e-5, atol=1e-6).any(axis=0).all()
 
 
-def test_claims_in_the_readme_are_those_of_the_reproduction() -> None:
-    found = (read_between(ROOT / path, "claims") for path in ("README.md", "docs/reproduction/README.md"))
-    assert len(set(found)) == 1, "run `make docs`"
+@pytest.mark.parametrize("table", ["figure1", "figure4"])
+def test_what_a_figure_shows_of_another_workflow_is_what_that_one_published(table: str) -> None:
+    shown = pd.read_csv(ROOT / f"docs/reproduction/conventions/{table}.csv").query("source != 'here'")
+    (source,) = shown["source"].unique()
+    published = pd.read_csv(ROOT / source)
+    pd.testing.assert_frame_equal(shown.drop(columns="source").reset_index(drop=True), published)
+
+
+def test_lines_of_the_pages_are_at_most_100_characters() -> None:
+    for page in ROOT.glob("docs/reproduction/**/*.md"):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if len(line) > 100 and not line.startswith("|")] == []
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
