@@ -13,7 +13,7 @@ from cgpipe.figures.style import Style, styled
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.worlds import Sample
 from cgpipe.gradients.contributions import contributions, self_terms
-from cgpipe.learning.training import learned_steps
+from cgpipe.learning.evaluation import learned_steps
 from cgpipe.pipeline.stages import nullworlds
 from cgpipe.pipeline.stages.figures import Spec, exact_samples, in_a_sample, of_sums
 

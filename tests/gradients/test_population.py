@@ -15,7 +15,8 @@ from cgpipe.gradients.population import (
     inner_products,
 )
 from cgpipe.learning.aggregation.rules import Mean
-from cgpipe.learning.training import Trainer, evaluate
+from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, initial_layers
 
 

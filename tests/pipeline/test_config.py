@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cgpipe.data.corruption import corruption
-from cgpipe.learning.aggregation.rules import UpdateName
+from cgpipe.names import UpdateName
 from cgpipe.pipeline.config import (
     DATASETS,
     FIGURES,

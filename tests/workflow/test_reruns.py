@@ -279,7 +279,7 @@ def test_edited_figure_redraws_figures_alone(tree: Tree) -> None:
 
 
 def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None:
-    module = tree.folder / "cgpipe" / "learning" / "training.py"
+    module = tree.folder / "cgpipe" / "learning" / "evaluation.py"
     edit(module, r'^""".*"""$', '"""Another docstring."""\n\n# A comment.')
     edit(module, r"^    right = correct.cpu\(\).numpy\(\)$", r"    # why\n\g<0>  # how")
     assert tree.planned() == Counter()

@@ -1,4 +1,4 @@
-"""Snapshots of a run, as stage `train` keeps them: its parameters at the logged steps, a step at a time."""
+"""Snapshots of a run, as stage `train` wrote them: its parameters at the logged steps, a step at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ from cgpipe.pipeline.progress import log
 
 @dataclass(frozen=True)
 class Snapshots:
-    """Those of one run; iterating gives the layers at each step, from the input on."""
+    """The snapshots of one run; iterating gives the layers at each step, from the input on."""
 
     description: dict[str, Any]
-    weights: list[Any]  # a layer each, (step, out, in) on disk
-    biases: list[Any]  # (step, out)
+    weights: list[Any]  # one a layer, (step, out, in) on disk
+    biases: list[Any]  # one a layer, (step, out)
     device: torch.device
 
     @property
@@ -32,7 +32,7 @@ class Snapshots:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """Outputs and inputs of each layer."""
-        return [(out, into) for _, out, into in (weight.get_shape() for weight in self.weights)]
+        return [(outputs, inputs) for _, outputs, inputs in (weight.get_shape() for weight in self.weights)]
 
     def __iter__(self) -> Iterator[list[Layer]]:
         for t, step in enumerate(self.steps):
@@ -45,7 +45,7 @@ class Snapshots:
 
 @contextmanager
 def open_snapshots(path: Path, device: torch.device) -> Iterator[Snapshots]:
-    """Open the snapshots of a run; their layers come on the device.
+    """Open the snapshots of a run; their layers are put on the device.
 
     Raises
     ------
