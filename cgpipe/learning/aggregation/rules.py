@@ -9,17 +9,14 @@ Index letters: b example, o output unit, i input unit.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 
 from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.reference import check_count, mean_linear_gradient
+from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer
-
-UpdateName = Literal[
-    "winsorized_mean", "trimmed_mean", "median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"
-]
 
 
 class Fused(NamedTuple):

@@ -8,9 +8,10 @@ import torch
 import xarray as xr
 
 from cgpipe.learning.activity import active_examples
+from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.device import Device, choose
+from cgpipe.pipeline.stages.device import choose
 from cgpipe.pipeline.stages.inputs import flat_images
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 

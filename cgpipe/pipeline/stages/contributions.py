@@ -12,10 +12,11 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.population import example_contributions, group_gradients, inner_products
+from cgpipe.names import Device
 from cgpipe.networks.dense import Layer
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.device import Device, choose
+from cgpipe.pipeline.stages.device import choose
 from cgpipe.pipeline.stages.inputs import flat_images, read_corrupted
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 from cgpipe.pipeline.streams import stream

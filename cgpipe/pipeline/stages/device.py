@@ -5,14 +5,12 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from cgpipe.names import Device
 from cgpipe.pipeline import disks, gpus
 from cgpipe.pipeline.progress import log
-
-Device = Literal["auto", "cpu", "cuda"]
 
 UNKNOWN = "which GPUs other jobs have taken cannot be known, and the first is used"
 _LOCKS: list[int] = []  # the open file by which this process has taken a GPU, until it ends

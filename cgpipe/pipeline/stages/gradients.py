@@ -8,9 +8,10 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.per_example import draw_weights, sampled_gradients
+from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.device import Device, choose
+from cgpipe.pipeline.stages.device import choose
 from cgpipe.pipeline.stages.inputs import flat_images, read_corrupted
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 from cgpipe.pipeline.streams import stream

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import UpdateName, UpdateRule, update_rule
+from cgpipe.learning.aggregation.rules import UpdateRule, update_rule
 from cgpipe.learning.training import (
     BatchOrder,
     Evaluation,
@@ -24,12 +24,13 @@ from cgpipe.learning.training import (
     learned_steps,
     logged_steps,
 )
-from cgpipe.networks.dense import Init, Layer, initial_layers
+from cgpipe.names import Device, Init, Kernel, UpdateName
+from cgpipe.networks.dense import Layer, initial_layers
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import Arrays, Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import log, progress
-from cgpipe.pipeline.stages.device import Device, choose, held_gpus
+from cgpipe.pipeline.stages.device import choose, held_gpus
 from cgpipe.pipeline.stages.inputs import flat_images, read_corrupted
 from cgpipe.pipeline.streams import stream
 
@@ -53,7 +54,7 @@ class Spec:
     steps: int
     update: UpdateName
     winsor: int
-    kernel: Literal["auto", "required"] = "auto"
+    kernel: Kernel = "auto"
 
 
 class KernelError(RuntimeError):
