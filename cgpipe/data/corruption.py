@@ -1,11 +1,11 @@
 """Label noise: a share of the examples has its labels permuted (Chatterjee 2020, section 2.1)."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Selection = Literal["exact", "bernoulli"]
+from cgpipe.names import Selection as Selection  # noqa: PLC0414  (`cgpipe.data` exports it)
 
 
 class Corruption(NamedTuple):

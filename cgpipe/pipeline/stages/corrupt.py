@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from cgpipe.data.corruption import Selection, corruption
+from cgpipe.data.corruption import corruption
+from cgpipe.names import Selection
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.streams import stream

@@ -21,6 +21,7 @@ from cgpipe.figures.style import Style, styled
 from cgpipe.gradients.contributions import fraction
 from cgpipe.inference.decades import decades
 from cgpipe.inference.sampling import expected_product
+from cgpipe.names import Learned
 from cgpipe.pipeline.artifacts import Provenance, settings_of, whole, write_record
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import read_alike
@@ -46,7 +47,7 @@ class Spec:
 
     figure: Name
     style: Style
-    learned: figure1.Learned | None = None  # figure 1 alone
+    learned: Learned | None = None  # figure 1 alone
     examples: int | None = None  # in the sample that figure 2, exact, says what to expect of
 
 

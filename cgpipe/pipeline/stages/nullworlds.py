@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from cgpipe.inference.nullworlds import (
     share_above,
     smallest_lead,
 )
+from cgpipe.names import Source
 from cgpipe.pipeline.artifacts import Provenance, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import read_current
@@ -38,14 +39,14 @@ Variables = dict[str, tuple[Any, ...]]
 class Spec:
     """The settings that this stage reads."""
 
-    drawn: int
+    count: int
     level: float
     noise: float
     replicate: int
     seed: int
+    shown: int
     # `sampled`: examples and weights of stage gradients; `exact`: all of them, from stage contributions.
-    source: Literal["sampled", "exact"]
-    worlds: int
+    source: Source
 
 
 class Terms(NamedTuple):
@@ -71,10 +72,10 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
             "worlds and p-values are undefined. %s a noise level further from 0 and 1",
             *(source, examples, pristine, examples - pristine, more),
         )
-        null_pristine = np.full((spec.worlds, len(of_all)), np.nan)
+        null_pristine = np.full((spec.count, len(of_all)), np.nan)
     else:
         rng = stream(spec.seed, "nullworlds", spec.replicate)
-        null_pristine = null_group_sums(terms.u, terms.pristine, spec.worlds, rng=rng)  # (world, step)
+        null_pristine = null_group_sums(terms.u, terms.pristine, spec.count, rng=rng)  # (world, step)
 
     f = by_group(fraction(of_pristine, of_all), fraction(of_corrupt, of_all))
     f_null = by_group(fraction(null_pristine, of_all), fraction(of_all - null_pristine, of_all))
@@ -110,18 +111,18 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
             ),
             "world": (
                 "world",
-                np.arange(1, spec.drawn + 1),
+                np.arange(1, spec.shown + 1),
                 {"long_name": "null world, the first of all that were drawn"},
             ),
         },
-        attrs={"worlds": spec.worlds},
+        attrs={"worlds": spec.count},
     )
     title = (
         f"f and i in the data and in null worlds, {spec.source}, {spec.noise:.0%} noise, "
         f"replicate {spec.replicate}"
     )
     write_netcdf(result, nullworlds, title=title, provenance=provenance.of(read))
-    log.info("wrote %s: %d null worlds", nullworlds, spec.worlds)
+    log.info("wrote %s: %d null worlds", nullworlds, spec.count)
 
 
 def sampled_terms(sample: xr.Dataset) -> Terms:
@@ -160,7 +161,7 @@ def tested(name: str, meaning: str, observed: Floats, null: Floats, spec: Spec) 
         name: (("group", step), observed, {"long_name": meaning, "units": "1"}),
         f"{name}_null": (
             ("group", "world", step),
-            null[:, : spec.drawn],
+            null[:, : spec.shown],
             {"long_name": f"{meaning}, in null worlds", "units": "1"},
         ),
         f"{name}_null_low": (
