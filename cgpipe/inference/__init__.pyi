@@ -9,7 +9,7 @@ from .nullworlds import (
     share_above,
     smallest_lead,
 )
-from .sampling import expected_product
+from .sampling import decade_fraction, expected_product, sample_fraction
 from .verdicts import Criterion, Finding, Observed, table, trend
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Observed",
     "Runs",
     "curve_p_value",
+    "decade_fraction",
     "decades",
     "expected_product",
     "findings",
@@ -26,6 +27,7 @@ __all__ = [
     "null_group_sums",
     "null_moments",
     "p_value",
+    "sample_fraction",
     "share_above",
     "smallest_lead",
     "table",

@@ -13,9 +13,10 @@ from cgpipe.figures.style import Style, styled
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.worlds import Sample
 from cgpipe.gradients.contributions import contributions, self_terms
+from cgpipe.inference.sampling import decade_fraction, sample_fraction
 from cgpipe.learning.training import learned_steps
 from cgpipe.pipeline.stages import nullworlds
-from cgpipe.pipeline.stages.figures import Spec, exact_samples, in_a_sample, of_sums
+from cgpipe.pipeline.stages.figures import Spec, exact_samples
 
 STEPS = np.array([0, 1, 2, 10])
 
@@ -203,12 +204,12 @@ def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decad
         np.mean([np.einsum("tew,tdw->t", gradients[:, of], gradients[:, among]) for of, among in pairs], 0)
         for pairs in ([(of, [e for e in of if pristine[e]]) for of in drawn], [(of, of) for of in drawn])
     ]
-    np.testing.assert_allclose(in_a_sample(null, 3)["f_in_a_sample"][1], parts[0] / parts[1])
-    np.testing.assert_allclose(in_a_sample(null, 400)["f_in_a_sample"][1], f[0])
-    sums = of_sums(null)
-    assert sums["first_step"][1].tolist() == [0, 10]
+    np.testing.assert_allclose(sample_fraction(null, 3), parts[0] / parts[1])
+    np.testing.assert_allclose(sample_fraction(null, 400), f[0])
+    sums = decade_fraction(null)
+    assert sums["first_step"].values.tolist() == [0, 10]
     expected = [of_pristine[:10].sum() / of_all[:10].sum(), of_pristine[10:].sum() / of_all[10:].sum()]
-    np.testing.assert_allclose(sums["f_of_sums"][1], expected)
+    np.testing.assert_allclose(sums, expected)
     with pytest.raises(ValueError, match="figure2_exact says what a sample would show: give its size"):
         exact_samples(Spec("figure2_exact", Style()), [])
     added = {"f_in_a_sample": ("step", np.arange(4.0)), "f_of_sums": ("first_step", [5.0, 6.0])}

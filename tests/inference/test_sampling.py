@@ -15,20 +15,20 @@ def test_the_expected_product_is_the_mean_over_all_samples(size):
     members = rng.random(size) < 0.5
     whole = gradients.sum(0) @ gradients[members].sum(0)
     self_terms = (gradients[members] ** 2).sum()
-    for drawn in range(1, size + 1):
+    for sampled in range(1, size + 1):
         products = [
             gradients[chosen].sum(0) @ gradients[chosen][members[chosen]].sum(0)
-            for chosen in map(list, combinations(range(size), drawn))
+            for chosen in map(list, combinations(range(size), sampled))
         ]
-        expected = expected_product(whole, self_terms, drawn=drawn, size=size)
-        np.testing.assert_allclose(expected * drawn / size, np.mean(products), rtol=1e-12, atol=1e-14)
+        expected = expected_product(whole, self_terms, sampled=sampled, size=size)
+        np.testing.assert_allclose(expected * sampled / size, np.mean(products), rtol=1e-12, atol=1e-14)
 
 
 def test_all_of_a_curve_at_once():
-    np.testing.assert_allclose(expected_product([4.0, 8.0], [1.0, 2.0], drawn=[2, 4], size=4), [2.0, 8.0])
+    np.testing.assert_allclose(expected_product([4.0, 8.0], [1.0, 2.0], sampled=[2, 4], size=4), [2.0, 8.0])
 
 
-@pytest.mark.parametrize(("drawn", "size"), [(0, 5), (6, 5), ([1, 6], 5)])
-def test_more_than_there_are_cannot_be_drawn(drawn, size):
-    with pytest.raises(ValueError, match="draw at least 1, at most all"):
-        expected_product(1.0, 1.0, drawn=drawn, size=size)
+@pytest.mark.parametrize(("sampled", "size"), [(0, 5), (6, 5), ([1, 6], 5)])
+def test_more_than_there_are_cannot_be_sampled(sampled, size):
+    with pytest.raises(ValueError, match="sample at least 1, at most all"):
+        expected_product(1.0, 1.0, sampled=sampled, size=size)
