@@ -1,4 +1,4 @@
-from .corruption import Selection, corrupt_labels, corruption
+from .corruption import corrupt_labels, corruption
 from .datasets import DataError, load
 
-__all__ = ["DataError", "Selection", "corrupt_labels", "corruption", "load"]
+__all__ = ["DataError", "corrupt_labels", "corruption", "load"]
