@@ -1,5 +1,6 @@
 from .claims import Cell, Runs, findings
 from .decades import decades
+from .groups import NullTest, null_test, null_worlds
 from .nullworlds import (
     curve_p_value,
     null_band,
@@ -16,6 +17,7 @@ __all__ = [
     "Cell",
     "Criterion",
     "Finding",
+    "NullTest",
     "Observed",
     "Runs",
     "curve_p_value",
@@ -26,6 +28,8 @@ __all__ = [
     "null_band",
     "null_group_sums",
     "null_moments",
+    "null_test",
+    "null_worlds",
     "p_value",
     "sample_fraction",
     "share_above",
