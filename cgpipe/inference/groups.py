@@ -134,7 +134,7 @@ def null_worlds(
     worlds : int
         Null worlds behind bands and p-values.
     shown : int
-        Of these, the first that are returned themselves.
+        How many of these, the first, are returned themselves; all, where there are fewer.
     level : float
         Share of the null worlds within the bands, between 0 and 1.
     early_steps : int
@@ -232,7 +232,7 @@ def null_worlds(
             ),
             "world": (
                 "world",
-                np.arange(1, shown + 1),
+                np.arange(1, min(shown, worlds) + 1),
                 {"long_name": "null world, the first of them all"},
             ),
         },
