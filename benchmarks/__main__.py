@@ -295,7 +295,7 @@ def mnist(noise: float = 0.0) -> ways.Data:
     images = loaded["train_images"].values.reshape(60000, -1).astype(np.float32) / 255
     labels = loaded["train_labels"].values
     if noise:
-        labels = corrupt_labels(labels, noise, rng=np.random.default_rng(0))[0]
+        labels = corrupt_labels(labels, noise, rng=np.random.default_rng(0))["label_train"].values
     return ways.Data(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 

@@ -57,7 +57,7 @@ def test_example_of_the_readme_runs() -> None:
     example = re.findall(r"```python\n(.*?)```", read("README.md"), flags=re.DOTALL)[0]
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
-    assert names["p"].shape == (3,)  # type: ignore[attr-defined]
+    assert names["test"].p_value.shape == (3,)  # type: ignore[attr-defined]
 
 
 def test_every_fault_that_is_brought_about_on_slurm_is_in_the_table() -> None:

@@ -7,8 +7,11 @@ group contributes is the sum of its u_e, and any other way of grouping the examp
 Index letters: t step, e example, w weight.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,6 +53,36 @@ def self_terms(gradients: npt.NDArray[np.floating]) -> Floats:
     exact = np.asarray(gradients, np.float64)
     squares: Floats = np.einsum("tew,tew->te", exact, exact)
     return squares
+
+
+class Terms(NamedTuple):
+    """What f and i are sums of."""
+
+    u: Floats  # (step, example), ⟨g, g_e⟩, nats²
+    self_terms: Floats  # (step, example), ‖g_e‖², nats²
+
+
+def terms(gradients: xr.Dataset) -> Terms:
+    """Take u and ‖g_e‖² from either of the two ways to measure gradients.
+
+    Parameters
+    ----------
+    gradients : Dataset
+        Of sampled examples and weights, as `measure_gradients` returns it, or of all examples and parameters,
+        as `measure_contributions` does.
+
+    Returns
+    -------
+    Terms
+        In float64; of all examples, summed over the layers.
+    """
+    if "gradient" in gradients:
+        sampled = gradients["gradient"].values
+        return Terms(contributions(sampled), self_terms(sampled))
+    over_layers = (
+        gradients[name].values.sum(2, dtype=np.float64) for name in ("contribution", "squared_norm")
+    )
+    return Terms(*over_layers)
 
 
 def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:

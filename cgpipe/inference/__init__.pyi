@@ -1,5 +1,6 @@
 from .claims import Cell, Runs, findings
 from .decades import decades
+from .groups import NullTest, null_test, null_worlds
 from .nullworlds import (
     curve_p_value,
     null_band,
@@ -9,23 +10,28 @@ from .nullworlds import (
     share_above,
     smallest_lead,
 )
-from .sampling import expected_product
+from .sampling import decade_fraction, expected_product, sample_fraction
 from .verdicts import Criterion, Finding, Observed, table, trend
 
 __all__ = [
     "Cell",
     "Criterion",
     "Finding",
+    "NullTest",
     "Observed",
     "Runs",
     "curve_p_value",
+    "decade_fraction",
     "decades",
     "expected_product",
     "findings",
     "null_band",
     "null_group_sums",
     "null_moments",
+    "null_test",
+    "null_worlds",
     "p_value",
+    "sample_fraction",
     "share_above",
     "smallest_lead",
     "table",

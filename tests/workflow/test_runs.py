@@ -135,7 +135,7 @@ def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -
                 each["squared_norm"].astype("f8").sum(["example", "layer"]), whole["energy"], rtol=1e-4
             )
             np.testing.assert_allclose(whole["loss"], history["loss_training"], rtol=1e-5)
-            learned = each["size"].sel(cell=["pristine, learned", "corrupt, learned"]).sum("cell")
+            learned = each["size"].sel(group=each["group_learned"]).sum("group")
             np.testing.assert_array_equal(learned, history["correct"].sum("example"))
             layers = coherence.sel(group="all", part=["layer 0", "layer 1"])
             weighted = (layers["alpha"] * layers["energy"]).sum("part") / layers["energy"].sum("part")

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
@@ -18,9 +17,7 @@ from matplotlib.figure import Figure
 from cgpipe.figures import activity, claims, coherence, figure1, figure2, figure3, figure4, worlds
 from cgpipe.figures.beside import put_beside
 from cgpipe.figures.style import Style, styled
-from cgpipe.gradients.contributions import fraction
-from cgpipe.inference.decades import decades
-from cgpipe.inference.sampling import expected_product
+from cgpipe.inference.sampling import decade_fraction, sample_fraction
 from cgpipe.names import Learned
 from cgpipe.pipeline.artifacts import Provenance, settings_of, whole, write_record
 from cgpipe.pipeline.progress import log
@@ -74,31 +71,11 @@ def exact_samples(spec: Spec, cells: Cells) -> list[worlds.Sample]:
         raise ValueError(f"{spec.figure} says what a sample would show: give its size as `examples`")
     of_sample = spec.examples
     return samples(
-        [(of, null.assign(in_a_sample(null, of_sample)).assign(of_sums(null))) for of, null in cells]
+        [
+            (of, null.assign(f_in_a_sample=sample_fraction(null, of_sample), f_of_sums=decade_fraction(null)))
+            for of, null in cells
+        ]
     )
-
-
-def in_a_sample(null: xr.Dataset, examples: int) -> dict[str, tuple[Any, ...]]:
-    """Expect f of the pristine in a sample of so many examples, or of all where there are fewer, by step."""
-    of_all, f = null["squared_norm"].values, null["f"].sel(group="pristine").values
-    alone = null["self_term_share"].values * of_all
-    in_pairs = null["f_pairs"].sel(group="pristine").values * (of_all - alone)
-    size = int(null["group_size"].sum())
-    drawn = {"drawn": min(examples, size), "size": size}
-    expected = fraction(
-        expected_product(f * of_all, f * of_all - in_pairs, **drawn),
-        expected_product(of_all, alone, **drawn),
-    )
-    return {"f_in_a_sample": ("step", expected)}
-
-
-def of_sums(null: xr.Dataset) -> dict[str, tuple[Any, ...]]:
-    """Take f of the pristine from sums of ⟨g, g^p⟩ and ⟨g, g⟩ over decades of steps, each at its first."""
-    of_all, steps = null["squared_norm"].values, null["step"].values
-    of_pristine = null["f"].sel(group="pristine").values * of_all
-    first = np.unique(decades(steps), return_index=True)[1]  # where each decade begins
-    f = fraction(np.add.reduceat(of_pristine, first), np.add.reduceat(of_all, first))
-    return {"f_of_sums": ("first_step", f), "first_step": ("first_step", steps[first])}
 
 
 def table_of_figure1(spec: Spec, cells: Cells) -> pd.DataFrame:
