@@ -24,10 +24,12 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
+    create_model,
     field_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from cgpipe.figures.registry import FIGURES, Entry
 from cgpipe.pipeline.configfiles import COMMAND_LINE, OF_KEY, ConfigError, ConfigFiles
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
@@ -52,17 +54,6 @@ DATASETS = {
 
 # Examples whose labels are permuted, so that one can change: round(1.5) is 2.
 FEWEST_CHOSEN = 1.5
-
-FIGURES = (
-    "figure1",
-    "figure2",
-    "figure2_exact",
-    "figure3",
-    "figure3_exact",
-    "figure4",
-    "coherence",
-    "activity",
-)
 
 
 class Mistakes:
@@ -262,27 +253,17 @@ class NullWorlds(Section):
 class Figure(Section):
     """One figure."""
 
-    experiment: Slug = Field(description="Experiment that the figure draws, by its name")
+    experiment: Slug = Field(description="Name of the experiment that the figure shows")
 
 
-class Curves(Figure):
-    """A figure of curves that may have others beside them."""
+class Comparable(Figure):
+    """A figure that can be compared with that of another workflow."""
 
-    beside: str | None = Field(
+    compare_with: str | None = Field(
         None,
         min_length=1,
-        description="Table of the same figure from another workflow (its `.csv`, from the folder of the "
-        "Snakefile), drawn pale at the levels that both have; omit for none",
-    )
-
-
-class Figure1(Curves):
-    """Figure 1."""
-
-    learned: Literal["at_step", "first", "last"] = Field(
-        "at_step",
-        description="What counts as learned at step t in panel d: right `at_step` t; right at some step "
-        "up to t (`first`); right from some step up to t until the end of the run (`last`)",
+        description="Table of the same figure from another workflow: its `.csv`, relative to the folder of "
+        "the Snakefile. It is plotted in pale colours at the levels that both have. Omit for none",
     )
 
 
@@ -297,39 +278,31 @@ class Style(Section):
     )
 
 
-class Figures(Section):
-    """Which figures, of what."""
+def _section_of_figure(name: str, entry: Entry) -> Any:
+    """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
+    model: type[Figure] = Comparable if entry.levels else Figure
+    if entry.keys:
+        fields: dict[str, Any] = {
+            key: (of.kind, Field(of.default, description=of.description)) for key, of in entry.keys.items()
+        }
+        model = create_model(
+            name.title().replace("_", ""), __base__=model, __doc__=f"{entry.title}.", **fields
+        )
+    return model | None, Field(None, description=f"{entry.description}. Omit for none")
 
-    figure1: Figure1 | None = Field(
-        None, description="Learning curves and learned examples under label noise; omit for none"
-    )
-    figure2: Figure | None = Field(
-        None,
-        description="Fractions f of the gradient, data and null worlds, from a sample as in the paper; omit "
-        "for none",
-    )
-    figure2_exact: Figure | None = Field(
-        None, description="The same from all examples and all parameters; omit for none"
-    )
-    figure3: Figure | None = Field(
-        None,
-        description="Mean cumulative contributions i, data and null worlds, from a sample as in the paper; "
-        "omit for none",
-    )
-    figure3_exact: Figure | None = Field(
-        None, description="The same from all examples and all parameters; omit for none"
-    )
-    figure4: Curves | None = Field(
-        None, description="Accuracies and overfit under winsorized SGD; omit for none"
-    )
-    coherence: Figure | None = Field(
-        None, description="m-coherence of the gradients of all examples; omit for none"
-    )
-    activity: Figure | None = Field(
-        None,
-        description="Hidden units in use, and dead, by level of winsorization; omit for none",
-    )
+
+_SECTIONS = {name: _section_of_figure(name, entry) for name, entry in FIGURES.items() if entry.of_runs}
+
+
+class Figures(create_model("Figures", __base__=Section, **_SECTIONS)):  # type: ignore[misc]
+    """Which figures to make, and of which experiments."""
+
     style: Style = Field(default_factory=Style, description="How all figures look")
+
+    def wanted(self) -> dict[str, Figure]:
+        """The figures to make, by name."""
+        sections = {name: getattr(self, name) for name in _SECTIONS}
+        return {name: section for name, section in sections.items() if section is not None}
 
 
 class Claims(Section):
@@ -452,34 +425,29 @@ class Config(Section):
         selection = info.data.get("corruption", Corruption()).selection
         examples, _ = _training_examples(info)
         mistakes = Mistakes()
-        for name in FIGURES:
-            figure: Figure | None = getattr(figures, name)
-            if figure is None or figure.experiment not in experiments:
+        for name, figure in figures.wanted().items():
+            if figure.experiment not in experiments:
                 continue
-            given = figure.experiment
+            given, entry = figure.experiment, FIGURES[name]
             experiment = experiments[given]
 
             def wrong(allowed: str, path: tuple[str, ...] = (name, "experiment"), given: str = given) -> None:
                 mistakes.add(path, given, allowed)
 
-            if name not in ("figure4", "activity") and 0 not in experiment.winsor:
+            if entry.plain and 0 not in experiment.winsor:
                 wrong(f"an experiment with winsor level 0, plain SGD; {given} has {experiment.winsor}")
-            if name in ("figure1", "figure4"):
-                continue
-            if name == "activity" and not experiment.hidden:
+            if entry.hidden and not experiment.hidden:
                 wrong(f"an experiment with hidden units; {given} has none")
-            if name not in ("coherence", "activity") and not any(
-                is_mixed(noise, selection, examples) for noise in experiment.noise
-            ):
+            if entry.mixed and not any(is_mixed(noise, selection, examples) for noise in experiment.noise):
                 wrong(
                     "an experiment with a noise level between 0 and 1, where there are both pristine and "
                     f"corrupt examples{_fewest(selection, examples)}; {given} has {experiment.noise}"
                 )
-            if name in ("figure2", "figure3") and gradients and gradients.examples == 1:
+            if entry.sampled and gradients and gradients.examples == 1:
                 wrong("none, or gradients.examples of at least 2: in a sample of 1 one group is empty")
-            if not experiment.snapshots:
+            if entry.snapshots and not experiment.snapshots:
                 wrong(f"an experiment with snapshots: true; {given} has false")
-            if dataset and gradients and name in ("figure2", "figure3"):
+            if dataset and gradients and entry.sampled:
                 fewest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
                 if fewest < gradients.weights:
                     wrong(
@@ -549,7 +517,7 @@ def _of_known_experiments(settings: Mapping[str, Any]) -> Mistakes:
         of if isinstance(of, Mapping) else {} for of in (settings.get("figures"), settings.get("claims"))
     )
     named: dict[tuple[str, ...], Any] = {("claims", name): claims.get(name) for name in Claims.model_fields}
-    for name in FIGURES:
+    for name in _SECTIONS:
         figure = figures.get(name)
         if isinstance(figure, Mapping):
             named["figures", name, "experiment"] = figure.get("experiment")
@@ -597,7 +565,7 @@ def advice(config: Config) -> list[str]:
         One for each such level: its path, what was given, what follows, what to do.
     """
     selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
-    sampled = {figure.experiment for figure in (config.figures.figure2, config.figures.figure3) if figure}
+    sampled = {of.experiment for name, of in config.figures.wanted().items() if FIGURES[name].sampled}
     told = []
     for name, experiment in config.experiments.items():
         for place, noise in enumerate(experiment.noise):

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgpipe.pipeline.config import DATASETS, FIGURES, Config, Experiment, is_mixed
+from cgpipe.figures.registry import entry_of
+from cgpipe.pipeline.config import DATASETS, Config, Experiment, is_mixed
 
 # What stage `text` makes.
 WRITTEN = ("README.md", "costs.csv", "software.csv")
@@ -73,13 +74,12 @@ def all_cells(config: Config) -> Iterator[Cell]:
 
 
 def figures(config: Config) -> dict[str, str]:
-    """The figures to draw, each with the experiment that it draws."""
-    wanted = {number: getattr(config.figures, number) for number in FIGURES}
-    return {number: figure.experiment for number, figure in wanted.items() if figure is not None}
+    """The figures of runs to make, each with the experiment that it shows."""
+    return {name: section.experiment for name, section in config.figures.wanted().items()}
 
 
-def drawn(config: Config) -> list[str]:
-    """All figures to draw, that of the claims included."""
+def plotted(config: Config) -> list[str]:
+    """All figures to make, that of the claims included."""
     return [*figures(config), *(["claims"] if config.claims else [])]
 
 
@@ -214,17 +214,17 @@ def published(config: Config) -> list[str]:
     """Paths of all that stage `publish` makes; none if the settings do not ask for it."""
     if not config.publish:
         return []
-    copied = [f"{name}.{ending}" for name in drawn(config) for ending in ("csv", "png", "svg")]
+    copied = [f"{name}.{ending}" for name in plotted(config) for ending in ("csv", "png", "svg")]
     return [f"{config.publish.folder}/{name}" for name in (*WRITTEN, *copied)]
 
 
-def figure(config: Config, number: str) -> dict[str, Any]:
+def figure(config: Config, name: str) -> dict[str, Any]:
     """Settings of stage `figures` for one figure, such as `figure1` or `claims`."""
-    settings = getattr(config.figures, number, None)  # the figure of the claims has none
-    of_figure = settings.model_dump(exclude={"experiment", "beside"}) if settings else {}
-    if number == "figure2_exact":
-        of_figure["examples"] = config.gradients.examples
-    return {"figure": number, "style": config.figures.style.model_dump(), **of_figure}
+    entry = entry_of(name)
+    shared = {"classes": DATASETS[config.dataset].classes, "examples": config.gradients.examples}
+    options = {key: getattr(config.figures.wanted()[name], key) for key in entry.keys}
+    options |= {key: shared[key] for key in entry.shared}
+    return {"figure": name, "style": config.figures.style.model_dump(), "options": options}
 
 
 def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:
