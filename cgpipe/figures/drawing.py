@@ -62,14 +62,14 @@ def draw(
     [0.1, 0.8]
     """
     entry = entry_of(name)
+    if compare_with is not None and not entry.levels:
+        able = ", ".join(figure for figure, of in FIGURES.items() if of.levels)
+        raise ValueError(f"{name} cannot be compared with {compare_with[0]}; allowed for {able}")
     module = importlib.import_module(f"cgpipe.figures.{name}")
     of_table, of_plot = _given(name, options, module.table, module.draw)
     numbers = module.table(runs, **of_table)
     if compare_with is not None:
         source, other = compare_with
-        if not entry.levels:
-            comparable = ", ".join(figure for figure, able in FIGURES.items() if able.levels)
-            raise ValueError(f"{name} cannot be compared with {source}; allowed for {comparable}")
         numbers = compare(numbers, other, source, entry.levels)
     style = style or Style()
     with styled(style) as colors:

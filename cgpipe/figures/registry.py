@@ -144,3 +144,5 @@ FIGURES: dict[str, Entry] = {
         artifact="claims",
     ),
 }
+# Those that have a section in the config.
+OF_RUNS = {name: entry for name, entry in FIGURES.items() if entry.of_runs}

@@ -29,7 +29,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from cgpipe.figures.registry import FIGURES, Entry
+from cgpipe.figures.registry import OF_RUNS, Entry
 from cgpipe.pipeline.configfiles import COMMAND_LINE, OF_KEY, ConfigError, ConfigFiles
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
@@ -256,7 +256,7 @@ class Figure(Section):
     experiment: Slug = Field(description="Name of the experiment that the figure shows")
 
 
-class Comparable(Figure):
+class Curves(Figure):
     """A figure that can be compared with that of another workflow."""
 
     compare_with: str | None = Field(
@@ -280,7 +280,7 @@ class Style(Section):
 
 def _section_of_figure(name: str, entry: Entry) -> Any:
     """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
-    model: type[Figure] = Comparable if entry.levels else Figure
+    model: type[Figure] = Curves if entry.levels else Figure
     if entry.keys:
         fields: dict[str, Any] = {
             key: (of.kind, Field(of.default, description=of.description)) for key, of in entry.keys.items()
@@ -291,7 +291,7 @@ def _section_of_figure(name: str, entry: Entry) -> Any:
     return model | None, Field(None, description=f"{entry.description}. Omit for none")
 
 
-_SECTIONS = {name: _section_of_figure(name, entry) for name, entry in FIGURES.items() if entry.of_runs}
+_SECTIONS: dict[str, Any] = {name: _section_of_figure(name, entry) for name, entry in OF_RUNS.items()}
 
 
 class Figures(create_model("Figures", __base__=Section, **_SECTIONS)):  # type: ignore[misc]
@@ -301,7 +301,7 @@ class Figures(create_model("Figures", __base__=Section, **_SECTIONS)):  # type: 
 
     def wanted(self) -> dict[str, Figure]:
         """The figures to make, by name."""
-        sections = {name: getattr(self, name) for name in _SECTIONS}
+        sections = {name: getattr(self, name) for name in OF_RUNS}
         return {name: section for name, section in sections.items() if section is not None}
 
 
@@ -428,7 +428,7 @@ class Config(Section):
         for name, figure in figures.wanted().items():
             if figure.experiment not in experiments:
                 continue
-            given, entry = figure.experiment, FIGURES[name]
+            given, entry = figure.experiment, OF_RUNS[name]
             experiment = experiments[given]
 
             def wrong(allowed: str, path: tuple[str, ...] = (name, "experiment"), given: str = given) -> None:
@@ -517,7 +517,7 @@ def _of_known_experiments(settings: Mapping[str, Any]) -> Mistakes:
         of if isinstance(of, Mapping) else {} for of in (settings.get("figures"), settings.get("claims"))
     )
     named: dict[tuple[str, ...], Any] = {("claims", name): claims.get(name) for name in Claims.model_fields}
-    for name in _SECTIONS:
+    for name in OF_RUNS:
         figure = figures.get(name)
         if isinstance(figure, Mapping):
             named["figures", name, "experiment"] = figure.get("experiment")
@@ -565,7 +565,7 @@ def advice(config: Config) -> list[str]:
         One for each such level: its path, what was given, what follows, what to do.
     """
     selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
-    sampled = {of.experiment for name, of in config.figures.wanted().items() if FIGURES[name].sampled}
+    sampled = {of.experiment for name, of in config.figures.wanted().items() if OF_RUNS[name].sampled}
     told = []
     for name, experiment in config.experiments.items():
         for place, noise in enumerate(experiment.noise):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cgpipe.data.corruption import corruption
+from cgpipe.figures.registry import OF_RUNS
 from cgpipe.learning.aggregation.rules import UpdateName
 from cgpipe.pipeline.config import (
     DATASETS,
-    FIGURES,
     Config,
     Experiment,
     advice,
@@ -267,7 +267,7 @@ def test_a_name_that_is_no_folder_is_refused(name):
         load(renamed)
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", OF_RUNS)
 def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
     wrong = {**minimal(), "figures": {figure: {"experiment": "onne"}}}
     allowed = "one of one (did you mean one?)"

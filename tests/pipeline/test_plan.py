@@ -9,21 +9,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import cgpipe.pipeline.stages
+from cgpipe.figures.registry import FIGURES, OF_RUNS
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config import load
 
 AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1"}
-FIGURES = (
-    "figure1",
-    "figure2",
-    "figure2_exact",
-    "figure3",
-    "figure3_exact",
-    "figure4",
-    "coherence",
-    "activity",
-)
 STAGES = (
     "data",
     "corrupt",
@@ -39,7 +30,7 @@ STAGES = (
     "publish",
 )
 
-DRAWN = [f"figure {figure}" for figure in (*FIGURES, "claims")]
+PLOTTED = [f"figure {figure}" for figure in FIGURES]
 
 
 def base(**changed):
@@ -57,7 +48,7 @@ def base(**changed):
             },
             "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
         },
-        "figures": {figure: {"experiment": "noisy"} for figure in FIGURES},
+        "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
         **changed,
     }
 
@@ -78,7 +69,7 @@ def specs(settings):
         "claims": plan.claims(),
         "text": plan.text(),
         "publish": plan.publish(),
-        **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
+        **{f"figure {figure}": plan.figure(config, figure) for figure in FIGURES},
     }
     return {stage: canonical(settings) for stage, settings in of.items()}
 
@@ -183,8 +174,8 @@ def test_figures_are_those_that_are_wanted():
     config = load(base(figures={"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}))
     assert plan.figures(config) == {"figure1": "noisy", "figure4": "other"}
     assert plan.figures(load(base(figures={}))) == {}
-    assert plan.drawn(load(base(figures={}))) == []
-    assert plan.drawn(load(base(figures={}, claims={}))) == ["claims"]
+    assert plan.plotted(load(base(figures={}))) == []
+    assert plan.plotted(load(base(figures={}, claims={}))) == ["claims"]
 
 
 # --- where the raw files are -----------------------------------------------------------------------
@@ -234,7 +225,7 @@ def stage_modules():
 
 def test_every_stage_has_its_settings_planned():
     assert set(stage_modules()) == {*STAGES, "figures"}
-    assert set(specs(base())) == {*STAGES, *DRAWN}
+    assert set(specs(base())) == {*STAGES, *PLOTTED}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -246,14 +237,14 @@ def test_the_settings_of_a_stage_are_the_fields_of_its_spec(stage):
 def test_the_settings_of_the_figures_are_the_fields_of_their_spec():
     spec_fields = fields(stage_modules()["figures"].Spec)
     required = {f.name for f in spec_fields if f.default is MISSING and f.default_factory is MISSING}
-    planned = {figure: set(json.loads(specs(base())[figure])) for figure in DRAWN}
+    planned = {figure: set(json.loads(specs(base())[figure])) for figure in PLOTTED}
     assert all(required <= keys for keys in planned.values())
     assert set().union(*planned.values()) == {f.name for f in spec_fields}
 
 
-@pytest.mark.parametrize("stage", [*STAGES, *DRAWN])
+@pytest.mark.parametrize("stage", [*STAGES, *PLOTTED])
 def test_a_stage_reads_its_settings_back_as_they_were_planned(stage):
-    module = stage_modules()["figures" if stage in DRAWN else stage]
+    module = stage_modules()["figures" if stage in PLOTTED else stage]
     adapter = TypeAdapter(module.Spec)
     text = specs(base())[stage]
     read = adapter.validate_json(text)
@@ -276,7 +267,7 @@ def test_a_path_that_is_not_in_the_settings_is_refused(key, value):
         plan.train(load(base()), {**AT, key: value})
 
 
-ALL = {*STAGES, *DRAWN}
+ALL = {*STAGES, *PLOTTED}
 
 
 @pytest.mark.parametrize(
@@ -293,7 +284,7 @@ ALL = {*STAGES, *DRAWN}
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
         ({"claims": {"label_noise": "noisy"}}, set()),
         ({"nullworlds": {"worlds": 77}}, {"nullworlds"}),
-        ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(DRAWN)),
+        ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(PLOTTED)),
         (
             {"figures": {**base()["figures"], "figure1": {"experiment": "noisy", "learned": "last"}}},
             {"figure figure1"},
