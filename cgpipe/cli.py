@@ -199,7 +199,7 @@ def runs(spec: str, code: str, **paths: Any) -> None:
 
 @stage
 @click.argument("inputs", type=READ, nargs=-1, required=True)
-@click.option("--beside", type=READ, help="Table of the same figure, to be drawn pale behind it.")
+@click.option("--compare-with", type=READ, help="Table of the same figure, to be plotted pale behind it.")
 @click.option(
     "--out", type=WRITE, required=True, help="Path without ending; .csv, .pdf, .svg and .png are written."
 )

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from cgpipe.figures.registry import OF_RUNS
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "workflow", "profiles", "slurm", "cgpipe", "config", "pyproject.toml")
 
@@ -81,14 +83,14 @@ SMALL: dict[str, Any] = {
     "contributions": {"stiffness_examples": 50},
     "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
     "figures": {
-        "figure1": {"experiment": "label_noise", "learned": "at_step", "compare_with": None},
-        "figure2": {"experiment": "label_noise"},
-        "figure2_exact": {"experiment": "label_noise"},
-        "figure3": {"experiment": "label_noise"},
-        "figure3_exact": {"experiment": "label_noise"},
-        "figure4": {"experiment": "winsorization", "compare_with": None},
-        "coherence": {"experiment": "label_noise"},
-        "activity": {"experiment": "winsorization"},
+        name: {
+            "experiment": "label_noise" if entry.plain else "winsorization",
+            **({"compare_with": None} if entry.levels else {}),
+            **{key: of.default for key, of in entry.keys.items()},
+        }
+        for name, entry in OF_RUNS.items()
+    }
+    | {
         "style": {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"},
     },
     "claims": {

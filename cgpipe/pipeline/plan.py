@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgpipe.data.shapes import DATASETS
+from cgpipe.figures.registry import entry_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
-from cgpipe.pipeline.config.figures import FIGURES
 from cgpipe.pipeline.config.models import Config
 
 # What stage `text` makes.
@@ -94,9 +94,8 @@ def all_runs(config: Config) -> Iterator[RunPath]:
 
 
 def figures(config: Config) -> dict[str, str]:
-    """The figures that show an experiment, each with its name."""
-    wanted = {figure: getattr(config.figures, figure) for figure in FIGURES}
-    return {figure: section.experiment for figure, section in wanted.items() if section is not None}
+    """The figures of runs to make, each with the experiment that it shows."""
+    return {name: section.experiment for name, section in config.figures.wanted().items()}
 
 
 def all_figures(config: Config) -> list[str]:
@@ -179,11 +178,11 @@ def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:
 
 def figure(config: Config, name: str) -> dict[str, Any]:
     """The settings that stage `figures` reads for one figure, such as `figure1` or `claims`."""
-    section = getattr(config.figures, name, None)  # the figure of the claims has none
-    of_figure = section.model_dump(exclude={"experiment", "compare_with"}) if section else {}
-    if name == "figure2_exact":
-        of_figure["examples"] = config.gradients.examples
-    return {"figure": name, "style": config.figures.style.model_dump(), **of_figure}
+    entry = entry_of(name)
+    shared = {"classes": DATASETS[config.dataset].classes, "examples": config.gradients.examples}
+    options = {key: getattr(config.figures.wanted()[name], key) for key in entry.keys}
+    options |= {key: shared[key] for key in entry.shared}
+    return {"figure": name, "style": config.figures.style.model_dump(), "options": options}
 
 
 def published(config: Config) -> list[str]:

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from cgpipe.data.corruption import corruption
 from cgpipe.data.shapes import DATASETS
+from cgpipe.figures.registry import OF_RUNS
 from cgpipe.pipeline.config.experiments import is_mixed, widths
-from cgpipe.pipeline.config.figures import FIGURES
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.config.messages import RENAMED
@@ -262,7 +262,7 @@ def test_a_name_that_is_no_folder_is_refused(name):
         load(renamed)
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", OF_RUNS)
 def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
     wrong = {**minimal(), "figures": {figure: {"experiment": "onne"}}}
     allowed = "one of one (did you mean one?)"

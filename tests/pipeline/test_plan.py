@@ -9,21 +9,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import cgpipe.pipeline.stages
+from cgpipe.figures.registry import FIGURES, OF_RUNS
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config.load import load
 
 AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1", "source": "exact"}
-FIGURES = (
-    "figure1",
-    "figure2",
-    "figure2_exact",
-    "figure3",
-    "figure3_exact",
-    "figure4",
-    "coherence",
-    "activity",
-)
 STAGES = (
     "data",
     "corrupt",
@@ -39,7 +30,7 @@ STAGES = (
     "publish",
 )
 
-ALL_FIGURES = [f"figure {figure}" for figure in (*FIGURES, "claims")]
+ALL_FIGURES = [f"figure {figure}" for figure in FIGURES]
 
 
 def base(**changed):
@@ -57,7 +48,7 @@ def base(**changed):
             },
             "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
         },
-        "figures": {figure: {"experiment": "noisy"} for figure in FIGURES},
+        "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
         **changed,
     }
 
@@ -67,7 +58,7 @@ def specs(settings):
     config = load(settings)
     planned = {
         **{stage: plan.settings(config, stage, AT) for stage in plan.SETTINGS},
-        **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
+        **{f"figure {figure}": plan.figure(config, figure) for figure in FIGURES},
     }
     return {stage: canonical(settings) for stage, settings in planned.items()}
 

@@ -28,9 +28,9 @@ def test_figures_tables_and_text_are_published_and_kept_in_step(tree: Tree) -> N
     tree.snakemake()
     folder, figures = tree.folder / "published", tree.results / "figures"
     names = {path.name for path in folder.iterdir()}
-    drawn = {path.name for path in figures.iterdir() if path.suffix not in (".pdf", ".json")}
-    assert names == {"README.md", "costs.csv", "software.csv", *drawn}
-    assert all((folder / name).read_bytes() == (figures / name).read_bytes() for name in drawn)
+    copied = {path.name for path in figures.iterdir() if path.suffix not in (".pdf", ".json")}
+    assert names == {"README.md", "costs.csv", "software.csv", *copied}
+    assert all((folder / name).read_bytes() == (figures / name).read_bytes() for name in copied)
     shown = pd.read_csv(figures / "figure1.csv").query(
         "panel == 'a' and noise == 0.5 and group == 'all' and step == 12"
     )
@@ -89,7 +89,7 @@ def test_the_text_takes_numbers_of_other_workflows_too(tree: Tree) -> None:
     assert said.returncode != 0
 
 
-def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
+def test_a_figure_is_compared_with_the_table_of_another_workflow(tree: Tree) -> None:
     settings = copy.deepcopy(SMALL)
     other = tree.folder / "other.csv"
     shutil.copyfile(tree.results / "figures" / "figure1.csv", other)
@@ -97,6 +97,6 @@ def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
     tree.configure(settings)
     assert tree.planned() == {"figure1": 1}
     tree.snakemake()
-    drawn = pd.read_csv(tree.results / "figures" / "figure1.csv")
-    assert set(drawn["source"]) == {"here", "other.csv"}
+    compared = pd.read_csv(tree.results / "figures" / "figure1.csv")
+    assert set(compared["source"]) == {"here", "other.csv"}
     assert tree.planned() == {}

@@ -21,6 +21,7 @@ if (HERE / "cgpipe").is_dir():
     sys.path.insert(0, str(HERE))
 
 import cgpipe
+from cgpipe.figures.registry import entry_of
 from cgpipe.pipeline import gpus, layout, plan, records
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config import files as configfiles
@@ -168,8 +169,13 @@ def of_runs(path, runs):
     return [path.format(**run._asdict()) for run in runs]
 
 
-def drawn_from(path, figure, **which):
-    """An artifact of each run that a figure draws."""
+def plotted_by(figure):
+    """The artifacts that a figure plots: one of each run, or that of the claims."""
+    entry = entry_of(figure)
+    path = f"{RESULTS}/{layout.PLOTTED[entry.artifact][1]}"
+    if not entry.of_runs:
+        return [path]
+    which = {"plain": entry.plain, "mixed": entry.mixed}
     return of_runs(path, plan.runs(CONFIG, FIGURES[figure], **which))
 
 
@@ -178,8 +184,8 @@ def given(path):
     return local(path if Path(path).exists() else os.path.relpath(HERE / path))
 
 
-def beside(figure):
-    """The table of another workflow that a figure shows too, or none."""
+def compare_with(figure):
+    """The table of another workflow that a figure is compared with, or none."""
     path = getattr(getattr(CONFIG.figures, figure, None), "compare_with", None)
     return [given(path)] if path else []
 
@@ -192,12 +198,18 @@ def figure_files(figure):
 
 
 def rule_of(figure):
-    """Name of the rule that draws a figure."""
+    """Name of the rule that makes a figure."""
     return figure if figure.startswith("figure") else f"figure_{figure}"
 
 
-def in_words(figure):
-    return figure.removeprefix("figure").replace("_", " ")
+def in_report(figure, category):
+    """Caption, category and labels of a figure, or of its numbers, in the report."""
+    label = figure.removeprefix("figure").replace("_", " ")
+    return {
+        "caption": f"../report/{figure}.rst",
+        "category": category,
+        "labels": {"figure": label, "shows": entry_of(figure).title},
+    }
 
 
 def of_claims(experiment, path, **which):
@@ -222,7 +234,7 @@ def say_what_ran(table):
         logger.warning(slow)
 
 
-def drawn_as(*endings):
+def plotted_as(*endings):
     """All figures, or the numbers that they show."""
     return [
         f"{RESULTS}/figures/{figure}.{ending}"

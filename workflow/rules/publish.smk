@@ -6,7 +6,7 @@ if CONFIG.publish:
     rule text:
         input:
             template=given(CONFIG.publish.template),
-            tables=drawn_as("csv"),
+            tables=plotted_as("csv"),
             beside=[given(path) for path in CONFIG.publish.beside],
             histories=of_runs(HISTORY, plan.all_runs(CONFIG)),
             planned=asked("text", "text"),
@@ -35,7 +35,7 @@ if CONFIG.publish:
 
     rule publish:
         input:
-            files=[WRITTEN, drawn_as("csv"), drawn_as("png", "svg")],
+            files=[WRITTEN, plotted_as("csv"), plotted_as("png", "svg")],
             planned=asked("publish", "publish", why_no_copy),
         output:
             plan.published(CONFIG),

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
-from cgpipe.names import Learned, Palette, Selection
+from cgpipe.figures.registry import OF_RUNS, Entry
+from cgpipe.names import Palette, Selection
 from cgpipe.pipeline.config.experiments import (
     FEWEST_CHOSEN,
     Corruption,
@@ -19,17 +20,6 @@ from cgpipe.pipeline.config.experiments import (
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
-FIGURES = (
-    "figure1",
-    "figure2",
-    "figure2_exact",
-    "figure3",
-    "figure3_exact",
-    "figure4",
-    "coherence",
-    "activity",
-)
-
 
 class Figure(Section):
     """One figure."""
@@ -38,24 +28,13 @@ class Figure(Section):
 
 
 class Curves(Figure):
-    """A figure of curves, which can be compared with those of another workflow."""
+    """A figure that can be compared with that of another workflow."""
 
     compare_with: str | None = Field(
         None,
         min_length=1,
         description="Table of the same figure from another workflow: its `.csv`, relative to the folder of "
         "the Snakefile. It is plotted in pale colours at the levels that both have. Omit for none",
-    )
-
-
-class Figure1(Curves):
-    """Figure 1."""
-
-    learned: Learned = Field(
-        "at_step",
-        description="When an example counts as learned at step t in panel d. `at_step`: it is classified "
-        "correctly at step t. `first`: correctly at some step up to t. `last`: correctly from some step up "
-        "to t until the end of the run",
     )
 
 
@@ -68,62 +47,52 @@ class Style(Section):
     palette: Palette = Field("colorblind", description="Seaborn palette that the colours come from")
 
 
-class Figures(Section):
+def _section(name: str, entry: Entry) -> Any:
+    """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
+    model: type[Figure] = Curves if entry.levels else Figure
+    if entry.keys:
+        fields: dict[str, Any] = {
+            key: (option.kind, Field(option.default, description=option.description))
+            for key, option in entry.keys.items()
+        }
+        title = name.title().replace("_", "")
+        model = create_model(title, __base__=model, __doc__=f"{entry.title}.", **fields)
+    return model | None, Field(None, description=f"{entry.description}. Omit for none")
+
+
+_SECTIONS: dict[str, Any] = {name: _section(name, entry) for name, entry in OF_RUNS.items()}
+
+
+class Figures(create_model("Figures", __base__=Section, **_SECTIONS)):  # type: ignore[misc]
     """Which figures to make, and of which experiments."""
 
-    figure1: Figure1 | None = Field(
-        None, description="Learning curves and learned examples under label noise. Omit for none"
-    )
-    figure2: Figure | None = Field(
-        None,
-        description="Fractions f of the gradient, in the data and in null worlds, from a sample as in the "
-        "paper. Omit for none",
-    )
-    figure2_exact: Figure | None = Field(
-        None, description="Figure 2 from all examples and all parameters. Omit for none"
-    )
-    figure3: Figure | None = Field(
-        None,
-        description="Mean cumulative contributions i, in the data and in null worlds, from a sample as in "
-        "the paper. Omit for none",
-    )
-    figure3_exact: Figure | None = Field(
-        None, description="Figure 3 from all examples and all parameters. Omit for none"
-    )
-    figure4: Curves | None = Field(
-        None, description="Accuracies and overfit under winsorized SGD. Omit for none"
-    )
-    coherence: Figure | None = Field(
-        None, description="m-coherence of the gradients of all examples. Omit for none"
-    )
-    activity: Figure | None = Field(
-        None, description="Active and dead hidden units, by level of winsorization. Omit for none"
-    )
     style: Style = Field(default_factory=Style, description="The look of all figures")
+
+    def wanted(self) -> dict[str, Figure]:
+        """The figures to make, by name."""
+        sections = {name: getattr(self, name) for name in OF_RUNS}
+        return {name: section for name, section in sections.items() if section is not None}
 
 
 def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[Mistake]:
     """Figures of experiments that lack what is shown; `valid` has what stands above and has no errors."""
     experiments: Mapping[str, Experiment] = valid.get("experiments", {})
-    for name in FIGURES:
-        figure: Figure | None = getattr(figures, name)
-        if figure is not None and figure.experiment in experiments:
+    for name, figure in figures.wanted().items():
+        if figure.experiment in experiments:
             given = figure.experiment
-            for allowed in _allowed(name, given, experiments[given], valid):
+            for allowed in _allowed(OF_RUNS[name], given, experiments[given], valid):
                 yield Mistake((name, "experiment"), given, allowed)
 
 
-def _allowed(figure: str, name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
+def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
     """What is allowed instead of an experiment that a figure cannot show."""
-    if figure not in ("figure4", "activity"):
+    if entry.plain:
         yield from without_plain_sgd(name, experiment)
-    if figure in ("figure1", "figure4"):
-        return
-    if figure == "activity" and not experiment.hidden:
+    if entry.hidden and not experiment.hidden:
         yield f"an experiment with hidden units; {name} has none"
     dataset = valid.get("dataset")
-    sample: Any = valid.get("gradients") if figure in ("figure2", "figure3") else None
-    if figure not in ("coherence", "activity"):
+    sample: Any = valid.get("gradients") if entry.sampled else None
+    if entry.mixed:
         selection: Selection = valid.get("corruption", Corruption()).selection
         examples = training_examples(valid)
         if not any(is_mixed(noise, selection, examples) for noise in experiment.noise):
@@ -134,7 +103,8 @@ def _allowed(figure: str, name: str, experiment: Experiment, valid: Mapping[str,
             )
     if sample and sample.examples == 1:
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
-    yield from without_snapshots(name, experiment)
+    if entry.snapshots:
+        yield from without_snapshots(name, experiment)
     if sample and dataset:
         smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
         if smallest < sample.weights:

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from cgpipe.data.shapes import DATASETS
+from cgpipe.figures.registry import OF_RUNS
 from cgpipe.pipeline.config.claims import Claims
 from cgpipe.pipeline.config.experiments import FEWEST_CHOSEN, is_mixed
-from cgpipe.pipeline.config.figures import FIGURES
 from cgpipe.pipeline.config.files import ConfigError, ConfigFiles
 from cgpipe.pipeline.config.messages import message
 from cgpipe.pipeline.config.models import Config
@@ -63,7 +63,7 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
         return
     known = [name for name in experiments if isinstance(name, str)]
     keys = [("claims", key) for key in Claims.model_fields]
-    for path in [*keys, *(("figures", figure, "experiment") for figure in FIGURES)]:
+    for path in [*keys, *(("figures", figure, "experiment") for figure in OF_RUNS)]:
         given: Any = settings
         for key in path:
             given = given.get(key) if isinstance(given, Mapping) else None
@@ -107,7 +107,8 @@ def advice(config: Config) -> list[str]:
         One for each such level: its path, what was given, what follows, what to do.
     """
     selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
-    sampled = {figure.experiment for figure in (config.figures.figure2, config.figures.figure3) if figure}
+    wanted = config.figures.wanted()
+    sampled = {figure.experiment for name, figure in wanted.items() if OF_RUNS[name].sampled}
     warnings = []
     for name, experiment in config.experiments.items():
         for place, noise in enumerate(experiment.noise):

@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cgpipe.figures import figure2, figure3
-from cgpipe.figures.style import Style, styled
-from cgpipe.figures.worlds import Sample
+from cgpipe.figures.drawing import draw
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.stages import nullworlds
-from cgpipe.pipeline.stages.figures import Spec as FigureSpec
-from cgpipe.pipeline.stages.figures import exact_samples
+from cgpipe.runs import Run
 
 STEPS = np.array([*range(10), 20])
 
@@ -79,41 +76,34 @@ def test_of_groups_that_are_not_empty_there_is_no_warning(tmp_path, caplog):
     assert np.isfinite(worlds["f_p"]).all()
 
 
-@pytest.mark.parametrize("module", [figure2, figure3])
-def test_figures_show_the_other_levels_and_say_that_the_group_is_empty(tmp_path, module):
+@pytest.mark.parametrize("name", ["figure2", "figure3"])
+def test_figures_show_the_other_levels_and_say_that_the_group_is_empty(tmp_path, name):
     none, some = worlds_of(tmp_path, [True] * 7), worlds_of(tmp_path, [True] * 5 + [False] * 2)
-    alone = module.table([Sample(0.5, 0, some)])
-    table = module.table([Sample(0.002, 0, none), Sample(0.5, 0, some)])
+    alone, _ = draw(name, [Run(0.5, 0, 0, some)])
+    table, figure = draw(name, [Run(0.002, 0, 0, none), Run(0.5, 0, 0, some)])
     assert table[table["noise"] == 0.5].reset_index(drop=True).equals(alone)
     empty = table[table["row"] == "empty"]
     assert empty[["noise", "group", "n"]].to_numpy().tolist() == [[0.002, "corrupt", 1]]
-    with styled(Style()) as colors:
-        figure = module.draw(table, Style(), colors)
-        figure.draw_without_rendering()
-    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert said == [["no corrupt example"], *[[]] * (len(said) - 1)]
+    figure.draw_without_rendering()
+    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert texts == [["no corrupt example"], *[[]] * (len(texts) - 1)]
     titles = [axes.get_title(loc="right") for axes in figure.axes[:2]]
     assert titles[0] == "p undefined"
     assert titles[1].startswith("$p$")
     assert figure.get_supxlabel().startswith("Lines: one replicate (n = 1).")
 
 
-@pytest.mark.parametrize("module", [figure2, figure3])
-def test_a_replicate_with_an_empty_group_does_not_hide_the_other(tmp_path, module):
+@pytest.mark.parametrize("name", ["figure2", "figure3"])
+def test_a_replicate_with_an_empty_group_does_not_hide_the_other(tmp_path, name):
     none, some = worlds_of(tmp_path, [True] * 7), worlds_of(tmp_path, [True] * 5 + [False] * 2)
-    table = module.table([Sample(0.5, 0, none), Sample(0.5, 1, some)])
-    with styled(Style()) as colors:
-        figure = module.draw(table, Style(), colors)
+    _, figure = draw(name, [Run(0.5, 0, 0, none), Run(0.5, 0, 1, some)])
     assert figure.axes[0].get_title(loc="right").startswith("$p$ ")
     assert figure.axes[0].texts[0].get_text() == "no corrupt example\nin 1 of 2 replicates"
 
 
 def test_what_a_sample_would_show_of_an_empty_group_is_defined(tmp_path):
-    style = Style()
-    spec = FigureSpec("figure2_exact", style, examples=4)
     null = worlds_of(tmp_path, [True] * 7)
-    table = figure2.table(exact_samples(spec, [({"noise": 0.002, "replicate": 0}, null)]))
+    table, figure = draw("figure2_exact", [Run(0.002, 0, 0, null)], examples=4)
     for row in ("in a sample", "of sums"):
         assert np.allclose(table[table["row"] == row]["mean"], 1)
-    with styled(style) as colors:
-        figure2.draw(table, style, colors).draw_without_rendering()
+    figure.draw_without_rendering()
