@@ -16,7 +16,7 @@ rule all:
     input:
         [path for figure in plan.drawn(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
-        [path for cell in plan.all_cells(CONFIG) for path in run_files(cell)],
+        [path for run in plan.all_cells(CONFIG) for path in training_files(run)],
         RUNS,
         WRITTEN,
         plan.published(CONFIG),

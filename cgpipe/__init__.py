@@ -9,12 +9,14 @@ tensors and Datasets, so each function can be called from a notebook. `cgpipe.pi
 Names are loaded when they are first used: importing `cgpipe` imports neither torch nor xarray.
 """
 
+import os
 import sys
 
 try:
     import lazy_loader
 except ImportError as error:
-    if sys.argv[0] == "-m":  # `python -m cgpipe` has come no further, and can catch nothing yet
+    # The command line has come no further, and can catch nothing yet.
+    if os.path.basename(sys.argv[0]) in ("-m", "cgpipe"):  # noqa: PTH119
         from cgpipe.pipeline.errors import end
 
         end(error)

@@ -48,21 +48,21 @@ for figure in plan.drawn(CONFIG):
             rule_of(figure)
         input:
             artifacts=drawn(),
-            beside=beside(figure),
-            planned=asked(rule_of(figure), "figures"),
+            beside=compared_with(figure),
+            planned=planned(rule_of(figure)),
         output:
             table=report(
                 f"{RESULTS}/figures/{figure}.csv",
                 caption=f"../report/{figure}.rst",
                 category="Numbers",
-                labels={"figure": in_words(figure), "shows": shows},
+                labels={"figure": figure_label(figure), "shows": shows},
             ),
             pdf=f"{RESULTS}/figures/{figure}.pdf",
             svg=report(
                 f"{RESULTS}/figures/{figure}.svg",
                 caption=f"../report/{figure}.rst",
                 category="Figures",
-                labels={"figure": in_words(figure), "shows": shows},
+                labels={"figure": figure_label(figure), "shows": shows},
             ),
             png=f"{RESULTS}/figures/{figure}.png",
             record=f"{RESULTS}/figures/{figure}.json",
@@ -72,12 +72,15 @@ for figure in plan.drawn(CONFIG):
             f"{BENCHMARKS}/figures/{figure}.tsv"
         localrule: True
         params:
+            stage="figures",
             spec=canonical(plan.figure(CONFIG, figure)),
             code=code_hash("figures"),
-            out=lambda wildcards, output: output.table.removesuffix(".csv"),
-            beside=lambda wildcards, input: as_options(
-                wildcards, {"beside": input.beside}
+            files=lambda wildcards, input, output: as_options(
+                {
+                    "out": output.table.removesuffix(".csv"),
+                    "beside": input.beside,
+                },
+                arguments=input.artifacts,
             ),
         shell:
-            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" figures --spec {params.spec:q} --code {params.code}'
-            " --out {params.out:q} {params.beside} {input.artifacts:q} > {log:q} 2>&1"
+            COMMAND
