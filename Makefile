@@ -86,7 +86,7 @@ docs: install ## Write again what is generated: the config's schema, the table o
 	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	    --generate-hashes --no-header --quiet --upgrade --output-file requirements.lock
 
 clean: ## Remove .venv and caches; results stay
