@@ -116,7 +116,7 @@ wildcard_constraints:
 
 
 def planned(rule, compare=None):
-    """Input of a rule: a file that is newer than the results of a job if they are not as planned."""
+    """A file, as input, that is newer than the results of a job if they are not as planned."""
 
     def newer_or_ancient(wildcards):
         path = local(str(PLANNED))
