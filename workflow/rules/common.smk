@@ -78,7 +78,7 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
 
-# What every rule runs: a stage with its settings and files, isolated from PYTHONPATH and the packages of the user's
+# What all rules run: a stage with its settings and files, isolated from PYTHONPATH and the packages of the user's
 # home (-I). The variables are in plan.environment; jobs inherit them, and on a cluster each job parses this again.
 COMMAND = (
     '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" {params.stage} --spec {params.spec:q} --code {params.code}'
@@ -116,7 +116,7 @@ wildcard_constraints:
 
 
 def planned(rule, compare=None):
-    """A file, as input, that is newer than the results of a job if they are not as planned."""
+    """Input of a rule, a file that is newer than the results of a job if they are not as planned."""
 
     def newer_or_ancient(wildcards):
         path = local(str(PLANNED))
