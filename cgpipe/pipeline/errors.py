@@ -41,7 +41,7 @@ def told(error: BaseException) -> str:
     if isinstance(error, ImportError):
         parts.append(
             f"The Python that runs, {sys.executable}, lacks it, or has it in a version that does not fit: "
-            "`python -m pip install 'cgpipe[all]'` adds what an installed cgpipe needs, and `make install` "
+            "`python -m pip install 'cgpipe[workflow]'` adds what an installed cgpipe needs, and `make install` "
             "in a clone makes .venv, whose bin/python has all of it"
         )
     return ". ".join([*parts, HOW])
