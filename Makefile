@@ -87,7 +87,7 @@ docs: install ## Regenerate documents: the schema of the config, the table of it
 	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	    --generate-hashes --no-header --quiet --upgrade --output-file requirements.lock
 
 clean: ## Remove .venv and caches; keep results

@@ -16,7 +16,7 @@ rule all:
     input:
         [path for figure in plan.all_figures(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
-        [path for run in plan.all_runs(CONFIG) for path in run_files(run)],
+        [path for run in plan.all_runs(CONFIG) for path in training_files(run)],
         RUNS,
         WRITTEN,
         plan.published(CONFIG),

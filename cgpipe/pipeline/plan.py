@@ -104,13 +104,22 @@ def all_figures(config: Config) -> list[str]:
 
 
 def environment(config: Config) -> dict[str, str]:
-    """Environment of the jobs: the Python that runs snakemake, and the place of the raw files.
+    """Environment of the jobs.
 
-    Neither is a setting of a stage, so moving the folder reruns nothing.
+    Its variables are no settings of a stage, so that a folder that was moved reruns nothing. Jobs run
+    `"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE"`: the Python and the package that planned them, whatever stands
+    first on the PATH of a job's shell. By SBATCH_SIGNAL Slurm signals all processes of a job some time before
+    its time limit, for a training to save; an option of sbatch would take `slurm_extra` from the user.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     root = {"CGPIPE_DATA_ROOT": str(expanded(config.data_root))} if config.data_root else {}
-    return {"PATH": path, **root}
+    return {
+        "PATH": path,
+        "CGPIPE_PYTHON": sys.executable,
+        "CGPIPE_PACKAGE": str(Path(__file__).parents[1]),
+        "SBATCH_SIGNAL": os.environ.get("SBATCH_SIGNAL") or "USR1@120",  # seconds
+        **root,
+    }
 
 
 def expanded(path: str) -> Path:

@@ -5,11 +5,11 @@ if CONFIG.publish:
 
     rule text:
         input:
-            template=given(CONFIG.publish.template),
+            template=file_of_settings(CONFIG.publish.template),
             tables=plotted_as("csv"),
-            beside=[given(path) for path in CONFIG.publish.beside],
-            histories=of_runs(HISTORY, plan.all_runs(CONFIG)),
-            planned=asked("text", "text"),
+            beside=[file_of_settings(path) for path in CONFIG.publish.beside],
+            histories=paths_of(HISTORY, plan.all_runs(CONFIG)),
+            planned=planned("text"),
         output:
             WRITTEN,
             record=f"{RESULTS}/text/text.json",
@@ -19,24 +19,24 @@ if CONFIG.publish:
             f"{BENCHMARKS}/text.tsv"
         localrule: True
         params:
+            stage="text",
             spec=settings("text"),
             code=code_hash("text"),
-            inputs=as_options,
-            published=lambda wildcards: [
-                f"--published={path}" for path in rules.publish.output
-            ],
-            benchmarks=lambda wildcards, output: str(
-                Path(output.record).parents[1] / "benchmarks"
+            files=lambda wildcards, input, output: as_options(
+                input,
+                {
+                    "published": rules.publish.output,
+                    "benchmarks": str(Path(output.record).parents[1] / "benchmarks"),
+                    "folder": str(Path(output.record).parent),
+                },
             ),
-            folder=lambda wildcards, output: str(Path(output.record).parent),
         shell:
-            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" text --spec {params.spec:q} --code {params.code} {params.inputs} {params.published:q}'
-            " --benchmarks {params.benchmarks:q} --folder {params.folder:q} > {log:q} 2>&1"
+            COMMAND
 
     rule publish:
         input:
             files=[WRITTEN, plotted_as("csv"), plotted_as("png", "svg")],
-            planned=asked("publish", "publish", why_no_copy),
+            planned=planned("publish", why_no_copy),
         output:
             plan.published(CONFIG),
         log:
@@ -45,9 +45,11 @@ if CONFIG.publish:
             f"{BENCHMARKS}/publish.tsv"
         localrule: True
         params:
+            stage="publish",
             spec=settings("publish"),
             code=code_hash("publish"),
-            folder=lambda wildcards, output: str(Path(output[0]).parent),
+            files=lambda wildcards, input, output: as_options(
+                {"folder": str(Path(output[0]).parent)}, arguments=input.files
+            ),
         shell:
-            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" publish --spec {params.spec:q} --code {params.code} --folder {params.folder:q}'
-            " {input.files:q} > {log:q} 2>&1"
+            COMMAND
