@@ -22,7 +22,8 @@ from cgpipe.data import datasets
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.learning.aggregation import operators, reference
 from cgpipe.learning.aggregation.rules import update_rule
-from cgpipe.learning.training import BatchOrder, Trainer
+from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import forward, output_gradients
 from cgpipe.pipeline.artifacts import software
 from cgpipe.pipeline.plan import expanded

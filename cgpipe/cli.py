@@ -12,7 +12,10 @@ from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.pipeline import config, configfiles, errors, fingerprint, plan
+from cgpipe.pipeline import errors, fingerprint, plan
+from cgpipe.pipeline.config import files as config_files
+from cgpipe.pipeline.config import reference
+from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.documents import read_between, write_between
 from cgpipe.pipeline.progress import log, start_log
 
@@ -231,7 +234,7 @@ def publish(spec: str, code: str, **paths: Any) -> None:
 @click.option("--into", type=WRITE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
     """Print the JSON schema of the config, or the table of its keys."""
-    text = json.dumps(config.schema(), indent=2) if what == "schema" else config.reference().rstrip("\n")
+    text = json.dumps(reference.schema(), indent=2) if what == "schema" else reference.table().rstrip("\n")
     if into is None:
         click.echo(text)
         return
@@ -253,11 +256,11 @@ def check(files: tuple[Path, ...]) -> None:
 
     settings: dict[str, Any] = {}
     try:
-        written = configfiles.read(files)
+        written = config_files.read(files)
         for path in files:
             update_config(settings, load_configfile(path))
-        config.load(settings, written)
-    except configfiles.ConfigError as error:
+        load(settings, written)
+    except config_files.ConfigError as error:
         raise click.ClickException(str(error)) from None
     click.echo("no mistakes")
 

@@ -1,7 +1,7 @@
 """Figure 1: learning curves under label noise, and when pristine and corrupt examples are learned."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,7 @@ from cgpipe.figures.style import (
 )
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.words import per_cent
-
-Learned = Literal["at_step", "first", "last"]
+from cgpipe.names import Learned
 
 
 class Run(NamedTuple):

@@ -10,7 +10,7 @@ from cgpipe.figures.beside import put_beside, split_sources
 from cgpipe.figures.style import Style, styled
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.worlds import Sample
-from cgpipe.learning.training import learned_steps
+from cgpipe.learning.evaluation import learned_steps
 from cgpipe.pipeline.stages.figures import Spec, exact_samples
 
 STEPS = np.array([0, 1, 2, 10])

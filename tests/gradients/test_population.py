@@ -16,7 +16,8 @@ from cgpipe.gradients.population import (
     measure_contributions,
 )
 from cgpipe.learning.aggregation.rules import Mean
-from cgpipe.learning.training import Trainer, evaluate
+from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers
 
 

@@ -28,7 +28,7 @@ from cgpipe.pipeline.artifacts import (
 )
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import BusyError, Checkpoint
-from cgpipe.pipeline.config import load
+from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.stages import publish
 
 PROVENANCE = Provenance("train", '{"seed":3}', "0123456789abcdef")
@@ -564,10 +564,7 @@ def stages(folder):
     data, labels, run = folder / "dataset.nc", folder / "corrupted.nc", folder / "run"
     read = ("--dataset", data, "--corrupted", labels)
     specs = {
-        "data": plan.data(config),
-        "corrupt": plan.corrupt(config, at),
-        "train": plan.train(config, at),
-        "contributions": plan.contributions(config, at),
+        stage: plan.settings(config, stage, at) for stage in ("data", "corrupt", "train", "contributions")
     }
     paths = {
         "data": ("--downloads", folder, "--dataset", data),

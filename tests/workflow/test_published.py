@@ -93,7 +93,7 @@ def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
     settings = copy.deepcopy(SMALL)
     other = tree.folder / "other.csv"
     shutil.copyfile(tree.results / "figures" / "figure1.csv", other)
-    settings["figures"]["figure1"]["beside"] = "other.csv"
+    settings["figures"]["figure1"]["compare_with"] = "other.csv"
     tree.configure(settings)
     assert tree.planned() == {"figure1": 1}
     tree.snakemake()

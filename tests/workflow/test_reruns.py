@@ -17,7 +17,7 @@ import xarray as xr
 import yaml
 from trees import SMALL, Tree, new_tree
 
-from cgpipe.pipeline.config import leaves
+from cgpipe.pipeline.config.reference import leaves
 from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.records import record_of
 
@@ -111,13 +111,13 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "gradients.examples": ("gradients.examples", 61, {**FROM_GRADIENTS, "figure2_exact": 1}),
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),
     "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
-    "nullworlds.drawn": ("nullworlds.drawn", 1, FROM_NULLWORLDS),
-    "nullworlds.worlds": ("nullworlds.worlds", 201, FROM_NULLWORLDS),
+    "nullworlds.shown": ("nullworlds.shown", 1, FROM_NULLWORLDS),
+    "nullworlds.count": ("nullworlds.count", 201, FROM_NULLWORLDS),
     "nullworlds.level": ("nullworlds.level", 0.8, FROM_NULLWORLDS),
     "figures.figure1.experiment": ("figures.figure1.experiment", "winsorization", {"figure1": 1}),
     "figures.figure1.learned": ("figures.figure1.learned", "last", {"figure1": 1}),
-    "figures.figure1.beside": ("figures.figure1.beside", "Snakefile", {"figure1": 1}),
-    "figures.figure4.beside": ("figures.figure4.beside", "Snakefile", {"figure4": 1}),
+    "figures.figure1.compare_with": ("figures.figure1.compare_with", "Snakefile", {"figure1": 1}),
+    "figures.figure4.compare_with": ("figures.figure4.compare_with", "Snakefile", {"figure4": 1}),
     "figures.figure2.experiment": (
         "figures.figure2.experiment",
         "winsorization",
@@ -279,7 +279,7 @@ def test_edited_figure_redraws_figures_alone(tree: Tree) -> None:
 
 
 def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None:
-    module = tree.folder / "cgpipe" / "learning" / "training.py"
+    module = tree.folder / "cgpipe" / "learning" / "evaluation.py"
     edit(module, r'^""".*"""$', '"""Another docstring."""\n\n# A comment.')
     edit(module, r"^    right = correct.cpu\(\).numpy\(\)$", r"    # why\n\g<0>  # how")
     assert tree.planned() == Counter()
@@ -309,8 +309,8 @@ FORGOTTEN = (
     "seed",
     "experiments.*.learning_rate",
     "experiments.*.noise",
-    "nullworlds.drawn",
-    "figures.figure1.beside",
+    "nullworlds.shown",
+    "figures.figure1.compare_with",
     "figures.style.width",
     "claims.full_batch",
 )

@@ -18,8 +18,8 @@ import yaml
 from safetensors.numpy import load_file
 from trees import ROOT, SMALL, Tree
 
-from cgpipe.pipeline.config import load
-from cgpipe.pipeline.plan import all_cells
+from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.plan import all_runs
 
 PLOTTED = ("pdf", "svg", "png", "csv")
 WRITTEN = ("*.nc", "*.safetensors", *(f"*.{ending}" for ending in PLOTTED))
@@ -345,14 +345,14 @@ def test_report_holds_figures_and_numbers_with_captions(finished: Tree) -> None:
         assert part in page
 
 
-def test_dry_run_of_the_paper_lists_every_cell() -> None:
+def test_dry_run_of_the_paper_lists_every_run() -> None:
     settings = load(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")))
     command = [sys.executable, "-m", "snakemake", "-n", "--nolock", "--forceall"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     planned = set(re.findall(r"results/paper/\S+/history\.nc", said.stdout + said.stderr))
     expected = {
-        "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*cell)
-        for cell in all_cells(settings)
+        "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*run)
+        for run in all_runs(settings)
     }
     assert len(expected) == 37
     assert planned == expected

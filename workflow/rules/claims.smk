@@ -26,7 +26,7 @@ if CONFIG.claims:
             f"{BENCHMARKS}/claims.tsv"
         localrule: True
         params:
-            spec=canonical(plan.claims()),
+            spec=settings("claims"),
             code=code_hash("claims"),
             inputs=as_options,
         shell:

@@ -21,9 +21,10 @@ if (HERE / "cgpipe").is_dir():
     sys.path.insert(0, str(HERE))
 
 import cgpipe
-from cgpipe.pipeline import configfiles, gpus, layout, plan, records
+from cgpipe.pipeline import gpus, layout, plan, records
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.config import advice, load
+from cgpipe.pipeline.config import files as configfiles
+from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.slow import slow_ways
 
@@ -125,8 +126,9 @@ wildcard_constraints:
 
 def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
-    of_stage = getattr(plan, stage)
-    return lambda wildcards: canonical(of_stage(CONFIG, dict(wildcards) | more))
+    return lambda wildcards: canonical(
+        plan.settings(CONFIG, stage, dict(wildcards) | more)
+    )
 
 
 def one_of(condition):
@@ -155,20 +157,20 @@ def run_folders(wildcards, output):
     ]
 
 
-def run_files(cell):
+def run_files(run):
     """What training a run leaves behind."""
-    keeps = CONFIG.experiments[cell.experiment].snapshots
-    return of_runs(HISTORY, [cell]) + (of_runs(SNAPSHOTS, [cell]) if keeps else [])
+    keeps = CONFIG.experiments[run.experiment].snapshots
+    return of_runs(HISTORY, [run]) + (of_runs(SNAPSHOTS, [run]) if keeps else [])
 
 
-def of_runs(path, cells):
+def of_runs(path, runs):
     """An artifact of each run."""
-    return [path.format(**cell._asdict()) for cell in cells]
+    return [path.format(**run._asdict()) for run in runs]
 
 
 def drawn_from(path, figure, **which):
     """An artifact of each run that a figure draws."""
-    return of_runs(path, plan.cells(CONFIG, FIGURES[figure], **which))
+    return of_runs(path, plan.runs(CONFIG, FIGURES[figure], **which))
 
 
 def given(path):
@@ -178,7 +180,7 @@ def given(path):
 
 def beside(figure):
     """The table of another workflow that a figure shows too, or none."""
-    path = getattr(getattr(CONFIG.figures, figure, None), "beside", None)
+    path = getattr(getattr(CONFIG.figures, figure, None), "compare_with", None)
     return [given(path)] if path else []
 
 
@@ -201,7 +203,7 @@ def in_words(figure):
 def of_claims(experiment, path, **which):
     """Artifacts of the runs of an experiment that the claims name, or none."""
     name = CONFIG.claims and getattr(CONFIG.claims, experiment)
-    return of_runs(path, plan.cells(CONFIG, name, **which)) if name else []
+    return of_runs(path, plan.runs(CONFIG, name, **which)) if name else []
 
 
 def as_options(wildcards, input):
@@ -224,7 +226,7 @@ def drawn_as(*endings):
     """All figures, or the numbers that they show."""
     return [
         f"{RESULTS}/figures/{figure}.{ending}"
-        for figure in plan.drawn(CONFIG)
+        for figure in plan.all_figures(CONFIG)
         for ending in endings
     ]
 

@@ -9,7 +9,7 @@ rule data:
         f"{BENCHMARKS}/data.tsv"
     localrule: True
     params:
-        spec=canonical(plan.data(CONFIG)),
+        spec=settings("data"),
         code=code_hash("data"),
         downloads=lambda wildcards, output: str(
             Path(output.dataset).parents[1] / "downloads"

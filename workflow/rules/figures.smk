@@ -40,7 +40,7 @@ SHOWN = {
 }
 
 
-for figure in plan.drawn(CONFIG):
+for figure in plan.all_figures(CONFIG):
     shows, drawn = SHOWN[figure]
 
     rule:

@@ -8,7 +8,7 @@ if CONFIG.publish:
             template=given(CONFIG.publish.template),
             tables=drawn_as("csv"),
             beside=[given(path) for path in CONFIG.publish.beside],
-            histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
+            histories=of_runs(HISTORY, plan.all_runs(CONFIG)),
             planned=asked("text", "text"),
         output:
             WRITTEN,
@@ -19,7 +19,7 @@ if CONFIG.publish:
             f"{BENCHMARKS}/text.tsv"
         localrule: True
         params:
-            spec=canonical(plan.text()),
+            spec=settings("text"),
             code=code_hash("text"),
             inputs=as_options,
             published=lambda wildcards: [
@@ -45,7 +45,7 @@ if CONFIG.publish:
             f"{BENCHMARKS}/publish.tsv"
         localrule: True
         params:
-            spec=canonical(plan.publish()),
+            spec=settings("publish"),
             code=code_hash("publish"),
             folder=lambda wildcards, output: str(Path(output[0]).parent),
         shell:

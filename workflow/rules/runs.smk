@@ -1,7 +1,7 @@
 # What made each run. A fallback costs time and rounds differently, so it stands in the report, and is said at the end.
 rule runs:
     input:
-        histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
+        histories=of_runs(HISTORY, plan.all_runs(CONFIG)),
         planned=asked("runs", "runs"),
     output:
         table=report(
@@ -20,7 +20,7 @@ rule runs:
         f"{BENCHMARKS}/runs.tsv"
     localrule: True
     params:
-        spec=canonical(plan.runs()),
+        spec=settings("runs"),
         code=code_hash("runs"),
         inputs=as_options,
     shell:

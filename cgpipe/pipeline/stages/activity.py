@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
+from cgpipe.data.images import flat_images
 from cgpipe.learning.activity import measure_activity
 from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.device import choose
-from cgpipe.pipeline.stages.inputs import flat_images
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 
 

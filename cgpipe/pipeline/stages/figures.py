@@ -18,6 +18,7 @@ from cgpipe.figures import activity, claims, coherence, figure1, figure2, figure
 from cgpipe.figures.beside import put_beside
 from cgpipe.figures.style import Style, styled
 from cgpipe.inference.sampling import decade_fraction, sample_fraction
+from cgpipe.names import Learned
 from cgpipe.pipeline.artifacts import Provenance, settings_of, whole, write_record
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import read_alike
@@ -43,7 +44,7 @@ class Spec:
 
     figure: Name
     style: Style
-    learned: figure1.Learned | None = None  # figure 1 alone
+    learned: Learned | None = None  # figure 1 alone
     examples: int | None = None  # in the sample that figure 2, exact, says what to expect of
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cgpipe.data.images import flat_images
 from cgpipe.gradients.per_example import measure_gradients
 from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.device import choose
-from cgpipe.pipeline.stages.inputs import flat_images, read_corrupted
+from cgpipe.pipeline.stages.inputs import read_corrupted
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 from cgpipe.pipeline.streams import stream
 

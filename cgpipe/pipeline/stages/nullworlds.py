@@ -16,14 +16,14 @@ from cgpipe.pipeline.streams import stream
 class Spec:
     """The settings that this stage reads."""
 
-    drawn: int
+    count: int
     level: float
     noise: float
     replicate: int
     seed: int
+    shown: int
     # `sampled`: examples and weights of stage gradients; `exact`: all of them, from stage contributions.
     source: Source
-    worlds: int
 
 
 def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -> None:
@@ -33,8 +33,8 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
         *terms(read),
         read["pristine"].values,
         read["step"].values,
-        worlds=spec.worlds,
-        shown=spec.drawn,
+        worlds=spec.count,
+        shown=spec.shown,
         level=spec.level,
         rng=stream(spec.seed, "nullworlds", spec.replicate),
     )
@@ -51,4 +51,4 @@ def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -
         f"replicate {spec.replicate}"
     )
     write_netcdf(result, nullworlds, title=title, provenance=provenance.of(read))
-    log.info("wrote %s: %d null worlds", nullworlds, spec.worlds)
+    log.info("wrote %s: %d null worlds", nullworlds, spec.count)

@@ -53,7 +53,7 @@ def worlds_of(tmp_path, pristine, source="exact"):
     write_netcdf(
         make(np.asarray(pristine)), tmp_path / "in.nc", title="", provenance=Provenance(stage, "{}", "")
     )
-    spec = nullworlds.Spec(drawn=2, level=0.9, noise=0.002, replicate=0, seed=1, source=source, worlds=50)
+    spec = nullworlds.Spec(count=50, level=0.9, noise=0.002, replicate=0, seed=1, shown=2, source=source)
     made = Provenance("nullworlds", json.dumps({"noise": 0.002, "replicate": 0}), "")
     nullworlds.run(spec, made, source=tmp_path / "in.nc", nullworlds=tmp_path / "out.nc")
     return read_netcdf(tmp_path / "out.nc", "nullworlds")
