@@ -3,7 +3,6 @@ from .coherence import (
     alpha,
     alpha_from_minibatches,
     alpha_of_layers,
-    coherence_by_group,
     cosine_between,
     gradient_diversity,
     m_coherence,
@@ -20,6 +19,7 @@ from .contributions import (
     self_terms,
     terms,
 )
+from .groups import coherence_by_group
 from .per_example import WeightSample, draw_weights, measure_gradients, sampled_gradients
 from .population import (
     Contributions,

@@ -9,19 +9,8 @@ Everything follows from two sums over the examples, ‖Σ g_e‖² and Σ‖g_e�
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
-
-# Groups of examples, by the coordinates of the groups of `measure_contributions` that they unite.
-GROUPS: dict[str, dict[str, bool]] = {
-    "all": {},
-    "pristine": {"group_pristine": True},
-    "corrupt": {"group_pristine": False},
-    "not learned": {"group_learned": False},
-    "pristine, not learned": {"group_pristine": True, "group_learned": False},
-    "corrupt, not learned": {"group_pristine": False, "group_learned": False},
-}
 
 
 def m_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
@@ -38,6 +27,18 @@ def m_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
     -------
     array of float64
         NaN where all gradients are zero and there is nothing to agree: no examples, or all of them fitted.
+
+    Raises
+    ------
+    ValueError
+        If a sum is negative.
+
+    Examples
+    --------
+    Three gradients of length 1: the same, orthogonal, and none.
+
+    >>> m_coherence([9.0, 3.0, 0.0], [3.0, 3.0, 0.0]).tolist()
+    [3.0, 1.0, nan]
     """
     squared, each = np.asarray(squared_sum, np.float64), np.asarray(energy, np.float64)
     if (each < 0).any() or (squared < 0).any():
@@ -60,6 +61,11 @@ def alpha(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.ArrayLike
     -------
     array of float64
         NaN where it is undefined.
+
+    Examples
+    --------
+    >>> alpha([9.0, 3.0], [3.0, 3.0], 3).round(2).tolist()
+    [1.0, 0.33]
     """
     m = np.asarray(size, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -81,6 +87,11 @@ def pair_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.
     -------
     array of float64
         (m·α - 1) / (m - 1), in [-1/(m-1), 1]; NaN for fewer than two examples.
+
+    Examples
+    --------
+    >>> pair_coherence([9.0, 3.0, 0.0], [3.0, 3.0, 3.0], 3).tolist()
+    [1.0, 0.0, -0.5]
     """
     m = np.asarray(size, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -88,7 +99,23 @@ def pair_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.
 
 
 def gradient_diversity(squared_sum: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
-    """Σ‖g_e‖² / ‖Σ g_e‖² (Yin et al. 2018), the inverse of m-coherence; infinite where the sum vanishes."""
+    """Σ‖g_e‖² / ‖Σ g_e‖² (Yin et al. 2018), the inverse of m-coherence.
+
+    Parameters
+    ----------
+    squared_sum, energy : arrays of float
+        As for `m_coherence`.
+
+    Returns
+    -------
+    array of float64
+        Infinite where the sum of the gradients vanishes, NaN where all of them do.
+
+    Examples
+    --------
+    >>> gradient_diversity([9.0, 3.0, 0.0], [3.0, 3.0, 3.0]).round(2).tolist()
+    [0.33, 1.0, inf]
+    """
     coherence = m_coherence(squared_sum, energy)
     with np.errstate(divide="ignore"):
         return 1 / coherence
@@ -108,6 +135,11 @@ def noise_scale(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.Arr
     -------
     array of float64
         NaN where α is undefined, infinite where it is 0.
+
+    Examples
+    --------
+    >>> noise_scale([9.0, 3.0], [3.0, 3.0], 3).tolist()
+    [0.0, 2.0]
     """
     with np.errstate(divide="ignore"):
         return 1 / alpha(squared_sum, energy, size) - 1
@@ -127,6 +159,11 @@ def alpha_of_layers(of_layer: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
     -------
     array of float64, shape (...)
         An exact identity (arXiv 2203.10036).
+
+    Examples
+    --------
+    >>> float(alpha_of_layers([0.5, 0.1], [1.0, 3.0]).round(3))
+    0.2
     """
     weights = np.asarray(energy, np.float64)
     weighted = np.where(weights > 0, weights * np.nan_to_num(np.asarray(of_layer, np.float64)), 0)
@@ -187,6 +224,14 @@ def stiffness(
     sign, cosine : float
         Means over the pairs, each in [-1, 1]; examples whose gradient is zero have no direction and are
         left out. NaN where there is no pair.
+
+    Examples
+    --------
+    Two gradients, [3, 0] and [3, 4]:
+
+    >>> everyone = np.array([True, True])
+    >>> stiffness(np.array([[9.0, 9.0], [9.0, 25.0]]), everyone, everyone)
+    (1.0, 0.6)
     """
     norms = np.sqrt(np.diag(products))
     directed = norms > 0
@@ -217,6 +262,11 @@ def cosine_between(product: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayL
     ------
     ValueError
         If a squared norm is negative.
+
+    Examples
+    --------
+    >>> float(cosine_between(9.0, 9.0, 25.0).round(3))
+    0.6
     """
     between, first, second = (np.asarray(values, np.float64) for values in (product, one, other))
     if min(first.min(initial=0), second.min(initial=0)) < 0:
@@ -224,111 +274,3 @@ def cosine_between(product: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayL
     lengths = np.sqrt(first) * np.sqrt(second)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(lengths > 0, np.clip(between / lengths, -1, 1), np.nan)
-
-
-def coherence_by_group(contributions: xr.Dataset) -> xr.Dataset:
-    """Coherence over a training run, by group of examples and part of the network.
-
-    Parameters
-    ----------
-    contributions : Dataset
-        As `measure_contributions` returns it.
-
-    Returns
-    -------
-    Dataset
-        Over step, group and part (`network`, `layer 0`, …): `m_coherence`, `alpha`, `pair_coherence`,
-        `gradient_diversity`, `noise_scale` (examples), and the sums that they follow from, `squared_norm`
-        and `energy` (nats²). Over step and group: `loss`, the mean in nats, and `size`. Over step and part:
-        `cosine` between the summed gradients of the pristine and of the corrupt examples.
-        `sign_stiffness` and `cosine_stiffness` as given. NaN where a group is empty or all its gradients
-        are zero.
-
-    Examples
-    --------
-    Two groups of one example each; their gradients, 3 and 4 long, are orthogonal.
-
-    >>> import numpy as np
-    >>> contributions = xr.Dataset(
-    ...     {
-    ...         "gram": (("step", "layer", "group", "other_group"), [[[[9.0, 0.0], [0.0, 16.0]]]]),
-    ...         "energy": (("step", "layer", "group"), [[[9.0, 16.0]]]),
-    ...         "loss": (("step", "group"), [[0.5, 1.5]]),
-    ...         "size": (("step", "group"), [[1, 1]]),
-    ...         "sign_stiffness": (("step", "pair"), [[0.0]]),
-    ...         "cosine_stiffness": (("step", "pair"), [[0.0]]),
-    ...     },
-    ...     coords={
-    ...         "step": [0],
-    ...         "layer": [0],
-    ...         "group_pristine": ("group", [True, False]),
-    ...         "group_learned": ("group", [False, False]),
-    ...     },
-    ... )
-    >>> coherence = coherence_by_group(contributions).sel(step=0)
-    >>> coherence["m_coherence"].sel(group="all", part="network").item()
-    1.0
-    >>> coherence["loss"].sel(group=["all", "pristine", "corrupt"]).values.tolist()
-    [1.0, 0.5, 1.5]
-    """
-    member = np.ones((len(GROUPS), contributions.sizes["group"]))
-    for row, conditions in zip(member, GROUPS.values(), strict=True):
-        for flag, wanted in conditions.items():
-            row *= contributions[flag].values == wanted
-    # (step, group, part), the whole network first.
-    between = np.einsum("tlkq,gk,hq->tghl", contributions["gram"].values, member, member)  # of two groups
-    squared = _with_network(np.einsum("tggl->tgl", between))
-    squared = np.maximum(squared, 0)  # below it by rounding alone
-    energy = _with_network(np.einsum("tlk,gk->tgl", contributions["energy"].values, member))
-    size = np.einsum("tk,gk->tg", contributions["size"].values, member)
-    with np.errstate(invalid="ignore"):
-        loss = np.einsum("tk,gk->tg", contributions["loss"].values, member) / size
-    pristine, corrupt = list(GROUPS).index("pristine"), list(GROUPS).index("corrupt")
-    product = _with_network(between[:, pristine, [corrupt]])[:, 0]
-    cosine = cosine_between(product, squared[:, pristine], squared[:, corrupt])
-    m, dims = size[:, :, None], ("step", "group", "part")
-    described = {
-        "m_coherence": (dims, m_coherence(squared, energy), "m-coherence"),
-        "alpha": (dims, alpha(squared, energy, m), "coherence α"),
-        "pair_coherence": (
-            dims,
-            pair_coherence(squared, energy, m),
-            "coherence over the pairs of different examples alone",
-        ),
-        "gradient_diversity": (dims, gradient_diversity(squared, energy), "gradient diversity"),
-        "noise_scale": (dims, noise_scale(squared, energy, m), "simple gradient noise scale, examples"),
-        "squared_norm": (dims, squared, "squared norm of the group's summed gradient, nats²"),
-        "energy": (dims, energy, "sum of the squared norms of the group's gradients, nats²"),
-        "loss": (dims[:2], loss, "mean loss of the group, nats"),
-        "size": (dims[:2], size.astype(np.int64), "examples in the group"),
-        "cosine": (
-            ("step", "part"),
-            cosine,
-            "cosine between the summed gradients of the pristine and of the corrupt examples",
-        ),
-    }
-    parts = ["network", *(f"layer {number}" for number in contributions["layer"].values)]
-    return xr.Dataset(
-        {
-            **{
-                name: (over, values, {"long_name": meaning, "units": "1"})
-                for name, (over, values, meaning) in described.items()
-            },
-            "sign_stiffness": contributions["sign_stiffness"],
-            "cosine_stiffness": contributions["cosine_stiffness"],
-        },
-        coords={
-            "step": contributions["step"],
-            "group": (
-                "group",
-                list(GROUPS),
-                {"long_name": "which training examples; learned: classified as trained at the step"},
-            ),
-            "part": ("part", parts, {"long_name": "of which parameters, layers from 0 at the input"}),
-        },
-    )
-
-
-def _with_network(layers: Floats) -> Floats:
-    """Sums of the layers, (step, group, layer), behind that of all layers."""
-    return np.concatenate([layers.sum(2, keepdims=True), layers], axis=2)

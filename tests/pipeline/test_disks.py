@@ -328,7 +328,7 @@ def test_a_part_of_a_tensor_is_that_part(tmp_path):
     write_tensors({"x": of, "y": np.arange(7), "z": np.empty((4, 0))}, tmp_path / "a.safetensors", {})
     with open_tensors(tmp_path / "a.safetensors") as (_, file):
         stored = file.get_slice("x")
-        assert stored.get_shape() == [5, 4, 3]
+        assert stored.shape == (5, 4, 3)
         for t in (0, 3, 4, -1, np.int64(2)):
             assert np.array_equal(stored[t], of[t])
         assert file.get_slice("y")[2] == 2

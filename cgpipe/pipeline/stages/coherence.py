@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cgpipe.gradients.coherence import coherence_by_group
+from cgpipe.gradients.groups import coherence_by_group
 from cgpipe.pipeline.artifacts import Provenance, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import read_current

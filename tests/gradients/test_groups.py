@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgpipe.gradients.coherence import GROUPS, coherence_by_group
 from cgpipe.gradients.contributions import terms
+from cgpipe.gradients.groups import GROUPS, coherence_by_group
 from cgpipe.gradients.population import example_contributions, group_gradients, measure_contributions
 from cgpipe.inference.groups import null_worlds
 from cgpipe.networks.dense import Layer, forward
