@@ -1,4 +1,5 @@
-from .claims import Cell, Runs, findings
+from .claims.claim import Claim, Runs, claim
+from .claims.registry import all_claims, criteria_table, findings, summary_table
 from .decades import decades
 from .nullworlds import (
     curve_p_value,
@@ -13,11 +14,14 @@ from .sampling import expected_product
 from .verdicts import Criterion, Finding, Observed, table, trend
 
 __all__ = [
-    "Cell",
+    "Claim",
     "Criterion",
     "Finding",
     "Observed",
     "Runs",
+    "all_claims",
+    "claim",
+    "criteria_table",
     "curve_p_value",
     "decades",
     "expected_product",
@@ -28,6 +32,7 @@ __all__ = [
     "p_value",
     "share_above",
     "smallest_lead",
+    "summary_table",
     "table",
     "trend",
 ]
