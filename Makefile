@@ -80,9 +80,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml | place
 	$(BIN)/python -I tools/pip.py install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-docs: install ## Write again what is generated: the config's schema, the table of its keys, that of the claims
+docs: install ## Write again what is generated: the config's schema, the table of its keys, those of the claims
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
+	$(BIN)/python -m cgpipe describe criteria --into docs/science.md
 	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)

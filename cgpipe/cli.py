@@ -227,16 +227,23 @@ def publish(spec: str, code: str, **paths: Any) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["schema", "reference"]))
+@click.argument("what", type=click.Choice(["schema", "reference", "criteria"]))
 @click.option("--into", type=WRITE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
-    """Print the JSON schema of the config, or the table of its keys."""
-    text = json.dumps(config.schema(), indent=2) if what == "schema" else config.reference().rstrip("\n")
+    """Print the JSON schema of the config, the table of its keys, or the criteria of the claims."""
+    if what == "schema":
+        text = json.dumps(config.schema(), indent=2)
+    elif what == "reference":
+        text = config.reference().rstrip("\n")
+    else:
+        from cgpipe.inference.claims.registry import criteria_table  # noqa: PLC0415
+
+        text = criteria_table().rstrip("\n")
     if into is None:
         click.echo(text)
         return
     try:
-        write_between(into, "keys", f"{text}\n")
+        write_between(into, "criteria" if what == "criteria" else "keys", f"{text}\n")
     except ValueError as error:
         raise click.ClickException(str(error)) from None
 

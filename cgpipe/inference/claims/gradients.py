@@ -68,7 +68,7 @@ def crossing(runs: Runs) -> Iterator[Finding]:
                 "smallest mean of f^p - f^c over a later decade of steps",
                 Criterion("<", 0),
                 crosses,
-                "it holds: it starts above; it fails: memorized",
+                "to hold: it starts above; to fail: memorized",
             ),
             ("|mean of f^p - f^c| over the last decade of steps", Criterion("≤", CLOSE), ends, "memorized"),
         ):
@@ -91,7 +91,7 @@ def no_crossing(runs: Runs) -> Iterator[Finding]:
         "how often the means of f^p and f^c over decades of steps cross, 75% noise",
         Criterion("≤", 0),
         of_differences(runs, 0.75, changes),
-        unless="it holds: memorized",
+        unless="to hold: memorized",
     )
     yield Finding(
         "mean of f^p over the last decade of steps less that over steps 0 to 9, 75% noise",
@@ -121,7 +121,7 @@ def null_worlds(runs: Runs) -> Iterator[Finding]:
                 for run, worlds in with_worlds(runs, noise)
             ],
             details="at every logged step",
-            unless="it holds: memorized",
+            unless="to hold: memorized",
         )
 
 

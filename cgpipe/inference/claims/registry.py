@@ -105,13 +105,13 @@ def criteria_table(paper: str = CG) -> str:
     str
         A line for each statistic.
     """
-    lines = ["| claim | the paper | statistic and criterion | inconclusive, unless |", "|---|---|---|---|"]
+    lines = ["| claim | the paper | statistic | criterion | inconclusive, unless |", "|---|---|---|---|---|"]
     for claim in all_claims(paper):
         name, sentence = claim.name, claim.sentence
         for finding in claim.findings(Runs()):
             details = f" ({finding.details})" if finding.details else ""
-            test = f"{finding.statistic}{details} {finding.criterion}".replace("|", "\\|")
-            lines.append(f"| {name} | {sentence} | {test} | {finding.unless} |")
+            statistic = f"{finding.statistic}{details}".replace("|", "\\|")
+            lines.append(f"| {name} | {sentence} | {statistic} | {finding.criterion} | {finding.unless} |")
             name = sentence = ""
     return "\n".join(lines) + "\n"
 

@@ -49,8 +49,8 @@ def never_above_proper(runs: Runs) -> Iterator[Finding]:
             f"training accuracy above proper accuracy, most over the steps and noise levels, c = {c}",
             Criterion("≤", TOLERANCE),
             each_replicate(noisy, excess),
-            details="so for each c > 1",
-            unless=f"it holds: {PLAIN_MEMORIZES} at 25 to 100 %",
+            details="likewise for each c > 1",
+            unless=f"to hold: {PLAIN_MEMORIZES} at 25 to 100 %",
         )
 
 
@@ -100,7 +100,7 @@ def peak_and_fall(runs: Runs) -> Iterator[Finding]:
         Criterion(">", TOLERANCE),
         each_replicate(below, fall),
         details="the smaller of the two",
-        unless="training accuracy comes to nine tenths of proper accuracy; it fails: training accuracy no "
+        unless="training accuracy comes to nine tenths of proper accuracy; to fail: training accuracy no "
         "longer rises",
     )
 
