@@ -29,7 +29,7 @@ from cgpipe.runs import Run
 
 RISING = (0.2, 0.9)  # accuracies between which a curve rises
 HALF_LEARNED = "half of the pristine are learned at the end"
-AT_MIXED = "to hold: at 25, 50 and 75 %"
+AT_MIXED = "to hold: runs at 25, 50 and 75 %"
 
 
 @claim("C1", "all levels of label noise end at, or near, 100 % training accuracy")
@@ -50,7 +50,7 @@ def memorization(runs: Runs) -> Iterator[Finding]:
         "training accuracy at the end, at the noise level that gets least far",
         Criterion("≥", MEMORIZED),
         each_replicate(runs.label_noise, final),
-        unless=f"to hold: all five levels are there; to fail: above {100 * HALF:g} % and no longer rising "
+        unless=f"to hold: runs at all five levels; to fail: above {100 * HALF:g} % and no longer rising "
         f"by {TOLERANCE} in the second half",
     )
 
