@@ -84,6 +84,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml | place
 docs: install ## Regenerate documents: the schema of the config, the table of its keys, the table of claims
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
+	$(BIN)/python -m cgpipe describe criteria --into docs/science.md
 	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)

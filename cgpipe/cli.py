@@ -234,16 +234,23 @@ def running_code(name: str, planned: str) -> str:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["schema", "reference"]))
+@click.argument("what", type=click.Choice(["schema", "reference", "criteria"]))
 @click.option("--into", type=FILE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
-    """Print the schema of configs, or a table of their keys."""
-    text = json.dumps(reference.schema(), indent=2) if what == "schema" else reference.table().rstrip("\n")
+    """Print the JSON schema of the config, the table of its keys, or the criteria of the claims."""
+    if what == "schema":
+        text = json.dumps(reference.schema(), indent=2)
+    elif what == "reference":
+        text = reference.table().rstrip("\n")
+    else:
+        from cgpipe.inference.claims.registry import criteria_table  # noqa: PLC0415
+
+        text = criteria_table().rstrip("\n")
     if into is None:
         click.echo(text)
         return
     try:
-        write_between(into, "keys", f"{text}\n")
+        write_between(into, "criteria" if what == "criteria" else "keys", f"{text}\n")
     except ValueError as error:
         raise click.ClickException(str(error)) from None
 

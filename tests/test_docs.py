@@ -10,6 +10,7 @@ import pytest
 import yaml
 from slurm.test_faults import CASES
 
+from cgpipe.inference.claims.registry import criteria_table, summary_table
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.config import reference
 from cgpipe.pipeline.config.load import load
@@ -118,6 +119,16 @@ def test_the_first_of_the_replicates_is_that_of_the_reproduction(table: str) -> 
 def test_claims_in_the_readme_are_those_of_the_reproduction() -> None:
     found = (read_between(ROOT / path, "claims") for path in ("README.md", "docs/reproduction/README.md"))
     assert len(set(found)) == 1, "run `make docs`"
+
+
+def test_criteria_of_the_claims_are_those_of_the_code() -> None:
+    assert read_between(ROOT / "docs/science.md", "criteria") == criteria_table(), "run `make docs`"
+
+
+def test_summary_of_the_claims_follows_from_their_table() -> None:
+    rows = pd.read_csv(ROOT / "docs/reproduction/claims.csv")
+    summary = read_between(ROOT / "README.md", "claims").partition("\n\n")[0]
+    assert summary + "\n" == summary_table(rows)
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

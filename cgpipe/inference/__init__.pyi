@@ -1,4 +1,5 @@
-from .claims import Cell, Runs, findings
+from .claims.claim import Claim, Runs, claim
+from .claims.registry import all_claims, criteria_table, findings, summary_table
 from .decades import decades
 from .groups import NullTest, null_test, null_worlds
 from .nullworlds import (
@@ -14,12 +15,15 @@ from .sampling import decade_fraction, expected_product, sample_fraction
 from .verdicts import Criterion, Finding, Observed, table, trend
 
 __all__ = [
-    "Cell",
+    "Claim",
     "Criterion",
     "Finding",
     "NullTest",
     "Observed",
     "Runs",
+    "all_claims",
+    "claim",
+    "criteria_table",
     "curve_p_value",
     "decade_fraction",
     "decades",
@@ -34,6 +38,7 @@ __all__ = [
     "sample_fraction",
     "share_above",
     "smallest_lead",
+    "summary_table",
     "table",
     "trend",
 ]
