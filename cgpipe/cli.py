@@ -237,7 +237,7 @@ def running_code(name: str, planned: str) -> str:
 @click.argument("what", type=click.Choice(["schema", "reference", "criteria"]))
 @click.option("--into", type=FILE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
-    """Print the JSON schema of the config, the table of its keys, or the criteria of the claims."""
+    """Print the config schema, its keys, or the criteria."""
     if what == "schema":
         text = json.dumps(reference.schema(), indent=2)
     elif what == "reference":
