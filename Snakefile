@@ -18,8 +18,6 @@ rule all:
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
         [path for run in plan.all_runs(CONFIG) for path in training_files(run)],
         RUNS,
-        WRITTEN,
-        plan.published(CONFIG),
     localrule: True
 
 
@@ -30,4 +28,3 @@ include: "workflow/rules/gradients.smk"
 include: "workflow/rules/nullworlds.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/publish.smk"

@@ -17,7 +17,7 @@ from cgpipe.pipeline import errors, fingerprint, plan
 from cgpipe.pipeline.config import files as config_files
 from cgpipe.pipeline.config import reference
 from cgpipe.pipeline.config.load import load
-from cgpipe.pipeline.documents import read_between, write_between
+from cgpipe.pipeline.documents import write_between
 from cgpipe.pipeline.progress import log, start_log
 from cgpipe.version import __version__
 
@@ -58,7 +58,6 @@ FILES = {
     "snapshots": "parameters at the logged steps, from stage train",
     "source": "result of stage gradients or contributions",
     "table": "CSV table",
-    "template": "Markdown in Jinja's syntax",
 }
 
 
@@ -102,15 +101,6 @@ FIGURE = [
     option("compare_with", "Input: table of the same figure, to be plotted pale behind it."),
     option("out", "Output: path without ending, for .csv, .pdf, .svg, .png and .json.", required=True),
 ]
-TEXT = [
-    *any_number(tables="tables of figures and claims", beside="tables of other workflows"),
-    *any_number(histories="histories of all runs"),
-    option("benchmarks", "Snakemake's benchmark files.", FOLDER, required=True),
-    option("published", "All that will be published.", multiple=True, required=True),
-    option("folder", "Where to write to.", FOLDER, required=True),
-]
-PUBLISH = [argument("files"), option("folder", "Where to publish to.", FOLDER, required=True)]
-
 SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write the raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, DOWNLOADS]),
@@ -124,8 +114,6 @@ STAGES = {
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),
     "figures": Stage("Plot a figure, and write the numbers that it shows.", others=FIGURE),
-    "text": Stage("Fill in a text whose numbers come from tables.", ["template"], others=TEXT),
-    "publish": Stage("Copy FILES to a folder under version control.", others=PUBLISH),
 }
 
 
@@ -275,18 +263,6 @@ def check(files: tuple[Path, ...]) -> None:
     except config_files.ConfigError as error:
         raise click.ClickException(str(error)) from None
     click.echo("no mistakes")
-
-
-@main.command()
-@click.argument("name")
-@click.argument("source", type=FILE)
-@click.argument("into", type=FILE)
-def excerpt(name: str, source: Path, into: Path) -> None:
-    """Copy part NAME of a Markdown file to another one."""
-    try:
-        write_between(into, name, read_between(source, name))
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from None
 
 
 for name, stage in STAGES.items():

@@ -17,9 +17,6 @@ from cgpipe.figures.registry import entry_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.models import Config
 
-# What stage `text` makes.
-WRITTEN = ("README.md", "costs.csv", "software.csv")
-
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
 # FROM_PATH come from the path of the job instead. The last parts are the fields of the stage's `Spec`.
 FROM_PATH = ("noise", "replicate", "source", "winsor")
@@ -35,8 +32,6 @@ SETTINGS = {
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "",  # the criteria are part of the code
-    "text": "",  # the template is an input
-    "publish": "",
 }
 
 
@@ -192,11 +187,3 @@ def figure(config: Config, name: str) -> dict[str, Any]:
     options = {key: getattr(config.figures.wanted()[name], key) for key in entry.keys}
     options |= {key: shared[key] for key in entry.shared}
     return {"figure": name, "style": config.figures.style.model_dump(), "options": options}
-
-
-def published(config: Config) -> list[str]:
-    """Paths of all that stage `publish` makes; none if the settings do not ask for it."""
-    if not config.publish:
-        return []
-    copied = [f"{name}.{ending}" for name in all_figures(config) for ending in ("csv", "png", "svg")]
-    return [f"{config.publish.folder}/{name}" for name in (*WRITTEN, *copied)]

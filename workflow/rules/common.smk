@@ -1,6 +1,5 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/pipeline/plan.py, fingerprint.py).
-import filecmp
 import os
 import signal
 import sys
@@ -78,7 +77,6 @@ CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
 
 # What all rules run: a stage with its settings and files, isolated from PYTHONPATH and the packages of the user's
 # home (-I). The variables are in plan.environment; jobs inherit them, and on a cluster each job parses this again.
@@ -234,25 +232,6 @@ def in_report(figure, category):
         "category": category,
         "labels": {"figure": label, "shows": entry_of(figure).title},
     }
-
-
-def plotted_as(*endings):
-    """All figures, or the numbers that they show."""
-    return [
-        f"{RESULTS}/figures/{figure}.{ending}"
-        for figure in plan.all_figures(CONFIG)
-        for ending in endings
-    ]
-
-
-def why_no_copy(outputs, inputs):
-    copied = {path.name: path for path in inputs}
-    for path in outputs:
-        source = copied[path.name]
-        if path.exists() and source.exists():
-            if not filecmp.cmp(path, source, shallow=False):
-                return {"is not as it was made": path}
-    return {}
 
 
 def report_slow_runs():

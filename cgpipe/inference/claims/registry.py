@@ -86,7 +86,7 @@ def summary_table(rows: pd.DataFrame, paper: str = CG) -> str:
         raise ValueError(f"{', '.join(unknown)}: not among the claims of {paper}, {', '.join(sentences)}")
     lines = ["| claim | the paper | n | verdict |", "|---|---|---|---|"]
     lines += [
-        f"| {name} | {sentences[str(name)]} | {parts['n'].max()} | {_counted(list(parts['verdict']))} |"
+        f"| {name} | {sentences[str(name)]} | {parts['n'].max()} | {count_verdicts(list(parts['verdict']))} |"
         for name, parts in rows.groupby("claim", sort=False)
     ]
     return "\n".join(lines) + "\n"
@@ -116,7 +116,8 @@ def criteria_table(paper: str = CG) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _counted(verdicts: Sequence[str]) -> str:
+def count_verdicts(verdicts: Sequence[str]) -> str:
+    """The verdict on all parts of a claim, or how many parts have which."""
     names: tuple[str, ...] = get_args(Verdict)
     counts = [f"{name} {verdicts.count(name)}" for name in names if name in verdicts]
     return verdicts[0] if len(counts) == 1 else f"of {len(verdicts)} parts: {', '.join(counts)}"

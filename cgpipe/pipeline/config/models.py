@@ -6,7 +6,7 @@ all errors are reported together.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -67,25 +67,6 @@ class NullWorlds(Section):
         return count
 
 
-class Publish(Section):
-    """Where figures, tables and a text about them go, to be kept under version control."""
-
-    folder: str = Field(
-        min_length=1,
-        description="Folder for what is published and nothing else, relative to that of the Snakefile",
-    )
-    template: str = Field(
-        min_length=1,
-        description="Template of its README.md: Markdown in Jinja's syntax that takes every number from the "
-        "tables",
-    )
-    beside: list[Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=list,
-        description="CSV tables that other workflows published. The text names them by these paths, relative "
-        "to the folder of the Snakefile. They must exist",
-    )
-
-
 class Config(Section):
     """All settings."""
 
@@ -124,9 +105,6 @@ class Config(Section):
     figures: Figures = Field(default_factory=Figures, description="The figures to make")
     claims: Claims | None = Field(
         None, description="Tests of the paper's claims, with a table and a figure. Omit for none"
-    )
-    publish: Publish | None = Field(
-        None, description="Copies of figures and tables, and a text with their numbers. Omit for none"
     )
 
     @field_validator("experiments")
