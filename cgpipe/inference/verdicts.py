@@ -27,7 +27,7 @@ COMPARISONS: dict[Side, Callable[[float, float], bool]] = {
 }
 # Columns of the table of claims, and what they mean.
 COLUMNS = {
-    "claim": "claim of the paper, C1 to C12",
+    "claim": "name of the claim",
     "statistic": "what was computed",
     "criterion": "where the claim puts the statistic",
     "estimate": "mean of the statistic over the replicates in which it is defined",

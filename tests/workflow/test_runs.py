@@ -18,6 +18,7 @@ import yaml
 from safetensors.numpy import load_file
 from trees import ROOT, SMALL, Tree
 
+from cgpipe.inference.claims.registry import all_claims
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.plan import all_runs
 
@@ -172,7 +173,7 @@ def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tre
 def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_end(finished: Tree) -> None:
     found = pd.read_csv(finished.results / "claims.csv")
     assert list(found.columns[:2]) == ["claim", "statistic"]
-    assert set(found["claim"]) == {f"C{k}" for k in range(1, 13)}
+    assert set(found["claim"]) == {claim.name for claim in all_claims()}
     assert set(found.loc[found["claim"].isin(["C1", "C2", "C6", "C9", "C12"]), "verdict"]) == {"inconclusive"}
     assert found.loc[found["verdict"] == "inconclusive", "why"].notna().all()
     with xr.open_dataset(finished.results / "claims.nc", engine="netcdf4") as claims:
