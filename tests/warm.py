@@ -5,6 +5,7 @@ as each copy of the repository has its own. The workflow of the fixture `finishe
 as users do.
 """
 
+import atexit
 import json
 import os
 import socket
@@ -127,7 +128,13 @@ def _server() -> tuple[Path, "subprocess.Popen[str]"]:
     )
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
+    atexit.register(_stop, process)
     return path, process
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate()
 
 
 def snakemake(

@@ -262,11 +262,11 @@ import cgpipe
 
 digits = cgpipe.data.load("digits")
 rng = np.random.default_rng(0)
-labels, pristine = cgpipe.data.corrupt_labels(digits["train_labels"].values, 0.5, rng=rng)
+noisy = cgpipe.data.corrupt_labels(digits["train_labels"].values, 0.5, rng=rng)
 history = cgpipe.learning.train(
-    cgpipe.data.flat_images(digits, "train"), labels,
+    cgpipe.data.flat_images(digits, "train"), noisy["label_train"].values,
     cgpipe.data.flat_images(digits, "test"), digits["test_labels"].values,
-    hidden=[32], steps=200, batch_size=50, learning_rate=0.5, c=2, rng=0, pristine=pristine,
+    hidden=[32], steps=200, batch_size=50, learning_rate=0.5, c=2, rng=0, pristine=noisy["pristine"].values,
 )
 loaded = [name for name in sys.modules if name.startswith("cgpipe.pipeline")]
 print(loaded, float(history["accuracy_test"][-1]))
@@ -283,7 +283,8 @@ def test_a_script_needs_arrays_and_no_workflow():
 
 def test_on_mnist_clipping_learns_the_pristine_examples_and_few_of_the_corrupt_ones(mnist):
     rng = np.random.default_rng(0)
-    labels, pristine = corrupt_labels(mnist["train_labels"].values[:1000], 0.5, rng=rng)
+    noisy = corrupt_labels(mnist["train_labels"].values[:1000], 0.5, rng=rng)
+    labels, pristine = noisy["label_train"].values, noisy["pristine"].values
     test_images, test_labels = flat_images(mnist, "test")[:1000], mnist["test_labels"].values[:1000]
     data = flat_images(mnist, "train")[:1000], labels, test_images, test_labels
     settings = {"hidden": [64], "steps": 400, "batch_size": 100, "learning_rate": 0.5}

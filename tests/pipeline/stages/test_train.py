@@ -17,8 +17,9 @@ from cgpipe.learning.aggregation.rules import kernel, update_rule
 from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import StoppedError
-from cgpipe.pipeline.stages import corrupt, data, text, train
+from cgpipe.pipeline.stages import corrupt, data, train
 from cgpipe.pipeline.streams import stream
+from cgpipe.reproduction.results import made_with
 
 SPEC = {
     "batch_size": 50,
@@ -169,7 +170,7 @@ def test_every_kernel_and_number_of_threads_that_took_part_is_noted_in_order(tra
         ("reference", 2, [6, 7]),
         (HERE, 2, [8, 12]),
     ]
-    made = text.made_with([history]).set_index("name")["value"]
+    made = made_with([read_netcdf(history, "train")]).set_index("name")["value"]
     assert made["device"] == "cpu"
     assert made["kernel"] == f"{HERE}, then reference"
 
