@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import warm
 import yaml
 
 from cgpipe.figures.registry import OF_RUNS
@@ -81,7 +82,7 @@ SMALL: dict[str, Any] = {
     },
     "gradients": {"examples": 60, "weights": 40},
     "contributions": {"stiffness_examples": 50},
-    "nullworlds": {"drawn": 2, "worlds": 200, "level": 0.9},
+    "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
     "figures": {
         name: {
             "experiment": "label_noise" if entry.plain else "winsorization",
@@ -115,20 +116,20 @@ class Tree:
     def configure(self, settings: dict[str, Any]) -> None:
         (self.folder / "config" / "small.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--configfile", "config/small.yaml", "--cores", "2"]
+    def snakemake(
+        self, *arguments: str, check: bool = True, anew: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake; `anew`, in processes that import everything themselves."""
+        arguments = ("--configfile", "config/small.yaml", "--cores", "2", *arguments)
         # The copy's own package, before the installed one. Snakemake's plugin asks Slurm for settings even
         # if it is not used, and where Slurm is installed but does not run, waits for an answer.
         environment = {"SLURM_CONF": os.devnull, **os.environ, "PYTHONPATH": str(self.folder)}
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
+        if anew:
+            command = [sys.executable, "-m", "snakemake", *arguments]
+            options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 900}
+            done = subprocess.run(command, cwd=self.folder, env=environment, check=False, **options)
+        else:
+            done = warm.snakemake([*arguments], self.folder, environment)
         if check and done.returncode:
             raise AssertionError(f"snakemake failed:\n{done.stdout}\n{done.stderr}")
         return done

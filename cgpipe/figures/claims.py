@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import Style, new_figure, note
 from cgpipe.figures.words import format_p
+from cgpipe.inference.verdicts import Criterion
 from cgpipe.runs import Run
 
 # Colours as places in the palette, and markers, by verdict.
@@ -65,8 +66,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     size = mpl.rcParams["legend.fontsize"]
     in_color = [colors[VERDICTS[row["verdict"]][0] % len(colors)] for row in rows]
     for place, (row, color) in enumerate(zip(rows, in_color, strict=True)):
-        side, bound = row["criterion"].split()
-        edges = (float(bound), LIMITS[1]) if side in (">", "≥") else (LIMITS[0], float(bound))
+        criterion = Criterion.parse(row["criterion"])
+        above = criterion.side in (">", "≥")
+        edges = (criterion.bound, LIMITS[1]) if above else (LIMITS[0], criterion.bound)
         axes.fill_betweenx([place - 0.38, place + 0.38], *edges, color="0.93", linewidth=0, zorder=0)
         if pd.notna(row["estimate"]):
             low, estimate, high = (

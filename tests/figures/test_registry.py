@@ -15,7 +15,8 @@ from cgpipe.figures.drawing import draw
 from cgpipe.figures.registry import FIGURES, OF_RUNS
 from cgpipe.names import Learned
 from cgpipe.pipeline import layout
-from cgpipe.pipeline.config import Config, leaves
+from cgpipe.pipeline.config.models import Config
+from cgpipe.pipeline.config.reference import leaves
 
 # Modules of the package that make no figure of their own.
 SHARED = {"comparison", "drawing", "null_rows", "registry", "style", "summary", "words"}

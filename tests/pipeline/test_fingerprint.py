@@ -253,7 +253,11 @@ def test_a_module_without_source_is_an_error(monkeypatch):
 
 @pytest.mark.parametrize(
     "statement",
-    ["import cgpipe", "from cgpipe.pipeline import config, plan, fingerprint", "import cgpipe.cli"],
+    [
+        "import cgpipe",
+        "from cgpipe.pipeline import fingerprint, plan; from cgpipe.pipeline.config import load, reference",
+        "import cgpipe.cli",
+    ],
 )
 def test_importing_is_light(statement):
     program = f"import sys; {statement}; print(*sys.modules)"

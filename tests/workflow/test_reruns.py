@@ -19,7 +19,7 @@ from trees import SMALL, Tree, new_tree
 
 from cgpipe.figures.registry import FIGURES as REGISTRY
 from cgpipe.figures.registry import OF_RUNS
-from cgpipe.pipeline.config import leaves
+from cgpipe.pipeline.config.reference import leaves
 from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.records import record_of
 
@@ -122,8 +122,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "gradients.examples": ("gradients.examples", 61, {**FROM_GRADIENTS, "figure2_exact": 1}),
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),
     "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
-    "nullworlds.drawn": ("nullworlds.drawn", 1, FROM_NULLWORLDS),
-    "nullworlds.worlds": ("nullworlds.worlds", 201, FROM_NULLWORLDS),
+    "nullworlds.shown": ("nullworlds.shown", 1, FROM_NULLWORLDS),
+    "nullworlds.count": ("nullworlds.count", 201, FROM_NULLWORLDS),
     "nullworlds.level": ("nullworlds.level", 0.8, FROM_NULLWORLDS),
     **{
         f"figures.{name}.experiment": (
@@ -267,7 +267,7 @@ def test_edited_figure_makes_figures_alone_again(tree: Tree) -> None:
 
 
 def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None:
-    module = tree.folder / "cgpipe" / "learning" / "training.py"
+    module = tree.folder / "cgpipe" / "learning" / "evaluation.py"
     edit(module, r'^""".*"""$', '"""Another docstring."""\n\n# A comment.')
     edit(module, r"^    right = correct.cpu\(\).numpy\(\)$", r"    # why\n\g<0>  # how")
     assert tree.planned() == Counter()
@@ -295,7 +295,7 @@ FORGOTTEN = (
     "seed",
     "experiments.*.learning_rate",
     "experiments.*.noise",
-    "nullworlds.drawn",
+    "nullworlds.shown",
     "figures.figure1.compare_with",
     "figures.style.width",
     "claims.full_batch",
