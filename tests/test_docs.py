@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,11 @@ import pytest
 import yaml
 from slurm.test_faults import CASES
 
-from cgpipe.inference.claims.registry import criteria_table, summary_table
-from cgpipe.pipeline import plan
+from cgpipe.inference.claims.registry import criteria_table
 from cgpipe.pipeline.config import reference
 from cgpipe.pipeline.config.load import load
-from cgpipe.pipeline.config.models import Config
-from cgpipe.pipeline.documents import read_between
-from cgpipe.pipeline.stages.text import WRITTEN_BY, render
+from cgpipe.pipeline.documents import between
+from cgpipe.reproduction.publish import reproduce
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +31,10 @@ def test_schema_is_generated_from_the_code() -> None:
 def test_reference_of_the_keys_is_generated_from_the_code() -> None:
     table = read("config/README.md").split("<!-- begin keys -->\n")[1].split("<!-- end keys -->")[0]
     assert table == reference.table(), "run `make docs`"
+
+
+def test_criteria_of_the_claims_are_generated_from_the_code() -> None:
+    assert between(read("docs/science.md"), "criteria") == criteria_table(), "run `make docs`"
 
 
 @pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
@@ -67,27 +70,14 @@ def test_every_fault_that_is_brought_about_on_slurm_is_in_the_table() -> None:
     assert set(CASES) <= rows, "run `make reliability`"
 
 
-def published() -> list[Config]:
-    """The settings of all workflows that publish."""
-    paths = sorted((ROOT / "config").glob("*.yaml"))
-    found = [load(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in paths]
-    return [of for of in found if of.publish]
-
-
-def test_every_file_of_the_reproduction_is_made_by_a_rule() -> None:
-    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/reproduction/**/*") if path.is_file()}
-    assert there == {path for of in published() for path in plan.published(of)}
-
-
-@pytest.mark.parametrize("of", published(), ids=lambda of: of.name)
-def test_text_of_the_reproduction_is_filled_in_from_the_tables_beside_it(of: Config) -> None:
-    assert of.publish
-    tables = {path.stem: pd.read_csv(path) for path in (ROOT / of.publish.folder).glob("*.csv")}
-    tables |= {Path(path).as_posix(): pd.read_csv(ROOT / path) for path in of.publish.beside}
-    text = render(read(of.publish.template), tables)
-    assert read(f"{of.publish.folder}/README.md") == WRITTEN_BY.format(of.publish.template) + text, (
-        f"run snakemake until {of.publish.folder}/README.md"
-    )
+def test_the_pages_of_the_reproduction_are_what_make_reproduction_writes(tmp_path: Path) -> None:
+    for name in ("README.md", "config", "docs"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    reproduce(tmp_path)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before, "run `make reproduction`"
 
 
 @pytest.mark.parametrize(
@@ -114,21 +104,6 @@ def test_the_first_of_the_replicates_is_that_of_the_reproduction(table: str) -> 
     each = np.stack([low, 3 * both["mean_of_several"] - low - high, high])  # of null worlds there is one
     assert set(both["n_of_several"]) <= {1, 3}
     assert np.isclose(each, both["mean"].to_numpy(), rtol=1e-5, atol=1e-6).any(axis=0).all()
-
-
-def test_claims_in_the_readme_are_those_of_the_reproduction() -> None:
-    found = (read_between(ROOT / path, "claims") for path in ("README.md", "docs/reproduction/README.md"))
-    assert len(set(found)) == 1, "run `make docs`"
-
-
-def test_criteria_of_the_claims_are_those_of_the_code() -> None:
-    assert read_between(ROOT / "docs/science.md", "criteria") == criteria_table(), "run `make docs`"
-
-
-def test_summary_of_the_claims_follows_from_their_table() -> None:
-    rows = pd.read_csv(ROOT / "docs/reproduction/claims.csv")
-    summary = read_between(ROOT / "README.md", "claims").partition("\n\n")[0]
-    assert summary + "\n" == summary_table(rows)
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

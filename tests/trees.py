@@ -99,7 +99,6 @@ SMALL: dict[str, Any] = {
         "winsorization": "winsorization",
         "full_batch": "bare",
     },
-    "publish": None,
 }
 
 

@@ -29,7 +29,6 @@ from cgpipe.pipeline.artifacts import (
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import BusyError, Checkpoint
 from cgpipe.pipeline.config.load import load
-from cgpipe.pipeline.stages import publish
 
 PROVENANCE = Provenance("train", '{"seed":3}', "0123456789abcdef")
 IDENTITY = ('{"seed":3}', "0123456789abcdef")
@@ -181,13 +180,6 @@ def test_what_went_wrong_is_told_although_nothing_can_be_cleared_away(tmp_path, 
     monkeypatch.setattr(shutil, "disk_usage", failing("ENOSYS"))
     with pytest.raises(ArtifactError, match=r"a\.txt cannot be written \(mine\)$"), whole(tmp_path / "a.txt"):
         raise OSError("mine")
-
-
-def test_a_copy_needs_no_help_of_the_kernel(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sendfile", failing("EINVAL"))
-    (tmp_path / "figure1.svg").write_bytes(b"<svg/>" * 10_000)
-    publish.run(publish.Spec(), PROVENANCE, files=[tmp_path / "figure1.svg"], folder=tmp_path / "docs")
-    assert (tmp_path / "docs" / "figure1.svg").read_bytes() == b"<svg/>" * 10_000
 
 
 # --- Renaming -------------------------------------------------------------------------------------

@@ -26,8 +26,6 @@ STAGES = (
     "nullworlds",
     "runs",
     "claims",
-    "text",
-    "publish",
 )
 
 ALL_FIGURES = [f"figure {figure}" for figure in FIGURES]

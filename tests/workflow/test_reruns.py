@@ -33,7 +33,6 @@ def figures_of(*artifacts: str, plain: bool = True) -> dict[str, int]:
     return {RULES[name]: 1 for name in chosen}
 
 
-PUBLISHED = {"text": 1, "publish": 1}
 CLAIMS = {"claims": 1, "figure_claims": 1}
 FROM_SAMPLED_WORLDS = {"nullworlds": 1, **figures_of("nullworlds")}
 FROM_EXACT_WORLDS = {"nullworlds_exact": 1, **figures_of("nullworlds_exact"), **CLAIMS}
@@ -150,13 +149,6 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     ),
     "claims.winsorization": ("claims.winsorization", "label_noise", CLAIMS),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
-    "publish.folder": ("publish", {"folder": "published", "template": "config/small.yaml"}, PUBLISHED),
-    "publish.template": ("publish", {"folder": "published", "template": "Snakefile"}, PUBLISHED),
-    "publish.beside": (
-        "publish",
-        {"folder": "published", "template": "Snakefile", "beside": ["config/small.yaml"]},
-        PUBLISHED,
-    ),
 }
 
 
