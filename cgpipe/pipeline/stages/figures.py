@@ -1,6 +1,6 @@
 """Stage `figures`: artifacts to one figure and the numbers it shows."""
 
-import cgpipe.pipeline.stages.drawing  # noqa: F401, first, before matplotlib
+import cgpipe.pipeline.stages.plain_matplotlib  # noqa: F401, first, before matplotlib
 
 # isort: split
 import json
