@@ -1,30 +1,38 @@
 """From results and pages to what `docs/reproduction` holds: all of it, or none."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-import cgpipe.reproduction.conventions
-import cgpipe.reproduction.learning
-import cgpipe.reproduction.replicates
-import cgpipe.reproduction.summary  # noqa: F401  (these register the parts of the pages)
+from cgpipe.inference.claims.claim import CG
+from cgpipe.inference.claims.registry import all_claims
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.artifacts import whole
-from cgpipe.pipeline.config import Config, load
-from cgpipe.pipeline.documents import between, put_between
+from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction.registry import Page, fill
+from cgpipe.reproduction import conventions, paper, paper_gradients, paper_winsorized, replicates
+from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import files_of
 from cgpipe.reproduction.tables import Published, Tables, read_tables
 
-# Settings and folder of each page.
-FOLDERS: dict[Page, tuple[str, str]] = {
-    "paper": ("config/config.yaml", "docs/reproduction"),
-    "replicates": ("config/replicates.yaml", "docs/reproduction/replicates"),
-    "conventions": ("config/conventions.yaml", "docs/reproduction/conventions"),
+STATISTICS: Parts = {
+    f"{claim.name.lower()}-statistics": partial(paper.statistics, claim=claim.name)
+    for claim in all_claims(CG)
 }
-OVERVIEW = "README.md"  # has the table of claims too
+PAPER: Parts = parts_of(paper) | parts_of(paper_gradients) | parts_of(paper_winsorized) | STATISTICS
+# Settings, folder and parts of each page.
+PAGES: dict[str, tuple[str, str, Parts]] = {
+    "paper": ("config/config.yaml", "docs/reproduction", PAPER),
+    "replicates": ("config/replicates.yaml", "docs/reproduction/replicates", parts_of(replicates)),
+    "conventions": ("config/conventions.yaml", "docs/reproduction/conventions", parts_of(conventions)),
+}
+OVERVIEW: tuple[str, Parts] = (
+    "README.md",
+    {"claims": paper.claims, "replicates-agree": paper.replicates_agree, "headline": paper._headline},
+)
 
 
 def reproduce(root: Path) -> None:
@@ -46,23 +54,22 @@ def reproduce(root: Path) -> None:
     """
     new: dict[Path, bytes] = {}
     old: set[Path] = set()
-    settings = {page: read_settings(root / config) for page, (config, _) in FOLDERS.items()}
-    for page, (_, name) in FOLDERS.items():
+    settings = {page: read_settings(root / config) for page, (config, *_) in PAGES.items()}
+    for page, (_, name, _) in PAGES.items():
         folder, results = root / name, root / "results" / settings[page].name
         if results.is_dir():
-            published = {
-                folder / name: content for name, content in files_of(settings[page], results).items()
-            }
-            old |= {*folder.glob("*.svg")} - {*published}
-            new |= published
+            new |= {folder / file: content for file, content in files_of(settings[page], results).items()}
+            old |= {*folder.glob("*.svg")} - {*new}
     old |= check_files(root, settings, {*new})
-    paths = {page: root / name / "README.md" for page, (_, name) in FOLDERS.items()}
-    pages = fill(
-        {page: path.read_text(encoding="utf-8") for page, path in paths.items()}, tables_of(root, new)
-    )
-    overview = (root / OVERVIEW).read_text(encoding="utf-8")
-    overview = put_between(overview, "claims", between(pages["paper"], "claims"), OVERVIEW)
-    new |= {paths[page]: text.encode() for page, text in pages.items()} | {root / OVERVIEW: overview.encode()}
+    published = tables_of(root, new)
+    refused: list[str] = []
+    for name, parts in (*((f"{name}/README.md", parts) for _, name, parts in PAGES.values()), OVERVIEW):
+        document = (root / name).read_text(encoding="utf-8")
+        page, objections = fill(name, document, parts, published)
+        new[root / name] = page.encode()
+        refused += objections
+    if refused:
+        raise ConclusionError("\n- ".join(["sentences do not follow from the tables:", *refused]))
     for path, content in new.items():
         if not path.exists() or path.read_bytes() != content:
             with whole(path) as temporary:
@@ -84,10 +91,10 @@ def tables_of(root: Path, new: Mapping[Path, bytes]) -> Published:
         contents = {path: path.read_bytes() for path in folder.glob("*.csv")} | dict(new)
         return read_tables({path: content for path, content in contents.items() if path.parent == folder})
 
-    return Published(*(of(root / name) for _, name in FOLDERS.values()))
+    return Published(*(of(root / name) for _, name, _ in PAGES.values()))
 
 
-def check_files(root: Path, settings: Mapping[Page, Config], new: set[Path]) -> set[Path]:
+def check_files(root: Path, settings: Mapping[str, Config], new: set[Path]) -> set[Path]:
     """Raise FileExistsError or FileNotFoundError unless each file is a page or made from results.
 
     Returns
@@ -96,26 +103,23 @@ def check_files(root: Path, settings: Mapping[Page, Config], new: set[Path]) -> 
         What was left behind when this was killed.
     """
     needed, allowed = set(), set()
-    for page, (_, name) in FOLDERS.items():
-        plotted = plan.drawn(settings[page])
+    for page, (_, name, _) in PAGES.items():
+        plotted = plan.all_figures(settings[page])
         names = ["README.md", "costs.csv", "software.csv"]
         names += [f"{figure}.{ending}" for figure in plotted for ending in ("csv", "png")]
         needed |= {root / name / made for made in names}
         allowed |= {root / name / f"{figure}.svg" for figure in plotted}
-    folder = root / FOLDERS["paper"][1]
+    folder = root / PAGES["paper"][1]
     there = {path for path in folder.rglob("*") if path.is_file()}
     unfinished = {path for made in needed | allowed for path in made.parent.glob(f".{made.name}.*.tmp")}
     if strangers := there - needed - allowed - unfinished:
         raise FileExistsError(
-            f"{_listed(folder, 'holds', strangers)}, which this does not make: what is published comes from "
-            "the workflow alone. Keep it elsewhere"
+            f"{folder} holds {', '.join(sorted(str(path.relative_to(folder)) for path in strangers))}, which "
+            "this does not make: what is published comes from the workflow alone. Keep it elsewhere"
         )
     if missing := needed - there - new:
         raise FileNotFoundError(
-            f"{_listed(folder, 'lacks', missing)}: restore it, or let snakemake make the results again"
+            f"{folder} lacks {', '.join(sorted(str(path.relative_to(folder)) for path in missing))}: restore "
+            "it, or let snakemake make the results again"
         )
     return unfinished
-
-
-def _listed(folder: Path, verb: str, paths: set[Path]) -> str:
-    return f"{folder} {verb} {', '.join(sorted(str(path.relative_to(folder)) for path in paths))}"

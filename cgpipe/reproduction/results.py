@@ -11,26 +11,15 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from cgpipe.figures.registry import entry_of
 from cgpipe.pipeline import layout, plan
 from cgpipe.pipeline.artifacts import ArtifactError
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.config import Config
+from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.records import NoRecordError, record_of, seal_of
 from cgpipe.pipeline.stages.inputs import read_current
 
 SMALL = 100_000  # bytes: a larger SVG is not published, as git keeps each version of it
-# Of each figure, the artifact that it plots.
-PLOTTED = {
-    "figure1": "history",
-    "figure2": "nullworlds",
-    "figure2_exact": "nullworlds_exact",
-    "figure3": "nullworlds",
-    "figure3_exact": "nullworlds_exact",
-    "figure4": "history",
-    "coherence": "coherence",
-    "activity": "activity",
-}
-STAGES = {"history": "train", "nullworlds_exact": "nullworlds"}  # others have the name of their artifact
 
 
 class ResultsError(ValueError):
@@ -59,9 +48,9 @@ def files_of(config: Config, results: Path) -> dict[str, bytes]:
         there, or was changed since.
     """
     try:
-        runs = [_history(config, results, cell) for cell in plan.all_cells(config)]
+        runs = [_history(config, results, run) for run in plan.all_runs(config)]
         files: dict[str, bytes] = {}
-        for figure in plan.drawn(config):
+        for figure in plan.all_figures(config):
             files |= _figure(config, results, figure)
     except (ArtifactError, NoRecordError, FileNotFoundError, ResultsError) as error:
         raise ResultsError(
@@ -77,10 +66,10 @@ def files_of(config: Config, results: Path) -> dict[str, bytes]:
     }
 
 
-def _history(config: Config, results: Path, cell: plan.Cell) -> tuple[Path, xr.Dataset]:
-    path = results / layout.HISTORY.format(**cell._asdict())
+def _history(config: Config, results: Path, run: plan.RunPath) -> tuple[Path, xr.Dataset]:
+    path = results / layout.HISTORY.format(**run._asdict())
     history = read_current(path, "train")
-    if history.attrs["spec"] != canonical(plan.train(config, cell._asdict())):
+    if history.attrs["spec"] != canonical(plan.settings(config, "train", run._asdict())):
         raise ResultsError(f"{path} was made with other settings")
     return path, history
 
@@ -97,17 +86,14 @@ def _figure(config: Config, results: Path, figure: str) -> Iterator[tuple[str, b
         there = {claims.encoding["sha256"]}
         _check_claims(config, results, claims)
     else:
-        artifact = PLOTTED[figure]
-        cells = plan.cells(
-            config,
-            plan.figures(config)[figure],
-            mixed=artifact.startswith("nullworlds"),
-            plain=figure not in ("figure4", "activity"),
-        )
-        paths = [results / f"{layout.RUN}/{artifact}.nc".format(**cell._asdict()) for cell in cells]
-        there = {read_current(one, STAGES.get(artifact, artifact)).encoding["sha256"] for one in paths}
+        entry = entry_of(figure)
+        stage, artifact = layout.PLOTTED[entry.artifact]
+        experiment = plan.figures(config)[figure]
+        runs = plan.runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
+        paths = [results / artifact.format(**run._asdict()) for run in runs]
+        there = {read_current(one, stage).encoding["sha256"] for one in paths}
     # One more may be the table of another workflow that the figure shows too.
-    shown_too = getattr(getattr(config.figures, figure, None), "beside", None)
+    shown_too = getattr(getattr(config.figures, figure, None), "compare_with", None)
     if not there <= made_from or len(made_from - there) > bool(shown_too):
         raise ResultsError(f"{path} was made from other files than those that are there now")
     for ending in ("csv", "png", "svg"):
@@ -123,9 +109,9 @@ def _check_claims(config: Config, results: Path, claims: xr.Dataset) -> None:
     """That the verdicts are on all runs, and on files that are there now."""
     experiments = filter(None, config.claims.model_dump().values()) if config.claims else ()
     histories = {
-        seal_of(results / layout.HISTORY.format(**cell._asdict()))
+        seal_of(results / layout.HISTORY.format(**run._asdict()))
         for experiment in experiments
-        for cell in plan.cells(config, experiment)
+        for run in plan.runs(config, experiment)
     }
     there = {seal_of(path) for path in results.rglob("*.nc")}
     if not histories <= set(json.loads(claims.attrs["input_sha256"])) <= there:

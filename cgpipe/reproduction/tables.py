@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
-from cgpipe.figures.beside import split_sources
+from cgpipe.figures.comparison import split_sources
 from cgpipe.inference.decades import decades
 from cgpipe.inference.verdicts import Criterion
 
@@ -132,8 +132,8 @@ def values_of(row: Mapping[str, Any], table: str = "claims") -> Values:
 
 def met(row: Mapping[str, Any]) -> list[bool]:
     """Whether the statistic of a claim is where the claim puts it, by replicate."""
-    side, bound = row["criterion"].split()
-    return [Criterion(side, float(bound)).met(value) for value in values_of(row).each]
+    criterion = Criterion.parse(row["criterion"])
+    return [criterion.met(value) for value in values_of(row).each]
 
 
 def summarised(table: pd.DataFrame) -> pd.DataFrame:

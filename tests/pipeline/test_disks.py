@@ -28,7 +28,7 @@ from cgpipe.pipeline.artifacts import (
 )
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import BusyError, Checkpoint
-from cgpipe.pipeline.config import load
+from cgpipe.pipeline.config.load import load
 
 PROVENANCE = Provenance("train", '{"seed":3}', "0123456789abcdef")
 IDENTITY = ('{"seed":3}', "0123456789abcdef")
@@ -320,7 +320,7 @@ def test_a_part_of_a_tensor_is_that_part(tmp_path):
     write_tensors({"x": of, "y": np.arange(7), "z": np.empty((4, 0))}, tmp_path / "a.safetensors", {})
     with open_tensors(tmp_path / "a.safetensors") as (_, file):
         stored = file.get_slice("x")
-        assert stored.get_shape() == [5, 4, 3]
+        assert stored.shape == (5, 4, 3)
         for t in (0, 3, 4, -1, np.int64(2)):
             assert np.array_equal(stored[t], of[t])
         assert file.get_slice("y")[2] == 2
@@ -556,10 +556,7 @@ def stages(folder):
     data, labels, run = folder / "dataset.nc", folder / "corrupted.nc", folder / "run"
     read = ("--dataset", data, "--corrupted", labels)
     specs = {
-        "data": plan.data(config),
-        "corrupt": plan.corrupt(config, at),
-        "train": plan.train(config, at),
-        "contributions": plan.contributions(config, at),
+        stage: plan.settings(config, stage, at) for stage in ("data", "corrupt", "train", "contributions")
     }
     paths = {
         "data": ("--downloads", folder, "--dataset", data),

@@ -7,25 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cgpipe.reproduction import publish, winsorized
-from cgpipe.reproduction.claims import CLAIMS_OF_THE_PAPER
-from cgpipe.reproduction.publish import FOLDERS
-from cgpipe.reproduction.registry import PARTS, Conclusion, ConclusionError, fill
-from cgpipe.reproduction.tables import Published, TableError, Tables, summarised
+from cgpipe.reproduction.pages import Conclusion
+from cgpipe.reproduction.paper_winsorized import COMMONEST
+from cgpipe.reproduction.publish import OVERVIEW, PAGES, tables_of
+from cgpipe.reproduction.tables import Published, Tables, summarised
 
 ROOT = Path(__file__).parents[2]
 RAW = {
     page: {path.stem: pd.read_csv(path) for path in (ROOT / folder).glob("*.csv")}
-    for page, (_, folder) in FOLDERS.items()
+    for page, (_, folder, _) in PAGES.items()
 }
-HERE = publish.tables_of(ROOT, {})
+HERE = tables_of(ROOT, {})
 CONCLUSIONS = {
-    block.__name__: block
-    for parts in PARTS.values()
-    for blocks in parts.values()
-    for block in blocks
-    if isinstance(block(HERE), Conclusion)
+    f"{page}-{name}": function
+    for page, (*_, parts) in (("overview", OVERVIEW), *PAGES.items())
+    for name, function in parts.items()
+    if isinstance(function(HERE), Conclusion)
 }
+CONCLUSIONS.pop("overview-replicates-agree")  # the same as on the page of the paper
 
 
 class Change(NamedTuple):
@@ -103,116 +102,124 @@ P_OF_CURVE = {"row": "curve p", "noise": 0.75}
 DEAD = {"quantity": "dead", "noise": 0.5, "winsor": 1, "layer": 2, "step": 60_000}
 REFUSED: dict[str, list[Change]] = {
     # The paper's page
-    "number_of_replicates": [Change("replicates", "figure4", {}, {"n": 2})],
-    "replicates_agree_on_some": [
+    "paper-replicates": [Change("replicates", "figure4", {}, {"n": 2})],
+    "paper-replicates-agree": [
         claim("replicates", "C8", "50%", verdict="does not hold"),
         claim("replicates", "C5", CROSSING, why="still rising"),
         claim("paper", "C5", CROSSING, verdict="holds"),
     ],
-    "pristine_are_learned_first": [claim("paper", "C3", "chance", verdict="inconclusive")],
-    "pristine_contribute_more_at_first": [
+    "paper-pristine-first": [claim("paper", "C3", "chance", verdict="inconclusive")],
+    "paper-more-at-first": [
         claim("paper", "C8", "25%", verdict="does not hold"),
         claim("paper", "C8", "25%", p=0.01),
         Change("paper", "figure3", P_OF_CURVE, {"value": 0.01}),
     ],
-    "gradients_of_pristine_agree_more": [
+    "paper-pairs": [
         of_network("pair_coherence", "pristine", 0.5, 300, 0.0),
         of_network("pair_coherence", "pristine", 0.25, 300, 1.0),
     ],
-    "clipping_one_example_holds_memorization_back": [
+    "paper-one-clipped": [
         end("training accuracy", 0.5, 1, 0.9),
         end("training accuracy", 1.0, 1, 0.8),
     ],
-    "crossing_comes_of_the_sample": [f("in a sample", 0.5, 1000, 30.0)],
-    "crossing_of_all_is_late": [
+    "paper-sample-crosses": [f("in a sample", 0.5, 1000, 30.0)],
+    "paper-all-cross-late": [
         claim("replicates", "C5", CROSSING, value=0.1),
         claim("replicates", "C5", CROSSING, value=-0.1),
         f("of sums", 0.5, 10_000, 0.6, page="replicates"),
     ],
-    "some_noise_is_memorized": [end("excess", 1.0, 2, 0.04), end("excess", 1.0, 4, 0.01)],
-    "test_accuracy_does_not_last": [
+    "paper-pure-noise": [end("excess", 1.0, 2, 0.04), end("excess", 1.0, 4, 0.01)],
+    "paper-not-lasting": [
         end("test accuracy", 0.5, 4, 0.8, "replicates"),
         end("test accuracy", 0.5, 2, 0.5, "replicates"),
         end("test accuracy", 0.5, 2, 0.7, "conventions"),
     ],
-    "units_fall_out_of_use": [Change("paper", "activity", DEAD, {"value": 0.0})],
-    "test_accuracy_is_best_long_before": [
+    "paper-units": [Change("paper", "activity", DEAD, {"value": 0.0})],
+    "paper-c1-best": [
         Change("paper", "figure1", {"noise": 0.5, "group": "step of the best"}, {"value": 20_000})
     ],
-    "corrupt_are_slower_than_pure_noise": [
+    "paper-c3-corrupt": [
         learned("corrupt", 0.5, 1000, 0.12),
         learned("corrupt", 0.5, 100_000, 0.9),
     ],
-    "pristine_are_slower_with_noise": [
+    "paper-c3-pristine": [
         learned("pristine", 0.75, 20_000, 0.96),
         learned("pristine", 0.75, 100, 0.85),
     ],
-    "sample_behaves_as_the_paper_says": [
+    "paper-sample-as-the-paper": [
         f("data", 0.25, 0, -9.0, "figure2"),
         f("data", 0.5, 100_000, 9.0, "figure2"),
         f("data", 0.75, 100, 9.0, "figure2"),
     ],
-    "all_examples_behave_otherwise": [f("data", 0.5, 1000, -9.0), f("data", 0.75, 0, -9.0)],
-    "it_depends_on_replicate_and_average": [
+    "paper-all-unlike-the-paper": [f("data", 0.5, 1000, -9.0), f("data", 0.75, 0, -9.0)],
+    "paper-one-of-three-crosses": [
         claim("replicates", "C5", CROSSING, value=0.1),
         f("of sums", 0.5, 10_000, 0.6, page="replicates"),
     ],
-    "self_terms_make_the_difference": [
+    "paper-self-terms": [
         f("self terms", 0.5, 1000, -9.0, "figure2"),
         f("self terms", 0.5, 1000, 0.2),
         f("in a sample", 0.5, 1000, 30.0),
     ],
-    "far_above_at_first": [f("data", 0.25, 0, -9.0), f("data", 0.75, 0, -9.0)],
-    "about_the_share_later": [f("data", 0.25, 100, -9.0), f("data", 0.25, 1000, 9.0)],
-    "below_the_share_at_the_end": [
+    "paper-above-the-share": [
+        f("data", 0.25, 0, -9.0),
+        f("data", 0.75, 0, -9.0),
+        f("data", 0.25, 100, -9.0),
+        f("data", 0.25, 1000, 9.0),
+    ],
+    "paper-below-the-share": [
         f("data", 0.25, 100_000, 9.0),
         f("of sums", 0.5, 10_000, 0.56, page="replicates"),
     ],
-    "above_f_of_the_corrupt_at_75": [f("data", 0.75, 0, -9.0)],
-    "gradients_come_to_oppose": [of_network("cosine", "pristine, corrupt", 0.5, 1000, -0.6)],
-    "gradients_are_equally_long": [
+    "paper-c6-fails": [f("data", 0.75, 0, -9.0)],
+    "paper-oppose": [of_network("cosine", "pristine, corrupt", 0.5, 1000, -0.6)],
+    "paper-equally-long": [
         of_network("squared_norm", "pristine", 0.5, 2000, 0.0),
         of_network("squared_norm", "all", 0.5, 2000, 0.0),
         of_network("squared_norm", "all", 0.5, 2000, 1e12),
     ],
-    "averages_disagree": [f("of sums", 0.5, 10_000, 0.6)],
-    "one_crosses_another_meets": [
+    "paper-averages-disagree": [f("of sums", 0.5, 10_000, 0.6)],
+    "paper-c5-replicates": [
         claim("replicates", "C5", CROSSING, value=-0.1),
         claim("replicates", "C5", MEETING, value=0.05),
         claim("replicates", "C5", CROSSING, high=0.05),
     ],
-    "worlds_hardly_ever_cross": [claim("paper", "C7", "75%", value=0.99)],
-    "worlds_of_the_sample_may_cross": [
+    "paper-c7-worlds": [claim("paper", "C7", "75%", value=0.99)],
+    "paper-c7-sample": [
         Change("paper", "figure2", {"row": "null low", "noise": 0.5, "group": "pristine"}, {"value": 0.51})
     ],
-    "pristine_contribute_more": [claim("paper", "C8", "75%", verdict="inconclusive")],
-    "never_above_below_100": [end("excess", 0.25, 2, 0.02)],
-    "above_at_100": [end("excess", 1.0, 2, 0.01), end("excess", 1.0, 8, 0.03), end("excess", 1.0, 8, 0.01)],
-    "too_short_for_a_trend": [
+    "paper-c8-p-values": [claim("paper", "C8", "75%", verdict="inconclusive")],
+    "paper-c9-within": [end("excess", 0.25, 2, 0.02)],
+    "paper-c9-constant": [
+        end("excess", 1.0, 2, 0.01),
+        end("excess", 1.0, 8, 0.03),
+        end("excess", 1.0, 8, 0.01),
+    ],
+    "paper-c10-open": [
         claim("paper", "C10", "τ", verdict="holds"),
         claim("paper", "C10", "τ", value=0.5),
         claim("paper", "C10", "τ", p=0.1),
         claim("paper", "C10", "τ", why="replicates disagree"),
     ],
-    "order_is_open": [
+    "paper-c11-open": [
         claim("paper", "C11", "τ", why="replicates disagree"),
         claim("paper", "C11", "τ", value=-1.0),
         claim("replicates", "C11", "τ", value=-1.0),
         claim("replicates", "C11", "τ", value=-0.6),
     ],
-    "half_is_lost_at_25_and_50": [
+    "paper-c11-lost": [
         end("test accuracy", 0.25, 4, 0.8),
         end("test accuracy", 0.25, 4, 0.95, step=50_000),
     ],
-    "most_is_kept_at_75_with_two": [end("test accuracy", 0.75, 2, 0.4), end("test accuracy", 0.75, 8, 0.6)],
-    "loss_depends_on_the_replicate": [
+    "paper-c11-at-75": [end("test accuracy", 0.75, 2, 0.4), end("test accuracy", 0.75, 8, 0.6)],
+    "paper-c11-replicates": [
         end("test accuracy", 0.5, 2, 0.5),
         end("test accuracy", 0.5, 4, 0.5),
         end("test accuracy", 0.5, 8, 0.3),
     ],
-    "training_accuracy_falls_too": [end("training accuracy", 0.5, 4, 0.9)],
-    "one_keeps_nine_tenths": [end("test accuracy", 0.25, 1, 0.7), end("test accuracy", 0.75, 1, 0.9)],
-    "pristine_agree_more_in_pairs": [
+    "paper-c11-falls": [end("training accuracy", 0.5, 4, 0.9)],
+    "paper-c11-one": [end("test accuracy", 0.25, 1, 0.7), end("test accuracy", 0.75, 1, 0.9)],
+    "paper-coherence-pairs": [
         Change(
             "paper",
             "coherence",
@@ -220,7 +227,7 @@ REFUSED: dict[str, list[Change]] = {
             {"value": 0.0},
         )
     ],
-    "few_pristine_are_left_to_learn": [
+    "paper-coherence-unlearned": [
         Change(
             "paper",
             "coherence",
@@ -228,40 +235,45 @@ REFUSED: dict[str, list[Change]] = {
             {"value": -1.0},
         )
     ],
+    "overview-headline": [
+        end("training accuracy", 0.5, 1, 0.95, "replicates"),
+        end("test accuracy", 0.5, 1, 0.5, "replicates"),
+        end("best test accuracy", 0.5, 1, 0.97, "replicates"),
+    ],
     # The replicates
-    "number": [Change("replicates", "figure1", {}, {"n": 2})],
-    "pristine_have_most_at_first": [
+    "replicates-number": [Change("replicates", "figure1", {}, {"n": 2})],
+    "replicates-most-at-first": [
         f("of sums", 0.5, 0, 0.7, page="replicates"),
         f("of sums", 0.5, 10_000, 0.6, page="replicates"),
     ],
-    "pairs_of_pristine_agree_more": [of_network("pair_coherence", "pristine", 0.5, 60, 0.0, "replicates")],
-    "one_keeps_what_plain_sgd_loses": [
+    "replicates-pairs": [of_network("pair_coherence", "pristine", 0.5, 60, 0.0, "replicates")],
+    "replicates-one-keeps": [
         end("test accuracy", 0.5, 0, 0.7, "replicates"),
         end("test accuracy", 0.5, 1, 0.7, "replicates"),
     ],
-    "crossing_and_meeting": [claim("replicates", "C5", CROSSING, why="still rising")],
-    "test_accuracy_with_large_c": [
+    "replicates-crossing": [claim("replicates", "C5", CROSSING, why="still rising")],
+    "replicates-large-c": [
         end("test accuracy", 0.5, 2, 0.5, "replicates"),
         Change(
             "replicates", "figure4", {"curve": "test accuracy", "winsor": 4, "step": 60_000}, {"low": 0.1}
         ),
     ],
-    "side_of_a_half": [f("of sums", 0.5, 1000, 0.6, page="replicates")],
-    "order_of_training_accuracy": [claim("replicates", "C11", "τ", value=-1.0)],
+    "replicates-side-of-a-half": [f("of sums", 0.5, 1000, 0.6, page="replicates")],
+    "replicates-order": [claim("replicates", "C11", "τ", value=-1.0)],
     # The conventions
-    "numbers": [Change("replicates", "figure1", {"panel": "a", "step": 0}, {"n": 1})],
-    "plain_sgd_is_alike": [end("training accuracy", 0.5, 1, 0.6, "conventions")],
-    "memorization_begins_sooner": [learned("corrupt", 0.5, 10_000, 0.04, "conventions")],
-    "best_test_accuracy_is_lower": [end("best test accuracy", 0.5, 1, 0.96, "conventions")],
-    "more_is_left_with_two": [
+    "conventions-number": [Change("replicates", "figure1", {"panel": "a", "step": 0}, {"n": 1})],
+    "conventions-plain-alike": [end("training accuracy", 0.5, 1, 0.6, "conventions")],
+    "conventions-sooner": [learned("corrupt", 0.5, 10_000, 0.04, "conventions")],
+    "conventions-best-lower": [end("best test accuracy", 0.5, 1, 0.96, "conventions")],
+    "conventions-more-left": [
         end("test accuracy", 0.5, 2, 0.5, "conventions"),
         end("test accuracy", 0.5, 2, 0.9, "conventions"),
     ],
-    "a_third_is_lost_with_more": [
+    "conventions-a-third-lost": [
         end("test accuracy", 0.5, 4, 0.8, "conventions"),
         end("best test accuracy", 0.5, 8, 0.5, "replicates"),
     ],
-    "f_is_smaller_at_first": [
+    "conventions-smaller-at-first": [
         f("of sums", 0.5, 0, 0.9, page="conventions"),
         f("of sums", 0.5, 0, 0.56, page="conventions"),
         f("of sums", 0.5, 10_000, 0.6, page="conventions"),
@@ -292,49 +304,6 @@ def test_a_conclusion_is_refused_where_its_numbers_are_others(name: str, change:
     assert not found.holds
 
 
-def documents() -> dict[Any, str]:
-    return {
-        page: (ROOT / folder / "README.md").read_text(encoding="utf-8")
-        for page, (_, folder) in FOLDERS.items()
-    }
-
-
-def test_refused_sentences_are_named_all_together() -> None:
-    changed = with_change(end("excess", 1.0, 2, 0.04))
-    with pytest.raises(ConclusionError, match="the tables no longer say so, write it anew:") as caught:
-        fill(documents(), changed)
-    for start in (
-        "c9-where (paper): With pure noise, all three",
-        "unlike-the-paper (paper): With pure noise, c = 2",
-    ):
-        assert f"\n- {start}" in str(caught.value)
-
-
-def test_a_part_that_asks_for_what_is_not_there_is_named() -> None:
-    frames = {name: frame for name, frame in HERE.paper.frames.items() if name != "activity"}
-    with pytest.raises(
-        TableError, match=r"the part .* of the page paper: there is no table activity; there are"
-    ):
-        fill(documents(), HERE._replace(paper=Tables(frames)))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (
-            "<!-- begin costs -->",
-            "<!-- begin cost -->",
-            "has the parts cost, which nothing writes; there are claims",
-        ),
-        ("<!-- end costs -->", "", "the page paper has no lines <!-- begin costs --> and <!-- end costs -->"),
-    ],
-)
-def test_the_markers_of_a_page_are_those_of_its_parts(old: str, new: str, message: str) -> None:
-    pages = documents()
-    with pytest.raises(ValueError, match=message):
-        fill(pages | {"paper": pages["paper"].replace(old, new)}, HERE)
-
-
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     """A table with one row for each replicate, as later runs have it."""
     if "replicates" not in frame:
@@ -348,15 +317,14 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_tables_with_a_row_a_replicate_give_the_same_pages() -> None:
-    same = Published(*(Tables({n: summarised(tidy(t)) for n, t in tables.frames.items()}) for tables in HERE))
-    assert fill(documents(), same) == documents()
-
-
-def test_every_claim_of_the_paper_has_a_sentence() -> None:
-    assert list(dict.fromkeys(HERE.paper.rows("claims")["claim"])) == list(CLAIMS_OF_THE_PAPER)
+def test_tables_with_a_row_for_each_replicate_give_the_same_pages() -> None:
+    tidied = Published(
+        *(Tables({n: summarised(tidy(t)) for n, t in tables.frames.items()}) for tables in HERE)
+    )
+    for *_, parts in PAGES.values():
+        assert [name for name, part in parts.items() if part(tidied) != part(HERE)] == []
 
 
 def test_the_commonest_label_is_that_of_mnist(mnist: Any) -> None:
     labels = mnist.train_labels
-    assert np.bincount(labels).max() / len(labels) == winsorized.COMMONEST
+    assert np.bincount(labels).max() / len(labels) == COMMONEST

@@ -1,8 +1,6 @@
-"""What is published of results, and a figure that shows the table of another workflow too."""
+"""What is published of results, and which results are refused."""
 
-import copy
 import json
-import shutil
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -12,27 +10,14 @@ import pytest
 from trees import SMALL, Tree
 from workflow.test_reruns import changed
 
-from cgpipe.pipeline import config
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
+from cgpipe.pipeline.config.load import load
 from cgpipe.reproduction.results import SMALL as SMALL_SVG
 from cgpipe.reproduction.results import ResultsError, files_of
 
 
-def test_the_table_of_another_workflow_goes_beside_a_figure(tree: Tree) -> None:
-    settings = copy.deepcopy(SMALL)
-    other = tree.folder / "other.csv"
-    shutil.copyfile(tree.results / "figures" / "figure1.csv", other)
-    settings["figures"]["figure1"]["beside"] = "other.csv"
-    tree.configure(settings)
-    assert tree.planned() == {"figure1": 1}
-    tree.snakemake()
-    drawn = pd.read_csv(tree.results / "figures" / "figure1.csv")
-    assert set(drawn["source"]) == {"here", "other.csv"}
-    assert tree.planned() == {}
-
-
 def of_small(tree: Tree, settings: dict[str, Any] = SMALL) -> dict[str, bytes]:
-    return files_of(config.load(settings), tree.results)
+    return files_of(load(settings), tree.results)
 
 
 def test_figures_tables_and_what_the_runs_took_are_published(finished: Tree) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of the same figure from elsewhere, drawn pale behind those from here."""
+"""The table of the same figure from another workflow, plotted pale behind the curves of this one."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,8 @@ import pandas as pd
 HERE = "here"
 
 
-def put_beside(
-    numbers: pd.DataFrame, other: pd.DataFrame, source: str, levels: Sequence[str]
-) -> pd.DataFrame:
-    """Join the numbers of a figure with those that the same figure shows elsewhere.
+def compare(numbers: pd.DataFrame, other: pd.DataFrame, source: str, levels: Sequence[str]) -> pd.DataFrame:
+    """Join the table of a figure with another table of the same figure.
 
     Parameters
     ----------
@@ -19,19 +17,19 @@ def put_beside(
     other : DataFrame
         Another table of the same figure.
     source : str
-        Where that is from.
+        Where the other table is from.
     levels : sequence of str
-        Columns of levels, such as `noise`: of the other table what has the levels of this one is taken.
+        Columns of levels, such as `noise`. Of the other table, the rows at the levels of this one are taken.
 
     Returns
     -------
     DataFrame
-        A column `source`, `here` or as given, and those of the table.
+        The columns of the table after a column `source`, which is `here` or as given.
 
     Raises
     ------
     ValueError
-        If the other is not a table of the same figure, or has no level in common with this.
+        If the other is not a table of the same figure, or has no level in common with this one.
     """
     if list(other.columns) != list(numbers.columns):
         raise ValueError(
@@ -40,7 +38,9 @@ def put_beside(
         )
     shared = other.merge(numbers[list(levels)].drop_duplicates(), on=list(levels))
     if shared.empty:
-        raise ValueError(f"{source} has nothing at the levels of {' and '.join(levels)} that are drawn here")
+        raise ValueError(
+            f"{source} has nothing at the levels of {' and '.join(levels)} that are plotted here"
+        )
     joined = pd.concat([numbers.assign(source=HERE), shared.assign(source=source)], ignore_index=True)
     return joined[["source", *numbers.columns]]
 
@@ -53,8 +53,8 @@ def split_sources(numbers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return numbers[here], numbers[~here]
 
 
-def beside_note(beside: pd.DataFrame) -> str:
-    """Say what the pale lines are; nothing where there are none."""
-    if beside.empty:
+def comparison_note(elsewhere: pd.DataFrame) -> str:
+    """What the pale lines are; nothing where there are none."""
+    if elsewhere.empty:
         return ""
-    return f" Pale: {beside['source'].iloc[0]} (n = {beside['n'].max()})."
+    return f" Pale: {elsewhere['source'].iloc[0]} (n = {elsewhere['n'].max()})."

@@ -1,8 +1,8 @@
-"""Imports matplotlib without the user's configuration; to be imported before all that draws.
+"""Imports matplotlib without the user's configuration; to be imported before all that plots.
 
 A `matplotlibrc` that cannot be read, or the backend of a notebook where there is none, is an error while
-matplotlib and seaborn are imported. What a configuration sets is set back where figures are drawn
-(`cgpipe.figures.style`), for those who draw them from Python.
+matplotlib and seaborn are imported. `cgpipe.figures.style` sets back what a configuration sets, for those
+who plot from Python.
 """
 
 import contextlib
