@@ -102,7 +102,10 @@ P_OF_CURVE = {"row": "curve p", "noise": 0.75}
 DEAD = {"quantity": "dead", "noise": 0.5, "winsor": 1, "layer": 2, "step": 60_000}
 REFUSED: dict[str, list[Change]] = {
     # The paper's page
-    "paper-replicates": [Change("replicates", "figure4", {}, {"n": 2})],
+    "paper-replicates": [
+        Change("replicates", "figure4", {}, {"n": 2}),
+        Change("paper", "claims", {"claim": "C12"}, {"n": 3}),
+    ],
     "paper-replicates-agree": [
         claim("replicates", "C8", "50%", verdict="does not hold"),
         claim("replicates", "C5", CROSSING, why="still rising"),
