@@ -11,7 +11,7 @@ DEMO   := results/demo
 # installed here.
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE
 
-.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs lock clean help
+.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs reproduction lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -81,13 +81,16 @@ $(VENV)/.installed: requirements.lock pyproject.toml | place
 	$(BIN)/python -I tools/pip.py install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-docs: install ## Regenerate documents: the schema of the config, the table of its keys, the table of claims
+docs: install ## Regenerate the schema of the config, the table of its keys and the table of criteria
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
-	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
+	$(BIN)/python -m cgpipe describe criteria --into docs/science.md
+
+reproduction: install ## Publish finished results in docs/reproduction, and regenerate its pages and the README's table of claims
+	$(BIN)/python -m cgpipe.reproduction
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	    --generate-hashes --no-header --quiet --upgrade --output-file requirements.lock
 
 clean: ## Remove .venv and caches; keep results

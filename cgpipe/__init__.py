@@ -1,20 +1,22 @@
-"""A reference laboratory for the Coherent Gradients hypothesis.
+"""Experiments behind the Coherent Gradients hypothesis, from raw data to figures and a verdict on each claim.
 
-The wings, in the order of the data: `cgpipe.data` (datasets and label noise), `cgpipe.learning`
-(networks, training, winsorized updates), `cgpipe.gradients` (per-example gradients and what they
-contribute), `cgpipe.inference` (null worlds) and `cgpipe.figures`. They take and return arrays,
-tensors and Datasets, so each function can be called from a notebook. `cgpipe.pipeline` and
-`cgpipe.pipeline.stages` are the shell that the workflow calls: files, settings, logs.
+In the order of the data: `cgpipe.data` (datasets and label noise), `cgpipe.networks` (networks and their
+per-example gradients), `cgpipe.learning` (training, winsorized updates), `cgpipe.gradients` (what examples
+contribute to the gradient), `cgpipe.inference` (null worlds and claims) and `cgpipe.figures`. They take and
+return arrays, tensors and Datasets, so each function can be called from a notebook. `cgpipe.pipeline` has
+what only the workflow needs: files, settings, logs.
 
 Names are loaded when they are first used: importing `cgpipe` imports neither torch nor xarray.
 """
 
+import os
 import sys
 
 try:
     import lazy_loader
 except ImportError as error:
-    if sys.argv[0] == "-m":  # `python -m cgpipe` has come no further, and can catch nothing yet
+    # The command line has come no further, and can catch nothing yet.
+    if os.path.basename(sys.argv[0]) in ("-m", "cgpipe"):  # noqa: PTH119
         from cgpipe.pipeline.errors import end
 
         end(error)

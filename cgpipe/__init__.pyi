@@ -1,3 +1,4 @@
 from . import data, figures, gradients, inference, learning, networks
+from .version import __version__
 
-__all__ = ["data", "figures", "gradients", "inference", "learning", "networks"]
+__all__ = ["__version__", "data", "figures", "gradients", "inference", "learning", "networks"]

@@ -1,4 +1,4 @@
-"""`python -m cgpipe`, and `python FOLDER/cgpipe`, which runs that folder's package and no other."""
+"""`cgpipe`, `python -m cgpipe`, and `python FOLDER/cgpipe`, which runs that folder's package and no other."""
 
 import sys
 from pathlib import Path
@@ -8,12 +8,19 @@ if not __package__:
 
 from cgpipe.pipeline.errors import end
 
-try:
-    from cgpipe.cli import main
 
-    main(prog_name="python -m cgpipe")
-except Exception as error:
-    end(error)
-    raise
-except KeyboardInterrupt:
-    raise SystemExit(130) from None
+def main() -> None:
+    """Run the command line; an error on the way to it is one message, too."""
+    try:
+        from cgpipe import cli  # noqa: PLC0415
+
+        cli.main()
+    except Exception as error:
+        end(error)
+        raise
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""`python -m cgpipe STAGE`: paths in and paths out, settings as one JSON text.
+"""`cgpipe STAGE`: paths in and paths out, settings as one JSON text.
 
 The workflow calls these commands; a person may, to run a stage by itself. Each ends with exit status
 0, or with one message on the standard error and another status.
@@ -6,48 +6,177 @@ The workflow calls these commands; a person may, to run a stage by itself. Each 
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.pipeline import config, configfiles, errors, fingerprint, plan
-from cgpipe.pipeline.documents import read_between, write_between
+from cgpipe.pipeline import errors, fingerprint, plan
+from cgpipe.pipeline.config import files as config_files
+from cgpipe.pipeline.config import reference
+from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.documents import write_between
 from cgpipe.pipeline.progress import log, start_log
+from cgpipe.version import __version__
 
-READ = click.Path(path_type=Path, dir_okay=False)
-WRITE = click.Path(path_type=Path, dir_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@dataclass(frozen=True)
+class Stage:
+    """A command that runs `cgpipe.pipeline.stages.NAME`; its parameters are those of the stage's `run`.
+
+    Parameters
+    ----------
+    help : str
+        What it does.
+    reads, writes : sequence of str
+        Files, one of each; keys of FILES.
+    others : sequence of click.Parameter
+        What else it takes.
+    """
+
+    help: str
+    reads: Sequence[str] = ()
+    writes: Sequence[str] = ()
+    others: Sequence[click.Parameter] = ()
+
+
+# What the files hold.
+FILES = {
+    "activity": "shares of hidden units in use and dead, at the logged steps",
+    "claims": "statistics and verdicts",
+    "coherence": "coherence of the gradients, by group of examples and part of the network",
+    "contributions": "contributions of all examples over all parameters",
+    "corrupted": "labels to train on, from stage corrupt",
+    "dataset": "images and true labels, from stage data",
+    "gradients": "per-example gradients of a sample",
+    "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
+    "snapshots": "parameters at the logged steps, from stage train",
+    "source": "result of stage gradients or contributions",
+    "table": "CSV table",
+}
+
+
+def option(name: str, text: str, kind: click.Path = FILE, **more: Any) -> click.Option:
+    """An option with the name of a parameter of `run`."""
+    return click.Option([f"--{name.replace('_', '-')}"], type=kind, help=text, **more)
+
+
+def argument(name: str, kind: click.Path = FILE) -> click.Argument:
+    """One path or several, without an option."""
+    return click.Argument([name], type=kind, nargs=-1, required=True)
+
+
+def any_number(**files: str) -> list[click.Option]:
+    """Options that may be given several times, or not at all."""
+    return [option(name, f"Input: {text}.", multiple=True) for name, text in files.items()]
+
+
+DATA_ROOT = click.Option(
+    ["--data-root"],
+    envvar="CGPIPE_DATA_ROOT",
+    callback=lambda context, option, path: plan.expanded(path) if path else None,
+    help="Raw data, in torchvision's layout.",
+)
+DOWNLOADS = option("downloads", "Where to download to without --data-root.", FOLDER, required=True)
+TRAIN = """Train a network, or several.
+
+Writes history.nc (and snapshots.safetensors) into FOLDER, and resumes from its checkpoint. For several
+networks give a list of settings and a folder for each.
+"""
+RUNS = {
+    "label_noise": "histories of plain SGD under label noise",
+    "coherence": "results of stage coherence, of the same runs",
+    "nullworlds": "results of stage nullworlds, exact, of the same runs",
+    "winsorization": "histories at all levels of winsorization",
+    "full_batch": "histories of full-batch descent",
+}
+HISTORIES = option("histories", "Input: histories of all runs.", multiple=True, required=True)
+FIGURE = [
+    argument("inputs"),
+    option("compare_with", "Input: table of the same figure, to be plotted pale behind it."),
+    option("out", "Output: path without ending, for .csv, .pdf, .svg, .png and .json.", required=True),
+]
+SAMPLE = ["dataset", "corrupted", "snapshots"]
+STAGES = {
+    "data": Stage("Write the raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, DOWNLOADS]),
+    "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
+    "train": Stage(TRAIN, ["dataset", "corrupted"], [], [argument("folders", FOLDER)]),
+    "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
+    "contributions": Stage("Take the contributions of all examples.", SAMPLE, ["contributions"]),
+    "coherence": Stage("Take the coherence of groups of examples.", ["contributions"], ["coherence"]),
+    "activity": Stage("Count the hidden units in use.", ["dataset", "snapshots"], ["activity"]),
+    "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
+    "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
+    "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),
+    "figures": Stage("Plot a figure, and write the numbers that it shows.", others=FIGURE),
+}
+
+
+class Commands(click.Group):
+    """Commands in the order in which they were added, stages apart from the others in the help text."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: D102
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for title, are_stages in (("Helpers", False), ("Stages, called by snakemake", True)):
+            rows = [
+                (name, command.get_short_help_str(width))
+                for name, command in self.commands.items()
+                if (name in STAGES) == are_stages
+            ]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+INTRODUCTION = """Reproduce the experiments behind the Coherent Gradients hypothesis (Chatterjee, ICLR 2020),
+from raw data to figures and a verdict on each claim of the paper. Begin in a clone of the repository:
+
+\b
+  snakemake --cores all --configfile config/demo.yaml    the demo, in minutes
+  snakemake --cores all                                  the paper, on MNIST
+
+Snakemake runs the stages below, in this order. `cgpipe STAGE --help` lists what a stage reads and writes.
+"""
+
+
+@click.group(
+    cls=Commands,
+    help=INTRODUCTION,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.option(
     "--traceback",
     is_flag=True,
     help="Show where in the code an error came from; so does CGPIPE_TRACEBACK=1 in the environment.",
 )
-@click.version_option(package_name="cgpipe")
+@click.version_option(__version__, prog_name="cgpipe")
 @click.pass_context
 def main(context: click.Context, *, traceback: bool) -> None:
-    """Stages of the Coherent Gradients workflow; usually called by snakemake."""
+    """Prepare what all commands need."""
     context.obj = {"traceback": traceback or errors.traceback_wanted()}
     start_log()
 
 
-def stage(command: Callable[..., None]) -> click.Command:
-    """A subcommand that runs a stage: the settings it reads, and the fingerprint of its code."""
+def command(name: str, stage: Stage) -> click.Command:
+    """The command of a stage: the settings that it reads, the fingerprint of its code, and its files."""
+
+    def run(spec: str, code: str, **paths: Any) -> None:
+        call(name, spec, code, **paths)
+
+    files = [("Input", file) for file in stage.reads] + [("Output", file) for file in stage.writes]
     options = [
-        click.option("--spec", required=True, help="Settings of the stage, as JSON."),
-        click.option(
-            "--code",
-            default="",
-            help="Fingerprint of the planned code; other code stops.",
-        ),
+        click.Option(["--spec"], required=True, help="Settings of the stage, as JSON."),
+        click.Option(["--code"], default="", help="Fingerprint of the planned code; other code stops."),
+        *(option(file, f"{role}: {FILES[file]}.", required=True) for role, file in files),
     ]
-    for option in options:
-        command = option(command)
-    return main.command(name=command.__name__, help=command.__doc__)(command)
+    return click.Command(name, callback=run, params=[*options, *stage.others], help=stage.help)
 
 
 def call(name: str, spec: str, code: str, **paths: Any) -> None:
@@ -92,183 +221,49 @@ def running_code(name: str, planned: str) -> str:
     return found
 
 
-@stage
-@click.option(
-    "--data-root",
-    envvar="CGPIPE_DATA_ROOT",
-    callback=lambda *given: plan.expanded(given[-1]) if given[-1] else None,
-    help="Raw data, in torchvision's layout.",
-)
-@click.option("--downloads", type=FOLDER, required=True, help="Where to download to without --data-root.")
-@click.option("--dataset", type=WRITE, required=True, help="NetCDF to write.")
-def data(spec: str, code: str, **paths: Path) -> None:
-    """Raw images to one NetCDF with a checksum."""
-    call("data", spec, code, **paths)
-
-
-@stage
-@click.option("--dataset", type=READ, required=True, help="From stage data.")
-@click.option("--corrupted", type=WRITE, required=True, help="NetCDF to write.")
-def corrupt(spec: str, code: str, **paths: Path) -> None:
-    """Permute the labels of a share of the training examples."""
-    call("corrupt", spec, code, **paths)
-
-
-@stage
-@click.option("--dataset", type=READ, required=True, help="From stage data.")
-@click.option("--corrupted", type=READ, required=True, help="From stage corrupt.")
-@click.argument("folders", type=FOLDER, nargs=-1, required=True)
-def train(spec: str, code: str, **paths: Path) -> None:
-    """Train a network, plain or winsorized, into history.nc (and snapshots.safetensors) of FOLDER.
-
-    Goes on from its checkpoint. For several networks give a list of settings and a folder for each.
-    """
-    call("train", spec, code, **paths)
-
-
-@stage
-@click.option("--dataset", type=READ, required=True, help="From stage data.")
-@click.option("--corrupted", type=READ, required=True, help="From stage corrupt.")
-@click.option("--snapshots", type=READ, required=True, help="From stage train.")
-@click.option("--gradients", type=WRITE, required=True, help="NetCDF to write.")
-def gradients(spec: str, code: str, **paths: Path) -> None:
-    """Per-example gradients of a sample of examples and weights."""
-    call("gradients", spec, code, **paths)
-
-
-@stage
-@click.option("--dataset", type=READ, required=True, help="From stage data.")
-@click.option("--corrupted", type=READ, required=True, help="From stage corrupt.")
-@click.option("--snapshots", type=READ, required=True, help="From stage train.")
-@click.option("--contributions", type=WRITE, required=True, help="NetCDF to write.")
-def contributions(spec: str, code: str, **paths: Path) -> None:
-    """Contributions of all examples over all parameters."""
-    call("contributions", spec, code, **paths)
-
-
-@stage
-@click.option("--dataset", type=READ, required=True, help="From stage data.")
-@click.option("--snapshots", type=READ, required=True, help="From stage train.")
-@click.option("--activity", type=WRITE, required=True, help="NetCDF to write.")
-def activity(spec: str, code: str, **paths: Path) -> None:
-    """Hidden units in use, at the logged steps."""
-    call("activity", spec, code, **paths)
-
-
-@stage
-@click.option("--contributions", type=READ, required=True, help="From stage contributions.")
-@click.option("--coherence", type=WRITE, required=True, help="NetCDF to write.")
-def coherence(spec: str, code: str, **paths: Path) -> None:
-    """Coherence and its companions, by group of examples and part of the network."""
-    call("coherence", spec, code, **paths)
-
-
-@stage
-@click.option("--source", type=READ, required=True, help="From stage gradients or contributions.")
-@click.option("--nullworlds", type=WRITE, required=True, help="NetCDF to write.")
-def nullworlds(spec: str, code: str, **paths: Path) -> None:
-    """F and i in the data and in null worlds, with bands and p-values."""
-    call("nullworlds", spec, code, **paths)
-
-
-@stage
-@click.option("--label-noise", type=READ, multiple=True, help="Histories of plain SGD under label noise.")
-@click.option("--coherence", type=READ, multiple=True, help="From stage coherence, of the same runs.")
-@click.option(
-    "--nullworlds", type=READ, multiple=True, help="From stage nullworlds, exact, of the same runs."
-)
-@click.option("--winsorization", type=READ, multiple=True, help="Histories at all levels of winsorization.")
-@click.option("--full-batch", type=READ, multiple=True, help="Histories of full-batch descent.")
-@click.option("--claims", type=WRITE, required=True, help="NetCDF to write.")
-@click.option("--table", type=WRITE, required=True, help="The same as CSV.")
-def claims(spec: str, code: str, **paths: Any) -> None:
-    """Test the claims of the paper on the artifacts of all runs."""
-    call("claims", spec, code, **paths)
-
-
-@stage
-@click.option("--histories", type=READ, multiple=True, required=True, help="Histories of all runs.")
-@click.option("--table", type=WRITE, required=True, help="CSV to write.")
-def runs(spec: str, code: str, **paths: Any) -> None:
-    """What made each run: devices, kernels and threads."""
-    call("runs", spec, code, **paths)
-
-
-@stage
-@click.argument("inputs", type=READ, nargs=-1, required=True)
-@click.option("--beside", type=READ, help="Table of the same figure, to be drawn pale behind it.")
-@click.option(
-    "--out", type=WRITE, required=True, help="Path without ending; .csv, .pdf, .svg and .png are written."
-)
-def figures(spec: str, code: str, **paths: Any) -> None:
-    """One figure, with the numbers it shows, from INPUTS: the artifacts of runs, or claims."""
-    call("figures", spec, code, **paths)
-
-
-@stage
-@click.option("--template", type=READ, required=True, help="Markdown in Jinja's syntax.")
-@click.option("--tables", type=READ, multiple=True, help="CSV tables of figures and claims.")
-@click.option("--beside", type=READ, multiple=True, help="CSV tables of other workflows.")
-@click.option("--histories", type=READ, multiple=True, help="Histories of all runs.")
-@click.option("--benchmarks", type=FOLDER, required=True, help="Snakemake's benchmark files.")
-@click.option("--published", type=WRITE, multiple=True, required=True, help="All that will be published.")
-@click.option("--folder", type=FOLDER, required=True, help="Where to write to.")
-def text(spec: str, code: str, **paths: Any) -> None:
-    """What the stages cost, and a text in which every number comes from tables."""
-    call("text", spec, code, **paths)
-
-
-@stage
-@click.argument("files", type=READ, nargs=-1, required=True)
-@click.option("--folder", type=FOLDER, required=True, help="Where to publish to.")
-def publish(spec: str, code: str, **paths: Any) -> None:
-    """Copies of FILES, to be kept under version control."""
-    call("publish", spec, code, **paths)
-
-
 @main.command()
-@click.argument("what", type=click.Choice(["schema", "reference"]))
-@click.option("--into", type=WRITE, help="Markdown file to put the table into, between its markers.")
+@click.argument("what", type=click.Choice(["schema", "reference", "criteria"]))
+@click.option("--into", type=FILE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
-    """Print the JSON schema of the config, or the table of its keys."""
-    text = json.dumps(config.schema(), indent=2) if what == "schema" else config.reference().rstrip("\n")
+    """Print the config schema, its keys, or the criteria."""
+    if what == "schema":
+        text = json.dumps(reference.schema(), indent=2)
+    elif what == "reference":
+        text = reference.table().rstrip("\n")
+    else:
+        from cgpipe.inference.claims.registry import criteria_table  # noqa: PLC0415
+
+        text = criteria_table().rstrip("\n")
     if into is None:
         click.echo(text)
         return
     try:
-        write_between(into, "keys", f"{text}\n")
+        write_between(into, "criteria" if what == "criteria" else "keys", f"{text}\n")
     except ValueError as error:
         raise click.ClickException(str(error)) from None
 
 
 @main.command()
-@click.argument("files", type=READ, nargs=-1, required=True)
+@click.argument("files", type=FILE, nargs=-1, required=True)
 def check(files: tuple[Path, ...]) -> None:
-    """Say what is wrong with config FILES, taken together as by `snakemake --configfile FILES`.
+    """Report all errors in config FILES.
 
-    Snakemake itself does not say where a file is no YAML.
+    They are taken together, as by `snakemake --configfile FILES`. Unlike Snakemake, this also reports where a
+    file is no YAML.
     """
     from snakemake.common.configfile import load_configfile  # noqa: PLC0415
     from snakemake.utils import update_config  # noqa: PLC0415
 
     settings: dict[str, Any] = {}
     try:
-        written = configfiles.read(files)
+        written = config_files.read(files)
         for path in files:
             update_config(settings, load_configfile(path))
-        config.load(settings, written)
-    except configfiles.ConfigError as error:
+        load(settings, written)
+    except config_files.ConfigError as error:
         raise click.ClickException(str(error)) from None
     click.echo("no mistakes")
 
 
-@main.command()
-@click.argument("name")
-@click.argument("source", type=READ)
-@click.argument("into", type=WRITE)
-def excerpt(name: str, source: Path, into: Path) -> None:
-    """Copy the part NAME of one Markdown file to where another has its markers."""
-    try:
-        write_between(into, name, read_between(source, name))
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+for name, stage in STAGES.items():
+    main.add_command(command(name, stage))

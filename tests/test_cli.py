@@ -1,14 +1,22 @@
 """The command line: where raw files are looked for, and what is told of errors of any kind."""
 
+import importlib
+import inspect
 import json
 import os
+import pkgutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from click.testing import CliRunner
 
+from cgpipe import cli
 from cgpipe.data import datasets
+from cgpipe.pipeline import stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +39,50 @@ def data(tmp_path, *options, dataset="mnist", **environment):
     spec = json.dumps({"dataset": dataset})
     where = ("--downloads", tmp_path / "downloads", "--dataset", tmp_path / "dataset.nc")
     return run("data", "--spec", spec, *where, *options, cwd=tmp_path, **environment)
+
+
+# --- the table of stages --------------------------------------------------------------------------
+
+
+def test_every_stage_is_a_command():
+    modules = [
+        importlib.import_module(f"{stages.__name__}.{m.name}") for m in pkgutil.iter_modules(stages.__path__)
+    ]
+    assert {module.__name__.rpartition(".")[2] for module in modules if hasattr(module, "run")} == set(
+        cli.STAGES
+    )
+
+
+@pytest.mark.parametrize("name", cli.STAGES)
+def test_a_command_takes_what_its_stage_does(name):
+    run = importlib.import_module(f"{stages.__name__}.{name}").run
+    hints = get_type_hints(run)
+    takes = {
+        p.name: (
+            hints[p.name] == Sequence[Path],
+            p.default is p.empty and hints[p.name] in (Path, Sequence[Path]),
+        )
+        for p in inspect.signature(run).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }
+    command = cli.main.commands[name]
+    params = {p.name: p for p in command.params if p.name not in ("spec", "code")}
+    assert len(command.params) == len(takes) + 2
+    assert {n: p.multiple or p.nargs == -1 for n, p in params.items()} == {
+        n: m for n, (m, _) in takes.items()
+    }
+    # Any number of files may be none.
+    needed = {n for n, p in params.items() if p.required or p.multiple}
+    assert needed == {n for n, (_, required) in takes.items() if required}
+
+
+def test_the_help_text_says_where_to_begin_and_what_each_command_does():
+    shown = CliRunner().invoke(cli.main, ["--help"]).output
+    assert shown.index("config/demo.yaml") < shown.index("Helpers:") < shown.index("Stages,")
+    assert "..." not in shown.partition("Helpers:")[2]
+    for name in cli.main.commands:
+        assert f"  {name} " in shown
+        assert CliRunner().invoke(cli.main, [name, "--help"]).exit_code == 0
 
 
 # --- data root ------------------------------------------------------------------------------------
@@ -183,9 +235,6 @@ FOREIGN = {
 
 def call(monkeypatch, tmp_path, fail, *options):
     """Run stage corrupt in this process, with a `run` that fails."""
-    from click.testing import CliRunner
-
-    from cgpipe import cli
     from cgpipe.pipeline.stages import corrupt
 
     def run(spec: corrupt.Spec, provenance, **paths):

@@ -243,10 +243,6 @@ class StoredArray:
         before = range(self.shape[0])[index] * math.prod(rest) * self.dtype.itemsize
         return replace(self, shape=rest, begin=self.begin + before).read()
 
-    def get_shape(self) -> list[int]:
-        """Its shape."""
-        return list(self.shape)
-
     def read(self) -> npt.NDArray[Any]:
         """All of it."""
         with _reading(self.path):

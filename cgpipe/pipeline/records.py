@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cgpipe.pipeline.canonical import canonical
+
 RECORD = b"\ncgpipe "
 # A NetCDF file ends with this and the SHA-256 of all before it.
 SEAL = b"\nsha256 "
@@ -92,7 +94,7 @@ def header_of(file: BinaryIO) -> bytes:
 
 
 def why_stale(
-    outputs: Sequence[Path], inputs: Sequence[Path], *, stage: str, specs: Sequence[str], code: str
+    outputs: Sequence[Path], inputs: Sequence[Path], *, stage: str, spec: str, code: str
 ) -> dict[str, Path]:
     """Why the files of a job have to be made again; empty if they are what the plan asks for.
 
@@ -104,8 +106,8 @@ def why_stale(
         All files that it reads.
     stage : str
         Its stage.
-    specs : sequence of str
-        The settings of each output, or one text for all of them.
+    spec : str
+        Its settings. Where they are a list, those of several runs, in the order of their outputs.
     code : str
         Fingerprint of the code of the stage.
 
@@ -120,7 +122,9 @@ def why_stale(
     OSError
         If a file could not be read.
     """
-    each = list(specs) * len(outputs) if len(specs) == 1 else list(specs)
+    settings = json.loads(spec)
+    specs = [canonical(one) for one in settings] if isinstance(settings, list) else [spec]
+    each = specs * (len(outputs) // len(specs))
     there = [(path, spec) for path, spec in zip(outputs, each, strict=True) if path.exists()]
     lying = {seal_of(path) for path in inputs if path.exists()}
     complete = all(path.exists() for path in inputs)

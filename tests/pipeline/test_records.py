@@ -34,7 +34,7 @@ def chain(tmp_path):
 
 
 def stale(output, *inputs, stage="corrupt", spec=SPEC, code="bbbb"):
-    reasons = why_stale([output], inputs, stage=stage, specs=[spec], code=code)
+    reasons = why_stale([output], inputs, stage=stage, spec=spec, code=code)
     assert set(reasons.values()) <= {output}
     return list(reasons)
 
@@ -146,7 +146,7 @@ def test_files_that_hold_no_record_are_known_by_their_content(chain, tmp_path):
 
     def why():
         files = [figure, table, record]
-        return why_stale(files, [data], stage="figures", specs=[SPEC], code="f")
+        return why_stale(files, [data], stage="figures", spec=SPEC, code="f")
 
     assert why() == {}
     table.write_text("a,c\n")
@@ -159,9 +159,9 @@ def test_files_that_hold_no_record_are_known_by_their_content(chain, tmp_path):
 def test_each_output_may_have_settings_of_its_own(tmp_path):
     one = write(tmp_path / "1.nc", Provenance("train", '{"winsor":0}', "c"))
     two = write(tmp_path / "2.nc", Provenance("train", '{"winsor":2}', "c"))
-    specs = ['{"winsor":0}', '{"winsor":2}']
-    assert why_stale([one, two], [], stage="train", specs=specs, code="c") == {}
-    assert why_stale([two, one], [], stage="train", specs=specs, code="c") == {
+    spec = '[{"winsor":0},{"winsor":2}]'
+    assert why_stale([one, two], [], stage="train", spec=spec, code="c") == {}
+    assert why_stale([two, one], [], stage="train", spec=spec, code="c") == {
         "was made with winsor = 2, not 0": two,
         "was made with winsor = 0, not 2": one,
     }

@@ -3,12 +3,12 @@ if CONFIG.claims:
 
     rule claims:
         input:
-            label_noise=of_claims("label_noise", HISTORY, plain=True),
-            coherence=of_claims("label_noise", COHERENCE, plain=True),
-            nullworlds=of_claims("label_noise", EXACT_WORLDS, plain=True, mixed=True),
-            winsorization=of_claims("winsorization", HISTORY),
-            full_batch=of_claims("full_batch", HISTORY, plain=True),
-            planned=asked("claims", "claims"),
+            label_noise=claim_files("label_noise", HISTORY, plain=True),
+            coherence=claim_files("label_noise", COHERENCE, plain=True),
+            nullworlds=claim_files("label_noise", EXACT_WORLDS, plain=True, mixed=True),
+            winsorization=claim_files("winsorization", HISTORY),
+            full_batch=claim_files("full_batch", HISTORY, plain=True),
+            planned=planned("claims"),
         output:
             claims=CLAIMS,
             table=report(
@@ -26,9 +26,9 @@ if CONFIG.claims:
             f"{BENCHMARKS}/claims.tsv"
         localrule: True
         params:
-            spec=canonical(plan.claims()),
+            stage="claims",
+            spec=settings("claims"),
             code=code_hash("claims"),
-            inputs=as_options,
+            files=file_options,
         shell:
-            '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" claims --spec {params.spec:q} --code {params.code} {params.inputs}'
-            " --claims {output.claims:q} --table {output.table:q} > {log:q} 2>&1"
+            COMMAND

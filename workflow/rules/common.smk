@@ -1,17 +1,11 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/pipeline/plan.py, fingerprint.py).
-import filecmp
-import json
 import os
-import shlex
 import signal
 import sys
-import time
-import uuid
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import apply_wildcards
 from snakemake.logging import logger
 
 # The package beside this file is planned with, and jobs run it: whatever else is installed, whatever PYTHONPATH
@@ -21,10 +15,13 @@ if (HERE / "cgpipe").is_dir():
     sys.path.insert(0, str(HERE))
 
 import cgpipe
-from cgpipe.pipeline import configfiles, gpus, layout, plan, records
+from cgpipe.figures.registry import entry_of
+from cgpipe.pipeline import gpus, layout, plan
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.config import advice, load
+from cgpipe.pipeline.config import files as configfiles
+from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.fingerprint import code_hash
+from cgpipe.pipeline.jobs import Planned, as_options
 from cgpipe.pipeline.slow import slow_ways
 
 PACKAGE = Path(cgpipe.__file__).parent
@@ -80,13 +77,18 @@ CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
 
-# Jobs inherit it; on a cluster each job parses this again. They run `"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE"`: the Python
-# and the package that planned them, with no PYTHONPATH and no packages of the user's home (-I), whatever stands first
-# on the PATH of a job's shell.
+# What all rules run: a stage with its settings and files, isolated from PYTHONPATH and the packages of the user's
+# home (-I). The variables are in plan.environment; jobs inherit them, and on a cluster each job parses this again.
+COMMAND = (
+    '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" {params.stage} --spec {params.spec:q} --code {params.code}'
+    " {params.files} > {log:q} 2>&1"
+)
 os.environ.update(plan.environment(CONFIG))
-os.environ.update(CGPIPE_PYTHON=sys.executable, CGPIPE_PACKAGE=str(PACKAGE))
+
+# SIGUSR1, by which Slurm asks a training to save, is for the training alone: snakemake, the shells in between and
+# the other stages must outlive it.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 # On a cluster: a GPU for training and contributions, unless networks are to run on the CPU.
 GPUS = 0 if CONFIG.device == "cpu" else 1
@@ -101,19 +103,9 @@ if GPUS_HERE and "gpu" not in workflow.global_resources:
         gpu="local",
 
 
-def gpus_for_little(wildcards):
-    """For so little work that a CPU does it: no GPU of a cluster, but one that is here is used."""
-    here = GPUS_HERE and workflow.local_exec
-    return 1 if here or CONFIG.device == "cuda" else 0
-
-
-# Slurm sends it to all processes of a job some time before its time limit, for a training to save. The
-# training handles it; snakemake, the shells in between and the other stages must outlive it. It is asked for by
-# sbatch's own variable, so that slurm_extra is left to the user, whose --signal there wins over this one.
-signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-os.environ.update(
-    SBATCH_SIGNAL=os.environ.get("SBATCH_SIGNAL") or "USR1@120"
-)  # seconds
+# Jobs on a cluster leave the question to the process that planned them.
+PLANNED = Path(".snakemake", "planned")
+AS_PLANNED = Planned(PLANNED, CONFIG.name) if workflow.is_main_process else None
 
 
 wildcard_constraints:
@@ -123,19 +115,57 @@ wildcard_constraints:
     experiment="|".join(CONFIG.experiments),
 
 
+def planned(rule, compare=None):
+    """Input of a rule, a file that is newer than the results of a job if they are not as planned."""
+
+    def newer_or_ancient(wildcards):
+        path = local(str(PLANNED))
+        job = getattr(rules, rule)
+        if AS_PLANNED and AS_PLANNED.outdates(rule, job, wildcards, compare):
+            return path
+        return ancient(path)
+
+    return newer_or_ancient
+
+
 def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
-    of_stage = getattr(plan, stage)
-    return lambda wildcards: canonical(of_stage(CONFIG, dict(wildcards) | more))
+    return lambda wildcards: canonical(
+        plan.settings(CONFIG, stage, dict(wildcards) | more)
+    )
 
 
-def one_of(condition):
+def file_options(wildcards, input, output):
+    """All files of a job, as options of its stage."""
+    return as_options(input, output)
+
+
+def training_options(wildcards, input, output):
+    """The files that a training reads, as options, and the folders of its runs."""
+    histories = [Path(path) for path in output if Path(path).name == "history.nc"]
+    return as_options(input, arguments=[str(path.parent) for path in histories])
+
+
+def minutes(of_first_attempt):
+    """Time that a job may take on a cluster: more at each attempt."""
+    return lambda wildcards, attempt: of_first_attempt * attempt
+
+
+def gpus_for_little(wildcards):
+    """For so little work that a CPU does it: no GPU of a cluster, but one that is here is used."""
+    here = GPUS_HERE and workflow.local_exec
+    return 1 if here or CONFIG.device == "cuda" else 0
+
+
+def experiments_where(condition):
     """Constraint on the experiments of a rule."""
-    names = [name for name, of in CONFIG.experiments.items() if condition(of)]
+    names = [
+        name for name, experiment in CONFIG.experiments.items() if condition(experiment)
+    ]
     return "|".join(names) or "(?!)"
 
 
-def of_levels(path, experiment):
+def all_levels(path, experiment):
     """A path of a run, at every level of winsorization."""
     levels = sorted(CONFIG.experiments[experiment].winsor)
     return [
@@ -144,42 +174,42 @@ def of_levels(path, experiment):
     ]
 
 
-def minutes(of_first_attempt):
-    """Time that a job may take on a cluster: more at each attempt."""
-    return lambda wildcards, attempt: of_first_attempt * attempt
-
-
-def run_folders(wildcards, output):
-    return [
-        str(Path(path).parent) for path in output if Path(path).name == "history.nc"
-    ]
-
-
-def run_files(cell):
-    """What training a run leaves behind."""
-    keeps = CONFIG.experiments[cell.experiment].snapshots
-    return of_runs(HISTORY, [cell]) + (of_runs(SNAPSHOTS, [cell]) if keeps else [])
-
-
-def of_runs(path, cells):
+def paths_of(path, runs):
     """An artifact of each run."""
-    return [path.format(**cell._asdict()) for cell in cells]
+    return [path.format(**run._asdict()) for run in runs]
 
 
-def drawn_from(path, figure, **which):
-    """An artifact of each run that a figure draws."""
-    return of_runs(path, plan.cells(CONFIG, FIGURES[figure], **which))
+def training_files(run):
+    """What training a run leaves behind."""
+    keeps = CONFIG.experiments[run.experiment].snapshots
+    return paths_of(HISTORY, [run]) + (paths_of(SNAPSHOTS, [run]) if keeps else [])
 
 
-def given(path):
+def claim_files(experiment, path, **which):
+    """Artifacts of the runs of an experiment that the claims name, or none."""
+    name = CONFIG.claims and getattr(CONFIG.claims, experiment)
+    return paths_of(path, plan.runs(CONFIG, name, **which)) if name else []
+
+
+def plotted_by(figure):
+    """The artifacts that a figure plots: one of each run, or that of the claims."""
+    entry = entry_of(figure)
+    path = f"{RESULTS}/{layout.PLOTTED[entry.artifact][1]}"
+    if not entry.of_runs:
+        return [path]
+    which = {"plain": entry.plain, "mixed": entry.mixed}
+    return paths_of(path, plan.runs(CONFIG, FIGURES[figure], **which))
+
+
+def file_of_settings(path):
     """A file that the settings name: from the folder of the Snakefile, whatever folder is worked in."""
     return local(path if Path(path).exists() else os.path.relpath(HERE / path))
 
 
-def beside(figure):
-    """The table of another workflow that a figure shows too, or none."""
-    path = getattr(getattr(CONFIG.figures, figure, None), "beside", None)
-    return [given(path)] if path else []
+def compared_with(figure):
+    """The table of another workflow that a figure is compared with, or none."""
+    path = getattr(getattr(CONFIG.figures, figure, None), "compare_with", None)
+    return [file_of_settings(path)] if path else []
 
 
 def figure_files(figure):
@@ -190,131 +220,21 @@ def figure_files(figure):
 
 
 def rule_of(figure):
-    """Name of the rule that draws a figure."""
+    """Name of the rule that makes a figure."""
     return figure if figure.startswith("figure") else f"figure_{figure}"
 
 
-def in_words(figure):
-    return figure.removeprefix("figure").replace("_", " ")
+def in_report(figure, category):
+    """Caption, category and labels of a figure, or of its numbers, in the report."""
+    label = figure.removeprefix("figure").replace("_", " ")
+    return {
+        "caption": f"../report/{figure}.rst",
+        "category": category,
+        "labels": {"figure": label, "shows": entry_of(figure).title},
+    }
 
 
-def of_claims(experiment, path, **which):
-    """Artifacts of the runs of an experiment that the claims name, or none."""
-    name = CONFIG.claims and getattr(CONFIG.claims, experiment)
-    return of_runs(path, plan.cells(CONFIG, name, **which)) if name else []
-
-
-def as_options(wildcards, input):
-    """Each file with the option of its kind."""
-    return " ".join(
-        f"--{kind.replace('_', '-')} {shlex.quote(str(path))}"
-        for kind, paths in input.items()
-        if kind != "planned"
-        for path in ([paths] if isinstance(paths, str) else paths)
-    )
-
-
-def say_what_ran(table):
+def report_slow_runs():
     """At the end of a workflow: how many runs were made in a slow way."""
-    for slow in slow_ways(Path(table)):
+    for slow in slow_ways(Path(rules.runs.output.table)):
         logger.warning(slow)
-
-
-def drawn_as(*endings):
-    """All figures, or the numbers that they show."""
-    return [
-        f"{RESULTS}/figures/{figure}.{ending}"
-        for figure in plan.drawn(CONFIG)
-        for ending in endings
-    ]
-
-
-# Snakemake knows how a file was made from .snakemake alone, and people delete that. So each job's files are asked
-# themselves (cgpipe/pipeline/records.py). The answer reaches Snakemake as the age of a file that every job has as
-# an input: newer than the results for a job whose files are not what is planned, and ancient for all others.
-PLANNED = Path(".snakemake", "planned")
-if workflow.is_main_process:
-    PLANNED.parent.mkdir(exist_ok=True)
-    # Never the same twice, as Snakemake compares files that are newer by content.
-    PLANNED.write_text(uuid.uuid4().hex, encoding="ascii")
-
-
-def asked(rule, stage, why=None):
-    """Input of a rule: the file that says whether what lies there is what is planned."""
-    why = why or why_stale
-
-    def planned(wildcards):
-        path = local(str(PLANNED))
-        if not workflow.is_main_process:
-            return ancient(path)
-        job = getattr(rules, rule)
-        outputs, inputs = (
-            [
-                Path(apply_wildcards(str(name), wildcards))
-                for name in names
-                if not callable(name)
-            ]
-            for names in (job.output, job.input)
-        )
-        try:
-            reasons = why(job, stage, wildcards, outputs, inputs)
-        except OSError as error:
-            raise WorkflowError(
-                f"results that are there could not be read ({error}): nothing was changed. Try again"
-            ) from None
-        if not reasons:
-            return ancient(path)
-        say_why(rule, reasons)
-        make_newer_than(outputs)
-        return path
-
-    return planned
-
-
-def why_stale(job, stage, wildcards, outputs, inputs):
-    spec = job.params.spec
-    spec = spec(wildcards) if callable(spec) else spec
-    specs = [spec]
-    if spec.startswith("["):  # of several runs, in the order of their files
-        of_runs = [canonical(one) for one in json.loads(spec)]
-        specs = of_runs * (len(outputs) // len(of_runs))
-    return records.why_stale(
-        outputs, inputs, stage=stage, specs=specs, code=code_hash(stage)
-    )
-
-
-def why_no_copy(job, stage, wildcards, outputs, inputs):
-    copied = {path.name: path for path in inputs}
-    for path in outputs:
-        source = copied[path.name]
-        if path.exists() and source.exists():
-            if not filecmp.cmp(path, source, shallow=False):
-                return {"is not as it was made": path}
-    return {}
-
-
-SAID = set()
-
-
-def say_why(rule, reasons):
-    """Say before anything is replaced what is, once for files that differ alike."""
-    for reason, path in reasons.items():
-        if (rule, reason) not in SAID:
-            logger.warning(
-                f"{path} {reason}: it is made again and replaced, and so is what else differs like this. "
-                f"To keep it, stop, and give the config another name than {CONFIG.name}."
-            )
-            SAID.add((rule, reason))
-
-
-def make_newer_than(outputs):
-    """Make the file that all jobs read newer than results; file systems may count in seconds."""
-    newest = max(path.stat().st_mtime for path in outputs if path.exists())
-    while PLANNED.stat().st_mtime <= newest:
-        if newest > time.time() + 3:
-            raise WorkflowError(
-                f"the time stamp of {', '.join(map(str, outputs))} lies in the future, and so snakemake would "
-                "not replace it: touch it, or set the clock right"
-            )
-        time.sleep(0.1)
-        PLANNED.write_text(uuid.uuid4().hex, encoding="ascii")

@@ -1,6 +1,6 @@
 rule data:
     input:
-        planned=asked("data", "data"),
+        planned=planned("data"),
     output:
         dataset=DATASET,
     log:
@@ -9,21 +9,20 @@ rule data:
         f"{BENCHMARKS}/data.tsv"
     localrule: True
     params:
-        spec=canonical(plan.data(CONFIG)),
+        stage="data",
+        spec=settings("data"),
         code=code_hash("data"),
-        downloads=lambda wildcards, output: str(
-            Path(output.dataset).parents[1] / "downloads"
+        files=lambda wildcards, output: as_options(
+            output, {"downloads": str(Path(output.dataset).parents[1] / "downloads")}
         ),
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" data --spec {params.spec:q} --code {params.code}'
-        " --downloads {params.downloads:q}"
-        " --dataset {output.dataset:q} > {log:q} 2>&1"
+        COMMAND
 
 
 rule corrupt:
     input:
         dataset=DATASET,
-        planned=asked("corrupt", "corrupt"),
+        planned=planned("corrupt"),
     output:
         corrupted=CORRUPTED,
     log:
@@ -31,9 +30,9 @@ rule corrupt:
     benchmark:
         f"{BENCHMARKS}/corrupt/noise-{{noise}}/replicate-{{replicate}}.tsv"
     params:
+        stage="corrupt",
         spec=settings("corrupt"),
         code=code_hash("corrupt"),
+        files=file_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" corrupt --spec {params.spec:q} --code {params.code}'
-        " --dataset {input.dataset:q}"
-        " --corrupted {output.corrupted:q} > {log:q} 2>&1"
+        COMMAND

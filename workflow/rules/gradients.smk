@@ -3,7 +3,7 @@ rule gradients:
         dataset=DATASET,
         corrupted=CORRUPTED,
         snapshots=SNAPSHOTS,
-        planned=asked("gradients", "gradients"),
+        planned=planned("gradients"),
     output:
         gradients=GRADIENTS,
     log:
@@ -13,12 +13,12 @@ rule gradients:
     resources:
         gpu=gpus_for_little,
     params:
+        stage="gradients",
         spec=settings("gradients"),
         code=code_hash("gradients"),
+        files=file_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" gradients --spec {params.spec:q} --code {params.code}'
-        " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
-        " --gradients {output.gradients:q} > {log:q} 2>&1"
+        COMMAND
 
 
 rule contributions:
@@ -26,7 +26,7 @@ rule contributions:
         dataset=DATASET,
         corrupted=CORRUPTED,
         snapshots=SNAPSHOTS,
-        planned=asked("contributions", "contributions"),
+        planned=planned("contributions"),
     output:
         contributions=CONTRIBUTIONS,
     log:
@@ -37,18 +37,18 @@ rule contributions:
         gpu=GPUS,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
+        stage="contributions",
         spec=settings("contributions"),
         code=code_hash("contributions"),
+        files=file_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" contributions --spec {params.spec:q} --code {params.code}'
-        " --dataset {input.dataset:q} --corrupted {input.corrupted:q} --snapshots {input.snapshots:q}"
-        " --contributions {output.contributions:q} > {log:q} 2>&1"
+        COMMAND
 
 
 rule coherence:
     input:
         contributions=CONTRIBUTIONS,
-        planned=asked("coherence", "coherence"),
+        planned=planned("coherence"),
     output:
         coherence=COHERENCE,
     log:
@@ -56,19 +56,19 @@ rule coherence:
     benchmark:
         f"{BENCHMARKS}/coherence/{RUN}.tsv"
     params:
+        stage="coherence",
         spec=settings("coherence"),
         code=code_hash("coherence"),
+        files=file_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" coherence --spec {params.spec:q} --code {params.code}'
-        " --contributions {input.contributions:q}"
-        " --coherence {output.coherence:q} > {log:q} 2>&1"
+        COMMAND
 
 
 rule activity:
     input:
         dataset=DATASET,
         snapshots=SNAPSHOTS,
-        planned=asked("activity", "activity"),
+        planned=planned("activity"),
     output:
         activity=ACTIVITY,
     log:
@@ -78,9 +78,9 @@ rule activity:
     resources:
         gpu=gpus_for_little,
     params:
+        stage="activity",
         spec=settings("activity"),
         code=code_hash("activity"),
+        files=file_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" activity --spec {params.spec:q} --code {params.code}'
-        " --dataset {input.dataset:q} --snapshots {input.snapshots:q}"
-        " --activity {output.activity:q} > {log:q} 2>&1"
+        COMMAND

@@ -1,7 +1,7 @@
 rule nullworlds:
     input:
         source=GRADIENTS,
-        planned=asked("nullworlds", "nullworlds"),
+        planned=planned("nullworlds"),
     output:
         nullworlds=WORLDS,
     log:
@@ -9,18 +9,18 @@ rule nullworlds:
     benchmark:
         f"{BENCHMARKS}/nullworlds/{RUN}.tsv"
     params:
+        stage="nullworlds",
         spec=settings("nullworlds", source="sampled"),
         code=code_hash("nullworlds"),
+        files=file_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" nullworlds --spec {params.spec:q} --code {params.code}'
-        " --source {input.source:q}"
-        " --nullworlds {output.nullworlds:q} > {log:q} 2>&1"
+        COMMAND
 
 
 use rule nullworlds as nullworlds_exact with:
     input:
         source=CONTRIBUTIONS,
-        planned=asked("nullworlds_exact", "nullworlds"),
+        planned=planned("nullworlds_exact"),
     output:
         nullworlds=EXACT_WORLDS,
     log:
@@ -29,4 +29,3 @@ use rule nullworlds as nullworlds_exact with:
         f"{BENCHMARKS}/nullworlds_exact/{RUN}.tsv"
     params:
         spec=settings("nullworlds", source="exact"),
-        code=code_hash("nullworlds"),

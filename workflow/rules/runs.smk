@@ -1,8 +1,8 @@
 # What made each run. A fallback costs time and rounds differently, so it stands in the report, and is said at the end.
 rule runs:
     input:
-        histories=of_runs(HISTORY, plan.all_cells(CONFIG)),
-        planned=asked("runs", "runs"),
+        histories=paths_of(HISTORY, plan.all_runs(CONFIG)),
+        planned=planned("runs"),
     output:
         table=report(
             RUNS,
@@ -20,17 +20,17 @@ rule runs:
         f"{BENCHMARKS}/runs.tsv"
     localrule: True
     params:
-        spec=canonical(plan.runs()),
+        stage="runs",
+        spec=settings("runs"),
         code=code_hash("runs"),
-        inputs=as_options,
+        files=file_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" runs --spec {params.spec:q} --code {params.code} {params.inputs}'
-        " --table {output.table:q} > {log:q} 2>&1"
+        COMMAND
 
 
 onsuccess:
-    say_what_ran(rules.runs.output.table)
+    report_slow_runs()
 
 
 onerror:
-    say_what_ran(rules.runs.output.table)
+    report_slow_runs()

@@ -8,7 +8,7 @@ rule train:
     input:
         dataset=DATASET,
         corrupted=CORRUPTED,
-        planned=asked("train", "train"),
+        planned=planned("train"),
     output:
         history=HISTORY,
         snapshots=SNAPSHOTS,
@@ -17,37 +17,36 @@ rule train:
     benchmark:
         f"{BENCHMARKS}/train/{RUN}.tsv"
     wildcard_constraints:
-        experiment=one_of(lambda of: of.snapshots and not of.together),
+        experiment=experiments_where(lambda e: e.snapshots and not e.together),
     # Two runs of one thread each get further than one after the other on two (docs/performance.md).
     threads: 1
     resources:
         gpu=GPUS,
         runtime=minutes(TRAINING_MINUTES),
     params:
+        stage="train",
         spec=settings("train"),
         code=code_hash("train"),
-        folders=run_folders,
+        files=training_options,
     shell:
-        '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" train --spec {params.spec:q} --code {params.code}'
-        " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
-        " {params.folders:q} > {log:q} 2>&1"
+        COMMAND
 
 
 use rule train as train_without_snapshots with:
     input:
         dataset=DATASET,
         corrupted=CORRUPTED,
-        planned=asked("train_without_snapshots", "train"),
+        planned=planned("train_without_snapshots"),
     output:
         history=HISTORY,
     wildcard_constraints:
-        experiment=one_of(lambda of: not of.snapshots and not of.together),
+        experiment=experiments_where(lambda e: not e.snapshots and not e.together),
 
 
 # Where runs take seconds, one job trains all levels of winsorization: the start of a process would
 # take as long as a run.
-for name, of in CONFIG.experiments.items():
-    if of.together:
+for name, experiment in CONFIG.experiments.items():
+    if experiment.together:
 
         rule:
             name:
@@ -55,11 +54,11 @@ for name, of in CONFIG.experiments.items():
             input:
                 dataset=DATASET,
                 corrupted=CORRUPTED,
-                planned=asked(f"train_{name}_together", "train"),
+                planned=planned(f"train_{name}_together"),
             output:
                 [
-                    of_levels(HISTORY, name),
-                    of_levels(SNAPSHOTS, name) if of.snapshots else [],
+                    all_levels(HISTORY, name),
+                    all_levels(SNAPSHOTS, name) if experiment.snapshots else [],
                 ],
             log:
                 f"{LOGS}/train/{name}/noise-{{noise}}/replicate-{{replicate}}.log",
@@ -70,10 +69,9 @@ for name, of in CONFIG.experiments.items():
                 gpu=GPUS,
                 runtime=minutes(TRAINING_MINUTES),
             params:
+                stage="train",
                 spec=settings("train_together", experiment=name),
                 code=code_hash("train"),
-                folders=run_folders,
+                files=training_options,
             shell:
-                '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" train --spec {params.spec:q} --code {params.code}'
-                " --dataset {input.dataset:q} --corrupted {input.corrupted:q}"
-                " {params.folders:q} > {log:q} 2>&1"
+                COMMAND

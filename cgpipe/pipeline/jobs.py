@@ -1,0 +1,130 @@
+"""What the Snakefile needs of its jobs: their command lines, and whether their results are as planned.
+
+Snakemake knows how a file was made from `.snakemake` alone, and people delete that folder. So the results
+themselves are read (`cgpipe.pipeline.records`). The answer reaches Snakemake as the age of a file that is an
+input of every job. Imports neither torch nor xarray.
+"""
+
+import shlex
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+from snakemake.io import apply_wildcards
+from snakemake.logging import logger
+
+from cgpipe.pipeline.records import why_stale
+
+# Names of files that no stage is given: `Planned` is for Snakemake, and a stage names its record itself.
+NO_OPTIONS = ("planned", "record")
+
+# From the outputs and inputs of a job to what differs, and the first file that differs so.
+Compare = Callable[[Sequence[Path], Sequence[Path]], dict[str, Path]]
+
+
+def as_options(*files: Mapping[str, str | Sequence[str]], arguments: Iterable[str] = ()) -> str:
+    """Files as options of `cgpipe STAGE`, each with the name of its kind, quoted for a shell.
+
+    Parameters
+    ----------
+    files : mapping from str to str or sequence of str
+        Kinds, such as `label_noise`, and the file or files of each: inputs and outputs of a job.
+    arguments : iterable of str
+        Paths without an option; they come last.
+
+    Returns
+    -------
+    str
+        Such as `--label-noise a.nc --label-noise b.nc`.
+    """
+    options = [
+        f"--{kind.replace('_', '-')} {shlex.quote(path)}"
+        for named in files
+        for kind, paths in named.items()
+        if kind not in NO_OPTIONS
+        for path in ([paths] if isinstance(paths, str) else paths)
+    ]
+    return " ".join([*options, *map(shlex.quote, arguments)])
+
+
+class Planned:
+    """A file that is newer than all results that are not as planned, so that Snakemake makes them again.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write it; its folder is made.
+    name : str
+        Name of the config, for messages.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self._name = name
+        self._reported: set[tuple[str, str]] = set()
+        path.parent.mkdir(exist_ok=True)
+        self._write()
+
+    def outdates(self, rule: str, job: Any, wildcards: Any, compare: Compare | None = None) -> bool:
+        """Whether the results of a job are not as planned; if so, a warning says why.
+
+        Parameters
+        ----------
+        rule : str
+            Its rule.
+        job : RuleProxy
+            The same, as `rules` holds it: `input`, `output`, and `params` with `stage`, `spec` and `code`.
+        wildcards : Wildcards
+            Of the job.
+        compare : callable, optional
+            What is compared, if not the records of the files with `params`.
+
+        Raises
+        ------
+        WorkflowError
+            If results cannot be read, or are from the future.
+        """
+        outputs, inputs = (
+            [Path(apply_wildcards(str(name), wildcards)) for name in names if not callable(name)]
+            for names in (job.output, job.input)
+        )
+        params, spec = job.params, job.params.spec
+        of_job = {
+            "stage": params.stage,
+            "spec": spec(wildcards) if callable(spec) else spec,
+            "code": params.code,
+        }
+        try:
+            reasons = compare(outputs, inputs) if compare else why_stale(outputs, inputs, **of_job)
+        except OSError as error:
+            raise WorkflowError(
+                f"results that are there could not be read ({error}): nothing was changed. Try again"
+            ) from None
+        for reason, path in reasons.items():
+            if (rule, reason) not in self._reported:  # once for files that differ alike
+                logger.warning(
+                    f"{path} {reason}: it is made again and replaced, and so is what else differs like this. "
+                    f"To keep it, stop, and give the config another name than {self._name}."
+                )
+                self._reported.add((rule, reason))
+        if reasons:
+            self._make_newer_than(outputs)
+        return bool(reasons)
+
+    def _make_newer_than(self, outputs: Sequence[Path]) -> None:
+        newest = max(path.stat().st_mtime for path in outputs if path.exists())
+        while self.path.stat().st_mtime <= newest:  # file systems may count in seconds
+            if newest > time.time() + 3:
+                raise WorkflowError(
+                    f"the time stamp of {', '.join(map(str, outputs))} lies in the future, and so snakemake "
+                    "would not replace it: touch it, or set the clock right"
+                )
+            time.sleep(0.1)
+            self._write()
+
+    def _write(self) -> None:
+        # Never the same twice, as Snakemake compares files that are newer by content.
+        self.path.write_text(uuid.uuid4().hex, encoding="ascii")
