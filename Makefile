@@ -45,7 +45,7 @@ unit: install
 	@echo "Not run here: tests marked slow (make test-slow), gpu (pytest -m gpu), slurm (make test-slurm)"
 
 test-slow: install ## Run the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 
 test-slurm: install ## Run the tests on Slurm: starts one of a single node (needs root, munge and slurm-wlm)
 	$(BIN)/python tests/slurm/cluster.py start $$(mktemp -d)

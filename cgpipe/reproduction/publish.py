@@ -13,7 +13,7 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import conventions, paper, replicates
+from cgpipe.reproduction import conventions, paper, paper_gradients, paper_winsorized, replicates
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import files_of
 from cgpipe.reproduction.tables import Published, Tables, read_tables
@@ -22,9 +22,10 @@ STATISTICS: Parts = {
     f"{claim.name.lower()}-statistics": partial(paper.statistics, claim=claim.name)
     for claim in all_claims(CG)
 }
+PAPER: Parts = parts_of(paper) | parts_of(paper_gradients) | parts_of(paper_winsorized) | STATISTICS
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
-    "paper": ("config/config.yaml", "docs/reproduction", parts_of(paper) | STATISTICS),
+    "paper": ("config/config.yaml", "docs/reproduction", PAPER),
     "replicates": ("config/replicates.yaml", "docs/reproduction/replicates", parts_of(replicates)),
     "conventions": ("config/conventions.yaml", "docs/reproduction/conventions", parts_of(conventions)),
 }

@@ -115,13 +115,13 @@ wildcard_constraints:
     experiment="|".join(CONFIG.experiments),
 
 
-def planned(rule, compare=None):
+def planned(rule):
     """Input of a rule, a file that is newer than the results of a job if they are not as planned."""
 
     def newer_or_ancient(wildcards):
         path = local(str(PLANNED))
         job = getattr(rules, rule)
-        if AS_PLANNED and AS_PLANNED.outdates(rule, job, wildcards, compare):
+        if AS_PLANNED and AS_PLANNED.outdates(rule, job, wildcards):
             return path
         return ancient(path)
 
