@@ -391,7 +391,9 @@ def test_a_copy_of_the_clone_runs_its_own_code(tmp_path: Path) -> None:
     """By another clone's Python, in a third folder: the job runs what was planned, and notes it."""
     copy, elsewhere = new_tree(tmp_path / "copy"), tmp_path / "elsewhere"
     elsewhere.mkdir()
-    edit(copy.folder / "cgpipe" / "pipeline" / "stages" / "corrupt.py", 'f"Labels with', 'f"Edited labels with')
+    edit(
+        copy.folder / "cgpipe" / "pipeline" / "stages" / "corrupt.py", 'f"Labels with', 'f"Edited labels with'
+    )
     labels = "results/small/corrupted/noise-050/replicate-0.nc"
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "-s", str(copy.folder / "Snakefile")]
     command += ["--configfile", str(copy.folder / "config/small.yaml"), "--directory", str(elsewhere), labels]
