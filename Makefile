@@ -1,5 +1,5 @@
 # make demo: everything on embedded data, in minutes. make test: lint, types and tests.
-# Nothing but Python >= 3.11, make and git is assumed.
+# You need Python 3.11 or newer, make and git.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -7,16 +7,17 @@ BIN    := $(VENV)/bin
 CORES  ?= all
 DEMO   := results/demo
 
-# Of a loaded module, or of another Python; they would come before what is installed here.
+# A loaded environment module or another Python may set these. Python would then import other packages than those
+# installed here.
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE
 
-.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs lock clean help
+.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs reproduction lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
-demo: install ## The whole pipeline on scikit-learn's digits: figures and report
+demo: install ## Run the whole pipeline on scikit-learn's digits: figures and a report
 	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml
 	@$(MAKE) --no-print-directory $(DEMO)/report.html
 	@echo
@@ -26,7 +27,7 @@ demo: install ## The whole pipeline on scikit-learn's digits: figures and report
 $(DEMO)/report.html: $(wildcard $(DEMO)/figures/*) workflow/report/*
 	$(BIN)/snakemake --cores 1 --configfile config/demo.yaml --report $@
 
-test: lint types unit ## Lint, types and tests
+test: lint types unit ## Run lint, types and tests
 
 lint: install
 	$(BIN)/ruff check .
@@ -43,25 +44,25 @@ unit: install
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not slurm"
 	@echo "Not run here: tests marked slow (make test-slow), gpu (pytest -m gpu), slurm (make test-slurm)"
 
-test-slow: install ## The tests that take minutes
-	$(BIN)/python -m pytest -m slow
+test-slow: install ## Run the tests that take minutes
+	$(BIN)/python -m pytest -n 2 -m slow
 
-test-slurm: install ## On a Slurm of one node that is started for it (needs root, munge and slurm-wlm)
+test-slurm: install ## Run the tests on Slurm: starts one of a single node (needs root, munge and slurm-wlm)
 	$(BIN)/python tests/slurm/cluster.py start $$(mktemp -d)
 	$(BIN)/python -m pytest -n 8 --dist load -m slurm tests/slurm; status=$$?; \
 	    $(BIN)/python tests/slurm/cluster.py stop; exit $$status
 
-reliability: ## The same, each training disturbed three times; writes the table of docs/reliability.md
+reliability: ## Run test-slurm, disturb each training three times, write the table of docs/reliability.md
 	RELIABILITY=docs/reliability.md TIMES=3 $(MAKE) test-slurm
 
-bench: install ## Speed and memory beside other ways, on MNIST (see docs/performance.md)
+bench: install ## Measure speed and memory against other implementations, on MNIST (see docs/performance.md)
 	$(BIN)/python -m benchmarks --out results/benchmarks
 	$(BIN)/python -m benchmarks.population --out results/benchmarks
 
-install: place $(VENV)/.installed ## Make .venv and install what is locked (about 6 GB, torch with CUDA)
+install: place $(VENV)/.installed ## Create .venv and install the locked packages (about 6 GB, torch with CUDA)
 
-# The programs of an environment name the folder that it was made in, so in a clone that was moved they are not
-# found, and in one that was copied they are the other's.
+# The programs of an environment contain the path at which it was created. In a clone that was moved they are not found;
+# in a copy they would run the original's environment.
 place:
 	@test -e $(VENV)/.installed || exit 0; \
 	    made=$$(sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg); \
@@ -80,14 +81,17 @@ $(VENV)/.installed: requirements.lock pyproject.toml | place
 	$(BIN)/python -I tools/pip.py install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-docs: install ## Write again what is generated: the config's schema, the table of its keys, that of the claims
+docs: install ## Regenerate the schema of the config, the table of its keys and the table of criteria
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
-	$(BIN)/python -m cgpipe excerpt claims docs/reproduction/README.md README.md
+	$(BIN)/python -m cgpipe describe criteria --into docs/science.md
+
+reproduction: install ## Publish finished results in docs/reproduction, and regenerate its pages and the README's table of claims
+	$(BIN)/python -m cgpipe.reproduction
 
 lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	    --generate-hashes --no-header --quiet --upgrade --output-file requirements.lock
 
-clean: ## Remove .venv and caches; results stay
+clean: ## Remove .venv and caches; keep results
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

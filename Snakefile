@@ -14,12 +14,10 @@ include: "workflow/rules/common.smk"
 rule all:
     default_target: True
     input:
-        [path for figure in plan.drawn(CONFIG) for path in figure_files(figure)],
+        [path for figure in plan.all_figures(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
-        [path for run in plan.all_cells(CONFIG) for path in training_files(run)],
+        [path for run in plan.all_runs(CONFIG) for path in training_files(run)],
         RUNS,
-        WRITTEN,
-        plan.published(CONFIG),
     localrule: True
 
 
@@ -30,4 +28,3 @@ include: "workflow/rules/gradients.smk"
 include: "workflow/rules/nullworlds.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/publish.smk"

@@ -22,7 +22,8 @@ from cgpipe.data import datasets
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.learning.aggregation import operators, reference
 from cgpipe.learning.aggregation.rules import update_rule
-from cgpipe.learning.training import BatchOrder, Trainer
+from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import forward, output_gradients
 from cgpipe.pipeline.artifacts import software
 from cgpipe.pipeline.plan import expanded
@@ -294,7 +295,7 @@ def mnist(noise: float = 0.0) -> ways.Data:
     images = loaded["train_images"].values.reshape(60000, -1).astype(np.float32) / 255
     labels = loaded["train_labels"].values
     if noise:
-        labels = corrupt_labels(labels, noise, rng=np.random.default_rng(0))[0]
+        labels = corrupt_labels(labels, noise, rng=np.random.default_rng(0))["label_train"].values
     return ways.Data(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 

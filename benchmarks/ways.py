@@ -16,7 +16,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 from cgpipe.learning.aggregation.rules import update_rule
-from cgpipe.learning.training import Trainer
+from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, initial_layers
 
 RATE = 0.1

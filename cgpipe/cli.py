@@ -13,8 +13,11 @@ from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.pipeline import config, configfiles, errors, fingerprint, plan
-from cgpipe.pipeline.documents import read_between, write_between
+from cgpipe.pipeline import errors, fingerprint, plan
+from cgpipe.pipeline.config import files as config_files
+from cgpipe.pipeline.config import reference
+from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.documents import write_between
 from cgpipe.pipeline.progress import log, start_log
 from cgpipe.version import __version__
 
@@ -55,7 +58,6 @@ FILES = {
     "snapshots": "parameters at the logged steps, from stage train",
     "source": "result of stage gradients or contributions",
     "table": "CSV table",
-    "template": "Markdown in Jinja's syntax",
 }
 
 
@@ -96,18 +98,9 @@ RUNS = {
 HISTORIES = option("histories", "Input: histories of all runs.", multiple=True, required=True)
 FIGURE = [
     argument("inputs"),
-    option("beside", "Input: table of the same figure, to be plotted pale behind it."),
+    option("compare_with", "Input: table of the same figure, to be plotted pale behind it."),
     option("out", "Output: path without ending, for .csv, .pdf, .svg, .png and .json.", required=True),
 ]
-TEXT = [
-    *any_number(tables="tables of figures and claims", beside="tables of other workflows"),
-    *any_number(histories="histories of all runs"),
-    option("benchmarks", "Snakemake's benchmark files.", FOLDER, required=True),
-    option("published", "All that will be published.", multiple=True, required=True),
-    option("folder", "Where to write to.", FOLDER, required=True),
-]
-PUBLISH = [argument("files"), option("folder", "Where to publish to.", FOLDER, required=True)]
-
 SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write the raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, DOWNLOADS]),
@@ -121,8 +114,6 @@ STAGES = {
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),
     "figures": Stage("Plot a figure, and write the numbers that it shows.", others=FIGURE),
-    "text": Stage("Fill in a text whose numbers come from tables.", ["template"], others=TEXT),
-    "publish": Stage("Copy FILES to a folder under version control.", others=PUBLISH),
 }
 
 
@@ -231,16 +222,23 @@ def running_code(name: str, planned: str) -> str:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["schema", "reference"]))
+@click.argument("what", type=click.Choice(["schema", "reference", "criteria"]))
 @click.option("--into", type=FILE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
-    """Print the schema of configs, or a table of their keys."""
-    text = json.dumps(config.schema(), indent=2) if what == "schema" else config.reference().rstrip("\n")
+    """Print the config schema, its keys, or the criteria."""
+    if what == "schema":
+        text = json.dumps(reference.schema(), indent=2)
+    elif what == "reference":
+        text = reference.table().rstrip("\n")
+    else:
+        from cgpipe.inference.claims.registry import criteria_table  # noqa: PLC0415
+
+        text = criteria_table().rstrip("\n")
     if into is None:
         click.echo(text)
         return
     try:
-        write_between(into, "keys", f"{text}\n")
+        write_between(into, "criteria" if what == "criteria" else "keys", f"{text}\n")
     except ValueError as error:
         raise click.ClickException(str(error)) from None
 
@@ -258,25 +256,13 @@ def check(files: tuple[Path, ...]) -> None:
 
     settings: dict[str, Any] = {}
     try:
-        written = configfiles.read(files)
+        written = config_files.read(files)
         for path in files:
             update_config(settings, load_configfile(path))
-        config.load(settings, written)
-    except configfiles.ConfigError as error:
+        load(settings, written)
+    except config_files.ConfigError as error:
         raise click.ClickException(str(error)) from None
     click.echo("no mistakes")
-
-
-@main.command()
-@click.argument("name")
-@click.argument("source", type=FILE)
-@click.argument("into", type=FILE)
-def excerpt(name: str, source: Path, into: Path) -> None:
-    """Copy part NAME of a Markdown file to another one."""
-    try:
-        write_between(into, name, read_between(source, name))
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from None
 
 
 for name, stage in STAGES.items():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import yaml
 from slurm.test_faults import CASES
 
-from cgpipe.pipeline import config, plan
-from cgpipe.pipeline.documents import read_between
-from cgpipe.pipeline.stages.text import WRITTEN_BY, render
+from cgpipe.inference.claims.registry import criteria_table
+from cgpipe.pipeline.config import reference
+from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.documents import between
+from cgpipe.reproduction.publish import reproduce
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,22 +25,26 @@ def read(path: str) -> str:
 
 
 def test_schema_is_generated_from_the_code() -> None:
-    assert json.loads(read("workflow/schemas/config.schema.json")) == config.schema(), "run `make docs`"
+    assert json.loads(read("workflow/schemas/config.schema.json")) == reference.schema(), "run `make docs`"
 
 
 def test_reference_of_the_keys_is_generated_from_the_code() -> None:
     table = read("config/README.md").split("<!-- begin keys -->\n")[1].split("<!-- end keys -->")[0]
-    assert table == config.reference(), "run `make docs`"
+    assert table == reference.table(), "run `make docs`"
+
+
+def test_criteria_of_the_claims_are_generated_from_the_code() -> None:
+    assert between(read("docs/science.md"), "criteria") == criteria_table(), "run `make docs`"
 
 
 @pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
 def test_config_files_are_valid_and_told_of(path: str) -> None:
-    config.load(yaml.safe_load(read(f"config/{path}")))
+    load(yaml.safe_load(read(f"config/{path}")))
     assert path in read("config/README.md")
 
 
 def test_the_paper_is_configured_as_the_paper_says() -> None:
-    paper = config.load(yaml.safe_load(read("config/config.yaml")))
+    paper = load(yaml.safe_load(read("config/config.yaml")))
     noise = [0, 0.25, 0.5, 0.75, 1]
     labels, winsor = paper.experiments["label_noise"], paper.experiments["winsorization"]
     assert (labels.hidden, labels.steps, labels.noise, labels.winsor) == ([2048], 100_000, noise, [0])
@@ -45,8 +52,8 @@ def test_the_paper_is_configured_as_the_paper_says() -> None:
     assert (winsor.noise, winsor.winsor) == (noise, [0, 1, 2, 4, 8])
     for experiment in (labels, winsor):
         assert (experiment.batch_size, experiment.learning_rate, experiment.init) == (100, 0.1, "xavier")
-    assert (paper.gradients.examples, paper.gradients.weights, paper.nullworlds.drawn) == (400, 300, 3)
-    assert paper.nullworlds.worlds >= 10_000
+    assert (paper.gradients.examples, paper.gradients.weights, paper.nullworlds.shown) == (400, 300, 3)
+    assert paper.nullworlds.count >= 10_000
     assert paper.corruption.selection == "exact"
 
 
@@ -54,7 +61,7 @@ def test_example_of_the_readme_runs() -> None:
     example = re.findall(r"```python\n(.*?)```", read("README.md"), flags=re.DOTALL)[0]
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
-    assert names["p"].shape == (3,)  # type: ignore[attr-defined]
+    assert names["test"].p_value.shape == (3,)  # type: ignore[attr-defined]
 
 
 def test_every_fault_that_is_brought_about_on_slurm_is_in_the_table() -> None:
@@ -63,34 +70,21 @@ def test_every_fault_that_is_brought_about_on_slurm_is_in_the_table() -> None:
     assert set(CASES) <= rows, "run `make reliability`"
 
 
-def published() -> list[config.Config]:
-    """The settings of all workflows that publish."""
-    paths = sorted((ROOT / "config").glob("*.yaml"))
-    found = [config.load(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in paths]
-    return [of for of in found if of.publish]
-
-
-def test_every_file_of_the_reproduction_is_made_by_a_rule() -> None:
-    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/reproduction/**/*") if path.is_file()}
-    assert there == {path for of in published() for path in plan.published(of)}
-
-
-@pytest.mark.parametrize("of", published(), ids=lambda of: of.name)
-def test_text_of_the_reproduction_is_filled_in_from_the_tables_beside_it(of: config.Config) -> None:
-    assert of.publish
-    tables = {path.stem: pd.read_csv(path) for path in (ROOT / of.publish.folder).glob("*.csv")}
-    tables |= {Path(path).as_posix(): pd.read_csv(ROOT / path) for path in of.publish.beside}
-    text = render(read(of.publish.template), tables)
-    assert read(f"{of.publish.folder}/README.md") == WRITTEN_BY.format(of.publish.template) + text, (
-        f"run snakemake until {of.publish.folder}/README.md"
-    )
+def test_the_pages_of_the_reproduction_are_what_make_reproduction_writes(tmp_path: Path) -> None:
+    for name in ("README.md", "config", "docs"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    reproduce(tmp_path)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before, "run `make reproduction`"
 
 
 @pytest.mark.parametrize(
     ("name", "differ"), [("replicates", set()), ("conventions", {"init"})], ids=["replicates", "conventions"]
 )
 def test_settings_that_are_compared_with_the_paper_differ_as_they_say(name: str, differ: set[str]) -> None:
-    paper, other = (config.load(yaml.safe_load(read(f"config/{path}.yaml"))) for path in ("config", name))
+    paper, other = (load(yaml.safe_load(read(f"config/{path}.yaml"))) for path in ("config", name))
     assert (paper.seed, paper.dataset, paper.device) == (other.seed, other.dataset, other.device)
     assert (paper.corruption == other.corruption) == (name == "replicates")
     for experiment, of in other.experiments.items():
@@ -110,11 +104,6 @@ def test_the_first_of_the_replicates_is_that_of_the_reproduction(table: str) -> 
     each = np.stack([low, 3 * both["mean_of_several"] - low - high, high])  # of null worlds there is one
     assert set(both["n_of_several"]) <= {1, 3}
     assert np.isclose(each, both["mean"].to_numpy(), rtol=1e-5, atol=1e-6).any(axis=0).all()
-
-
-def test_claims_in_the_readme_are_those_of_the_reproduction() -> None:
-    found = (read_between(ROOT / path, "claims") for path in ("README.md", "docs/reproduction/README.md"))
-    assert len(set(found)) == 1, "run `make docs`"
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -9,7 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import warm
 import yaml
+
+from cgpipe.figures.registry import OF_RUNS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "workflow", "profiles", "slurm", "cgpipe", "config", "pyproject.toml")
@@ -79,16 +82,16 @@ SMALL: dict[str, Any] = {
     },
     "gradients": {"examples": 60, "weights": 40},
     "contributions": {"stiffness_examples": 50},
-    "nullworlds": {"drawn": 2, "worlds": 200, "level": 0.9},
+    "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
     "figures": {
-        "figure1": {"experiment": "label_noise", "learned": "at_step", "beside": None},
-        "figure2": {"experiment": "label_noise"},
-        "figure2_exact": {"experiment": "label_noise"},
-        "figure3": {"experiment": "label_noise"},
-        "figure3_exact": {"experiment": "label_noise"},
-        "figure4": {"experiment": "winsorization", "beside": None},
-        "coherence": {"experiment": "label_noise"},
-        "activity": {"experiment": "winsorization"},
+        name: {
+            "experiment": "label_noise" if entry.plain else "winsorization",
+            **({"compare_with": None} if entry.levels else {}),
+            **{key: of.default for key, of in entry.keys.items()},
+        }
+        for name, entry in OF_RUNS.items()
+    }
+    | {
         "style": {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"},
     },
     "claims": {
@@ -96,7 +99,6 @@ SMALL: dict[str, Any] = {
         "winsorization": "winsorization",
         "full_batch": "bare",
     },
-    "publish": None,
 }
 
 
@@ -113,20 +115,20 @@ class Tree:
     def configure(self, settings: dict[str, Any]) -> None:
         (self.folder / "config" / "small.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--configfile", "config/small.yaml", "--cores", "2"]
+    def snakemake(
+        self, *arguments: str, check: bool = True, anew: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake; `anew`, in processes that import everything themselves."""
+        arguments = ("--configfile", "config/small.yaml", "--cores", "2", *arguments)
         # The copy's own package, before the installed one. Snakemake's plugin asks Slurm for settings even
         # if it is not used, and where Slurm is installed but does not run, waits for an answer.
         environment = {"SLURM_CONF": os.devnull, **os.environ, "PYTHONPATH": str(self.folder)}
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
+        if anew:
+            command = [sys.executable, "-m", "snakemake", *arguments]
+            options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 900}
+            done = subprocess.run(command, cwd=self.folder, env=environment, check=False, **options)
+        else:
+            done = warm.snakemake([*arguments], self.folder, environment)
         if check and done.returncode:
             raise AssertionError(f"snakemake failed:\n{done.stdout}\n{done.stderr}")
         return done

@@ -1,4 +1,5 @@
-from .corruption import Selection, corrupt_labels, corruption
+from .corruption import corrupt_labels, corruption
 from .datasets import DataError, load
+from .images import flat_images
 
-__all__ = ["DataError", "Selection", "corrupt_labels", "corruption", "load"]
+__all__ = ["DataError", "corrupt_labels", "corruption", "flat_images", "load"]

@@ -1,11 +1,12 @@
 """Label noise: a share of the examples has its labels permuted (Chatterjee 2020, section 2.1)."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
-Selection = Literal["exact", "bernoulli"]
+from cgpipe.names import Selection
 
 
 class Corruption(NamedTuple):
@@ -79,28 +80,36 @@ def corrupt_labels(
     *,
     rng: np.random.Generator,
     selection: Selection = "exact",
-) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.bool_]]:
-    """Labels to train on, and which of them are pristine: `corruption` without the permutation.
+) -> xr.Dataset:
+    """Labels before and after, as a Dataset.
 
     Parameters
     ----------
     labels, noise, rng, selection
-        As for `corruption`.
+        As for `corruption`, which also gives the errors.
 
     Returns
     -------
-    label_train : array of int, shape (example,)
-        The labels after the permutation.
-    pristine : array of bool, shape (example,)
-        Where the label is unchanged.
+    Dataset
+        Variables along dimension `example`: `label_true` and `label_train`, the classes before and after;
+        `pristine`, whether the two are equal; `permutation`, with label_train = label_true[permutation].
 
     Examples
     --------
     >>> import numpy as np
-    >>> labels = np.arange(1000) % 10
-    >>> label_train, pristine = corrupt_labels(labels, 0.5, rng=np.random.default_rng(0))
-    >>> bool((np.bincount(label_train) == np.bincount(labels)).all()), int(pristine[:500].sum() > 0)
-    (True, 1)
+    >>> labels = corrupt_labels(np.arange(1000) % 10, 0.5, rng=np.random.default_rng(0))
+    >>> (np.bincount(labels["label_train"]) == 100).all().item()  # the classes keep their sizes
+    True
+    >>> round(labels["pristine"].mean().item(), 2)  # 1 - 0.5 + 0.5/10, by chance a little off
+    0.55
     """
-    result = corruption(labels, noise, rng=rng, selection=selection)
-    return result.label_train, result.pristine
+    label_train, pristine, permutation = corruption(labels, noise, rng=rng, selection=selection)
+    described = {
+        "label_true": (labels, "class of the image"),
+        "label_train": (label_train, "class to train on"),
+        "pristine": (pristine, "whether the class to train on is the true one"),
+        "permutation": (permutation, "example whose true class is this one's class to train on"),
+    }
+    return xr.Dataset(
+        {name: ("example", values, {"long_name": meaning}) for name, (values, meaning) in described.items()}
+    )

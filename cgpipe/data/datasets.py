@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from cgpipe.data.shapes import DATASETS
+
 log = logging.getLogger(__name__)
 
 # MD5 of the unpacked files: torchvision lists those of the .gz alone.
@@ -44,7 +46,6 @@ CIFAR10_MD5 = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-DIGITS_TRAINING_EXAMPLES = 1_000
 DEEPEST = 3  # folders below the root to look into
 SHOWN = 12  # entries of a folder, in a message
 ALTERED = "it is truncated or altered. Remove it and download or copy it again"
@@ -127,7 +128,8 @@ def load(name: str, root: Path | None = None, *, download: bool = False) -> xr.D
         train, test = _published(name, root, download=download)
         pixel_max, source = 255, PUBLISHED[name].source
     else:
-        raise ValueError(f"dataset {name!r}: give digits, mnist, fashion_mnist or cifar10")
+        *names, last = DATASETS
+        raise ValueError(f"dataset {name!r}: give {', '.join(names)} or {last}")
     dataset = xr.Dataset(
         {
             **_variables("train", train),
@@ -181,7 +183,7 @@ def _digits() -> tuple[Images, Images, int, str]:
     train_images, test_images, train_labels, test_labels = train_test_split(
         images.reshape(-1, 8, 8).astype(np.uint8),
         labels,
-        train_size=DIGITS_TRAINING_EXAMPLES,
+        train_size=DATASETS["digits"].examples,
         stratify=labels,
         random_state=0,
     )

@@ -1,4 +1,7 @@
-"""The paper's figures: for each a table of the numbers it shows, and a drawing of that table."""
+"""The paper's figures: for each a table of the numbers that it shows, and a plot of that table.
+
+`cgpipe.figures.draw` makes any of them. `cgpipe.figures.registry` lists them.
+"""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,5 @@
-from . import figure1, figure2, figure3, figure4
+from .drawing import draw
+from .registry import FIGURES
 from .style import Style, styled
 
-__all__ = ["Style", "figure1", "figure2", "figure3", "figure4", "styled"]
+__all__ = ["FIGURES", "Style", "draw", "styled"]

@@ -2,27 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
-import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import summarise
-from cgpipe.figures.words import per_cent
+from cgpipe.figures.words import percent
+from cgpipe.runs import Run
 
 QUANTITIES = {"dead": "dead units", "active": "active units"}
-
-
-class Run(NamedTuple):
-    """One training run."""
-
-    noise: float
-    winsor: int
-    replicate: int
-    activity: xr.Dataset  # of stage activity
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -31,7 +22,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Parameters
     ----------
     runs : sequence of Run
-        Each noise level, level of winsorization and replicate.
+        Activity (stage activity) at each noise level, level of winsorization and replicate.
 
     Returns
     -------
@@ -41,7 +32,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         `step`, `mean`, `low`, `high`, `n`.
     """
     rows = [
-        run.activity[quantity]
+        run.data[quantity]
         .to_dataframe(name="value")
         .reset_index()
         .assign(quantity=quantity, noise=run.noise, winsor=run.winsor, replicate=run.replicate)
@@ -53,7 +44,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Draw the table.
+    """Plot the table.
 
     Parameters
     ----------
@@ -69,7 +60,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Two rows for each noise level, dead and active units; a column for each hidden layer.
     """
-    noises, layers, clipped = (sorted(numbers[of].unique()) for of in ("noise", "layer", "winsor"))
+    noises, layers, clipped = (sorted(numbers[key].unique()) for key in ("noise", "layer", "winsor"))
     rows = [(noise, quantity) for noise in noises for quantity in QUANTITIES]
     figure = new_figure(style, 0.14 + 0.2 * len(rows))
     grid = figure.subplots(len(rows), len(layers), sharex=True, sharey=True, squeeze=False)
@@ -86,7 +77,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             if line == 0:
                 axes.set_title(f"hidden layer {layer}")
             if column == 0:
-                axes.set_ylabel(f"{QUANTITIES[quantity]}\n{per_cent(noise)} noise")
+                axes.set_ylabel(f"{QUANTITIES[quantity]}\n{percent(noise)} noise")
             if line == len(rows) - 1:
                 axes.set_xlabel("step")
     handles = [Line2D([], [], color=color) for _, color in zip(clipped, cycle(colors), strict=False)]

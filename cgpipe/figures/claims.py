@@ -2,16 +2,18 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import Style, new_figure, note
 from cgpipe.figures.words import format_p
+from cgpipe.inference.verdicts import Criterion
+from cgpipe.runs import Run
 
 # Colours as places in the palette, and markers, by verdict.
 VERDICTS: dict[str, tuple[int, str]] = {
@@ -23,18 +25,30 @@ LIMITS = (-1.25, 1.25)
 LINE = 62  # characters of a statistic on a line
 
 
-def table(claims: xr.Dataset) -> pd.DataFrame:
-    """Numbers of the figure: the rows of the artifact, as columns of a table."""
-    return claims.to_dataframe().reset_index(drop=True)
+def table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Numbers of the figure.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        One record: the artifact of stage claims, which is of all runs. Its levels are not used.
+
+    Returns
+    -------
+    DataFrame
+        Columns as `cgpipe.inference.verdicts.COLUMNS`, a row for each statistic.
+    """
+    (claims,) = runs
+    return claims.data.to_dataframe().reset_index(drop=True)
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Draw the table of claims: estimates with their range, criteria, verdicts.
+    """Plot the table of claims: estimates with their range, criteria, verdicts.
 
     Parameters
     ----------
     numbers : DataFrame
-        Columns as `cgpipe.inference.verdicts.COLUMNS`.
+        As `table` returns it.
     style : Style
         Width of the figure.
     colors : list
@@ -52,12 +66,13 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     size = mpl.rcParams["legend.fontsize"]
     in_color = [colors[VERDICTS[row["verdict"]][0] % len(colors)] for row in rows]
     for place, (row, color) in enumerate(zip(rows, in_color, strict=True)):
-        side, bound = row["criterion"].split()
-        edges = (float(bound), LIMITS[1]) if side in (">", "≥") else (LIMITS[0], float(bound))
+        criterion = Criterion.parse(row["criterion"])
+        above = criterion.side in (">", "≥")
+        edges = (criterion.bound, LIMITS[1]) if above else (LIMITS[0], criterion.bound)
         axes.fill_betweenx([place - 0.38, place + 0.38], *edges, color="0.93", linewidth=0, zorder=0)
         if pd.notna(row["estimate"]):
             low, estimate, high = (
-                min(max(row[of], LIMITS[0]), LIMITS[1]) for of in ("low", "estimate", "high")
+                min(max(row[key], LIMITS[0]), LIMITS[1]) for key in ("low", "estimate", "high")
             )
             marker = VERDICTS[row["verdict"]][1]
             axes.plot([low, high], [place, place], color=color)
@@ -65,13 +80,13 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     axes.set_xlim(LIMITS)
     axes.axvline(0, color="0.7", linewidth=0.5, zorder=0)
     axes.set_xlabel("statistic")
-    found = axes.twinx()  # a second axis, so that the layout leaves room for what was found
-    for beside, texts in ((axes, [_label(row) for row in rows]), (found, [_in_words(row) for row in rows])):
-        beside.set_ylim(len(rows) - 0.5, -0.5)
-        beside.set_yticks(range(len(rows)), texts, fontsize=size, linespacing=0.9)
-        beside.tick_params(axis="y", length=0, pad=5)
-    found.spines["right"].set_visible(False)
-    for text, color in zip(found.get_yticklabels(), in_color, strict=True):
+    right = axes.twinx()  # a second axis, so that the layout leaves room for the estimates
+    for labelled, texts in ((axes, map(_statistic, rows)), (right, map(_estimate, rows))):
+        labelled.set_ylim(len(rows) - 0.5, -0.5)
+        labelled.set_yticks(range(len(rows)), list(texts), fontsize=size, linespacing=0.9)
+        labelled.tick_params(axis="y", length=0, pad=5)
+    right.spines["right"].set_visible(False)
+    for text, color in zip(right.get_yticklabels(), in_color, strict=True):
         text.set_color(color)
     handles = [
         Line2D([], [], color=colors[color % len(colors)], marker=marker, linestyle="", markersize=4)
@@ -84,12 +99,12 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     return figure
 
 
-def _label(row: dict[Any, Any]) -> str:
+def _statistic(row: dict[Any, Any]) -> str:
     wrapped = "\n".join(textwrap.wrap(f"{row['claim']}: {row['statistic']}", LINE))
     return re.sub(r"([fi])\^([pc])", r"$\1^\2$", wrapped)
 
 
-def _in_words(row: dict[Any, Any]) -> str:
+def _estimate(row: dict[Any, Any]) -> str:
     if pd.isna(row["estimate"]):
         return "undefined"
     p = "" if pd.isna(row["p"]) else f", $p$ {format_p(row['p'], '= ')}"

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,7 +22,8 @@ from cgpipe.figures.style import (
     replicates_note,
 )
 from cgpipe.figures.summary import summarise
-from cgpipe.figures.words import per_cent
+from cgpipe.figures.words import percent
+from cgpipe.runs import Run
 
 # What each panel shows: title, groups with their lines.
 PANELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -49,21 +49,13 @@ QUANTITIES = (
 )
 
 
-class Run(NamedTuple):
-    """One training run."""
-
-    noise: float
-    replicate: int
-    coherence: xr.Dataset  # of stage coherence
-
-
 def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Numbers of the figure, and those of the layers, the other groups and stiffness beside them.
+    """Numbers of the figure, and also those of the layers, the other groups and stiffness.
 
     Parameters
     ----------
     runs : sequence of Run
-        Each noise level and replicate.
+        Coherence (stage coherence) of plain SGD at each noise level and replicate.
 
     Returns
     -------
@@ -76,22 +68,21 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        of_run = {"noise": run.noise, "replicate": run.replicate}
         for quantity in QUANTITIES:
-            values = run.coherence[quantity]
-            if "stiffness" in quantity:
+            values = run.data[quantity]
+            if "pair" in values.dims:
                 values = values.rename({"pair": "group"})
             elif "part" in values.dims and quantity != "m_coherence":
                 values = values.sel(part=["network"])
             long = values.to_dataframe(name="value").reset_index()
-            rows.append(long.assign(quantity=quantity, **of_run))
+            rows.append(long.assign(quantity=quantity, noise=run.noise, replicate=run.replicate))
     whole = pd.concat(rows).fillna({"part": "network", "group": "pristine, corrupt"})
     whole = whole[np.isfinite(whole["value"])]
     return summarise(whole[["quantity", "group", "part", "noise", "step", "replicate", "value"]])
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Draw m-coherence of the whole network.
+    """Plot m-coherence of the whole network.
 
     Parameters
     ----------
@@ -143,7 +134,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     for axes in grid[::2]:
         axes.set_ylabel("m-coherence")
     handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
-    names = [f"{per_cent(level)} noise" for level in levels]
+    names = [f"{percent(level)} noise" for level in levels]
     figure.legend(handles, names, loc="outside upper center", ncols=len(levels))
     note(
         figure,

@@ -1,7 +1,7 @@
 """Figure 1: learning curves under label noise, and when pristine and corrupt examples are learned."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.beside import beside_note, split_sources
+from cgpipe.figures.comparison import comparison_note, split_sources
 from cgpipe.figures.style import (
     DASHED,
     LineStyle,
@@ -22,18 +22,9 @@ from cgpipe.figures.style import (
     replicates_note,
 )
 from cgpipe.figures.summary import summarise
-from cgpipe.figures.words import per_cent
-
-Learned = Literal["at_step", "first", "last"]
-
-
-class Run(NamedTuple):
-    """One training run."""
-
-    noise: float
-    replicate: int
-    history: xr.Dataset  # of stage train
-
+from cgpipe.figures.words import percent
+from cgpipe.names import Learned
+from cgpipe.runs import Run
 
 GROUPS: dict[str, LineStyle] = {"all": "-", "pristine": "-", "corrupt": DASHED}
 PANELS = {
@@ -44,13 +35,13 @@ PANELS = {
 }
 
 
-def table(runs: Sequence[Run], learned: Learned = "at_step") -> pd.DataFrame:
+def table(runs: Sequence[Run], *, learned: Learned = "at_step") -> pd.DataFrame:
     """Numbers of the figure.
 
     Parameters
     ----------
     runs : sequence of Run
-        Plain SGD at each noise level and replicate.
+        Histories (stage train) of plain SGD at each noise level and replicate.
     learned : {"at_step", "first", "last"}
         What counts as learned at a step: right at it, right at it or before, or right from then on.
 
@@ -62,20 +53,18 @@ def table(runs: Sequence[Run], learned: Learned = "at_step") -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        steps = run.history["step"].values
+        history, steps = run.data, run.data["step"].values
         of_run = {"noise": run.noise, "replicate": run.replicate, "step": steps}
-        for panel, curve_name in (("a", "accuracy_training"), ("b", "accuracy_test"), ("c", "loss_training")):
-            values = run.history[curve_name].values
+        for panel, variable in (("a", "accuracy_training"), ("b", "accuracy_test"), ("c", "loss_training")):
+            values = history[variable].values
             rows.append(pd.DataFrame({"panel": panel, "group": "all", **of_run, "value": values}))
-        best = int(np.argmax(run.history["accuracy_test"].values))
+        accuracy = history["accuracy_test"].values
+        best = int(np.argmax(accuracy))
         at_end = {**of_run, "step": steps[-1:]}
-        for group, value in (
-            ("best", run.history["accuracy_test"].values[best]),
-            ("step of the best", steps[best]),
-        ):
+        for group, value in (("best", accuracy[best]), ("step of the best", steps[best])):
             rows.append(pd.DataFrame({"panel": "b", "group": group, **at_end, "value": float(value)}))
-        pristine = run.history["pristine"].values.astype(bool)
-        right = learned_by(run.history, learned)
+        pristine = history["pristine"].values.astype(bool)
+        right = learned_by(history, learned)
         for group, members in (("pristine", pristine), ("corrupt", ~pristine)):
             if members.any():
                 share = right[:, members].mean(1)
@@ -85,7 +74,26 @@ def table(runs: Sequence[Run], learned: Learned = "at_step") -> pd.DataFrame:
 
 
 def learned_by(history: xr.Dataset, learned: Learned) -> npt.NDArray[np.bool_]:
-    """Which examples count as learned at each logged step, as (step, example)."""
+    """Which examples count as learned at each logged step.
+
+    Parameters
+    ----------
+    history : Dataset
+        Of stage train.
+    learned : {"at_step", "first", "last"}
+        See `table`.
+
+    Returns
+    -------
+    array of bool, shape (step, example)
+
+    Raises
+    ------
+    ValueError
+        If `learned` is another word.
+    """
+    if learned not in get_args(Learned):
+        raise ValueError(f"learned: given {learned!r}; allowed: {', '.join(get_args(Learned))}")
     if learned == "at_step":
         return np.asarray(history["correct"].values, bool)
     since = history[f"learned_{learned}"].values
@@ -93,12 +101,12 @@ def learned_by(history: xr.Dataset, learned: Learned) -> npt.NDArray[np.bool_]:
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Draw the table.
+    """Plot the table.
 
     Parameters
     ----------
     numbers : DataFrame
-        As `table` returns it, or with others put beside it.
+        As `table` returns it, or joined with another by `cgpipe.figures.comparison.compare`.
     style : Style
         Width of the figure.
     colors : list
@@ -109,19 +117,19 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Four panels.
     """
-    here, beside = split_sources(numbers)
+    here, elsewhere = split_sources(numbers)
     figure = new_figure(style, 0.72)
     panels = figure.subplots(2, 2).ravel()
     levels = sorted(numbers["noise"].unique())
     last = int(here["step"].max())
     for axes, (panel, title) in zip(panels, PANELS.items(), strict=True):
-        for these in (beside, here):
-            of_panel = these[these["panel"] == panel]
+        for source, pale in ((elsewhere, True), (here, False)):
+            of_panel = source[source["panel"] == panel]
             for k, noise in enumerate(levels):
                 for group, linestyle in GROUPS.items():
                     rows = of_panel[(of_panel["noise"] == noise) & (of_panel["group"] == group)]
                     if len(rows):
-                        curve(axes, rows, colors[k % len(colors)], linestyle, pale=these is beside)
+                        curve(axes, rows, colors[k % len(colors)], linestyle, pale=pale)
         log_steps(axes, last)
         axes.set_title(f"({panel}) {title}", loc="left")
         axes.set_ylim(bottom=0)
@@ -130,9 +138,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     for axes in panels[2:]:
         axes.set_xlabel("step")
     handles = [Line2D([], [], color=colors[k % len(colors)]) for k in range(len(levels))]
-    labels = [f"{per_cent(noise)} noise" for noise in levels]
+    labels = [f"{percent(noise)} noise" for noise in levels]
     figure.legend(handles, labels, loc="outside upper center", ncols=len(levels))
     styles = [Line2D([], [], color="0.3"), Line2D([], [], color="0.3", linestyle=DASHED)]
     panels[3].legend(styles, ["pristine", "corrupt"], loc="upper left", handlelength=2.5)
-    note(figure, replicates_note(here) + beside_note(beside))
+    note(figure, replicates_note(here) + comparison_note(elsewhere))
     return figure

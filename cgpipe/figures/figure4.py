@@ -1,14 +1,13 @@
 """Figure 4: accuracies and overfit under winsorized SGD, by noise and level of winsorization."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
-import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.beside import beside_note, split_sources
+from cgpipe.figures.comparison import comparison_note, split_sources
 from cgpipe.figures.style import (
     DASHED,
     DOTTED,
@@ -25,7 +24,8 @@ from cgpipe.figures.style import (
     replicates_note,
 )
 from cgpipe.figures.summary import summarise
-from cgpipe.figures.words import per_cent
+from cgpipe.figures.words import percent
+from cgpipe.runs import Run, overfit, proper_accuracy
 
 CURVES: dict[str, tuple[int, LineStyle]] = {
     "training accuracy": (TRAINING, "-"),
@@ -34,64 +34,52 @@ CURVES: dict[str, tuple[int, LineStyle]] = {
 }
 
 
-class Run(NamedTuple):
-    """One training run."""
-
-    noise: float
-    winsor: int
-    replicate: int
-    history: xr.Dataset  # of stage train
-
-
-def table(runs: Sequence[Run]) -> pd.DataFrame:
+def table(runs: Sequence[Run], *, classes: int) -> pd.DataFrame:
     """Numbers of the figure.
 
     Parameters
     ----------
     runs : sequence of Run
-        Each noise level, level of winsorization and replicate.
+        Histories (stage train) at each noise level, level of winsorization and replicate.
+    classes : int
+        Classes of the dataset.
 
     Returns
     -------
     DataFrame
-        Columns `winsor`, `noise`, `curve`, `step`, `mean`, `low`, `high`, `n`. The curve `overfit` is
-        ta - [ε/10 + (1-ε)·va], of training and test accuracy (Chatterjee 2020, section 3). At the last step
-        also `best test accuracy`, the largest of a run, and `excess`: how far the training accuracy of a
-        run exceeds the share of true labels at most.
+        Columns `winsor`, `noise`, `curve`, `step`, `mean`, `low`, `high`, `n`. The curve `overfit` is that of
+        `cgpipe.runs.overfit`. At the last step also `best test accuracy`, the largest of a run, and `excess`:
+        how far the training accuracy of a run exceeds the share of true labels at most.
     """
     rows = []
     for run in runs:
-        steps = run.history["step"].values
-        ta = run.history["accuracy_training"].values
-        va = run.history["accuracy_test"].values
-        overfit = ta - (run.noise / 10 + (1 - run.noise) * va)
-        of_run = {
-            "winsor": run.winsor,
-            "noise": run.noise,
-            "replicate": run.replicate,
-            "step": steps,
-        }
-        for name, values in zip(CURVES, (ta, va, overfit), strict=True):
-            rows.append(pd.DataFrame({**of_run, "curve": name, "value": values}))
-        excess = ta.max() - run.history["pristine"].values.mean()
-        at_end = {**of_run, "step": steps[-1:]}
-        for name, value in (("best test accuracy", va.max()), ("excess", excess)):
-            rows.append(pd.DataFrame({**at_end, "curve": name, "value": float(value)}))
+        steps = run.data["step"].values
+        training = run.data["accuracy_training"].values
+        test = run.data["accuracy_test"].values
+        levels = {"winsor": run.winsor, "noise": run.noise, "replicate": run.replicate}
+        unexplained = overfit(training, test, run.noise, classes)
+        for name, values in zip(CURVES, (training, test, unexplained), strict=True):
+            rows.append(pd.DataFrame({**levels, "step": steps, "curve": name, "value": values}))
+        excess = training.max() - run.data["pristine"].values.mean()
+        for name, value in (("best test accuracy", test.max()), ("excess", excess)):
+            rows.append(pd.DataFrame({**levels, "step": steps[-1:], "curve": name, "value": float(value)}))
     per_replicate = pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]]
     return summarise(per_replicate)
 
 
-def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Draw the table.
+def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, classes: int) -> Figure:
+    """Plot the table.
 
     Parameters
     ----------
     numbers : DataFrame
-        As `table` returns it, or with others put beside it.
+        As `table` returns it, or joined with another by `cgpipe.figures.comparison.compare`.
     style : Style
         Width of the figure.
     colors : list
         Palette.
+    classes : int
+        Classes of the dataset, for the line of the proper accuracy.
 
     Returns
     -------
@@ -99,7 +87,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         A row for each level of winsorization, a column for each noise level.
     """
     levels = sorted(numbers["noise"].unique())
-    here, beside = split_sources(numbers)
+    here, elsewhere = split_sources(numbers)
     clipped = sorted(numbers["winsor"].unique())
     figure = new_figure(style, 0.12 + 0.17 * len(clipped))
     grid = figure.subplots(len(clipped), len(levels), sharex=True, sharey=True, squeeze=False)
@@ -109,18 +97,18 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         for column, noise in enumerate(levels):
             axes = grid[line, column]
             axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
-            proper = (1 - noise) + noise / 10
+            proper = proper_accuracy(noise, classes)
             axes.axhline(proper, color="0.55", linewidth=0.6, linestyle=LONG_DASHED, zorder=0)
-            for these in (beside, here):
-                of_cell = these[(these["winsor"] == c) & (these["noise"] == noise)]
+            for source, pale in ((elsewhere, True), (here, False)):
+                of_panel = source[(source["winsor"] == c) & (source["noise"] == noise)]
                 for name, (place, linestyle) in CURVES.items():
-                    rows = of_cell[of_cell["curve"] == name]
+                    rows = of_panel[of_panel["curve"] == name]
                     if len(rows):
-                        curve(axes, rows, colors[place], linestyle, pale=these is beside)
+                        curve(axes, rows, colors[place], linestyle, pale=pale)
             log_steps(axes, last, narrow=len(levels) > 3)
             axes.set_ylim(lowest, 1.02)
             if line == 0:
-                axes.set_title(f"{per_cent(noise)} noise")
+                axes.set_title(f"{percent(noise)} noise")
             if column == 0:
                 axes.set_ylabel(f"$c$ = {c}")
             if line == len(clipped) - 1:
@@ -132,5 +120,5 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     figure.legend(
         handles, [*CURVES, "proper accuracy"], loc="outside upper center", ncols=4, handlelength=2.5
     )
-    note(figure, replicates_note(here) + beside_note(beside))
+    note(figure, replicates_note(here) + comparison_note(elsewhere))
     return figure

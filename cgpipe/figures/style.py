@@ -1,4 +1,4 @@
-"""How all figures look: colour-blind palette, a line style beside each colour, text kept as text."""
+"""How all figures look: colour-blind palette, each colour with a line style of its own, text kept as text."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, LogFormatterMathtext, NullFormatter,
 
 @dataclass(frozen=True)
 class Style:
-    """What the settings say of it."""
+    """How the settings ask for it."""
 
     width: float = 7.0  # inches
     font_size: float = 8.0  # points
@@ -29,7 +29,7 @@ DASHED: LineStyle = (0, (3, 1.5))
 LONG_DASHED: LineStyle = (0, (6, 3))
 DOTTED: LineStyle = (0, (1, 1))
 
-# Colours by what is drawn, as places in the palette, so that a group has one colour in all figures.
+# Places in the palette, so that what is plotted has one colour in all figures.
 PRISTINE, CORRUPT, TRAINING, TEST, OVERFIT = 0, 3, 0, 1, 2
 BAND, PALE = 0.25, 0.4  # opacity
 NULL_BAND = "0.85"  # grey
@@ -41,7 +41,7 @@ NO_OTHER_FONTS = "MPL_IGNORE_SYSTEM_FONTS"
 
 @contextmanager
 def styled(style: Style) -> Iterator[list[Any]]:
-    """Apply a style while figures are drawn and saved; yields the colours of its palette.
+    """Apply a style while figures are plotted and saved; yields the colours of its palette.
 
     It starts from matplotlib's own defaults and fonts, so that the same numbers give the same bytes whatever
     the user has configured and installed. What was set before is set again afterwards.
@@ -49,12 +49,12 @@ def styled(style: Style) -> Iterator[list[Any]]:
     Parameters
     ----------
     style : Style
-        What the settings say.
+        Font size, resolution and palette.
 
     Yields
     ------
     list
-        Colours.
+        Colours of the palette, as (red, green, blue).
     """
     settings = {
         **sns.axes_style("ticks"),
@@ -90,7 +90,7 @@ def styled(style: Style) -> Iterator[list[Any]]:
 
 @contextmanager
 def own_fonts() -> Iterator[None]:
-    """Let matplotlib find no fonts but those that it brings, as others are not the same everywhere."""
+    """Hide the fonts of the system from matplotlib, as they are not the same everywhere."""
     before = os.environ.get(NO_OTHER_FONTS)
     os.environ[NO_OTHER_FONTS] = "1"
     try:
@@ -110,7 +110,7 @@ def new_figure(style: Style, height: float) -> Figure:
 def curve(
     axes: Axes, rows: pd.DataFrame, color: Any, linestyle: LineStyle = "-", *, pale: bool = False
 ) -> None:
-    """Draw `mean` over `step` as a line, and `low` to `high` as a band; or a pale line behind the others."""
+    """Plot `mean` over `step` with a band from `low` to `high`, or as a pale line behind the others."""
     rows = rows.sort_values("step")
     if pale:
         axes.plot(rows["step"], rows["mean"], color=color, linestyle=linestyle, alpha=PALE, zorder=1)
@@ -145,7 +145,7 @@ def few_steps(axes: Axes, last: int) -> None:
 
 
 def replicates_note(rows: pd.DataFrame) -> str:
-    """Say what lines and bands are, and of how many replicates."""
+    """What lines and bands are, and of how many replicates."""
     counts = sorted(set(rows["n"]))
     if counts == [1]:
         return "Lines: one replicate (n = 1)."

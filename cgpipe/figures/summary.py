@@ -1,4 +1,4 @@
-"""From replicates to the line and the band that are drawn."""
+"""From the replicates to the line and the band that a figure shows."""
 
 import pandas as pd
 
@@ -9,13 +9,13 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     values : DataFrame
-        Columns `replicate`, `value`, and any others, which say what the value is of.
+        Columns `replicate` and `value`, and any others, which say what the value is of.
 
     Returns
     -------
     DataFrame
-        One row for each combination of the others: they and `mean`, `low`, `high`, `n`, in order.
+        One row for each combination of the others, in ascending order: they and `mean`, `low`, `high`, `n`.
     """
-    of = [column for column in values.columns if column not in ("replicate", "value")]
-    grouped = values.groupby(of, sort=True, observed=True)["value"]
+    keys = [column for column in values.columns if column not in ("replicate", "value")]
+    grouped = values.groupby(keys, sort=True, observed=True)["value"]
     return grouped.agg(mean="mean", low="min", high="max", n="count").reset_index()

@@ -1,7 +1,9 @@
+from .autodiff import example_contributions_by_autodiff
 from .coherence import (
     alpha,
     alpha_from_minibatches,
     alpha_of_layers,
+    cosine_between,
     gradient_diversity,
     m_coherence,
     noise_scale,
@@ -15,16 +17,17 @@ from .contributions import (
     leading_steps,
     mean_cumulative,
     self_terms,
+    terms,
 )
-from .groups import cosine_between
-from .per_example import WeightSample, draw_weights, sampled_gradients
+from .groups import coherence_by_group
+from .per_example import WeightSample, draw_weights, measure_gradients, sampled_gradients
 from .population import (
     Contributions,
     GroupGradients,
     example_contributions,
-    example_contributions_by_autodiff,
     group_gradients,
     inner_products,
+    measure_contributions,
 )
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "alpha",
     "alpha_from_minibatches",
     "alpha_of_layers",
+    "coherence_by_group",
     "contributions",
     "cosine_between",
     "draw_weights",
@@ -47,9 +51,12 @@ __all__ = [
     "leading_steps",
     "m_coherence",
     "mean_cumulative",
+    "measure_contributions",
+    "measure_gradients",
     "noise_scale",
     "pair_coherence",
     "sampled_gradients",
     "self_terms",
     "stiffness",
+    "terms",
 ]

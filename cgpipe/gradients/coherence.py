@@ -10,7 +10,7 @@ Everything follows from two sums over the examples, ‖Σ g_e‖² and Σ‖g_e�
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from cgpipe.gradients.contributions import Floats
 
 
 def m_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
@@ -27,6 +27,18 @@ def m_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
     -------
     array of float64
         NaN where all gradients are zero and there is nothing to agree: no examples, or all of them fitted.
+
+    Raises
+    ------
+    ValueError
+        If a sum is negative.
+
+    Examples
+    --------
+    Three gradients of length 1: the same, orthogonal, and none.
+
+    >>> m_coherence([9.0, 3.0, 0.0], [3.0, 3.0, 0.0]).tolist()
+    [3.0, 1.0, nan]
     """
     squared, each = np.asarray(squared_sum, np.float64), np.asarray(energy, np.float64)
     if (each < 0).any() or (squared < 0).any():
@@ -49,6 +61,11 @@ def alpha(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.ArrayLike
     -------
     array of float64
         NaN where it is undefined.
+
+    Examples
+    --------
+    >>> alpha([9.0, 3.0], [3.0, 3.0], 3).round(2).tolist()
+    [1.0, 0.33]
     """
     m = np.asarray(size, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -70,6 +87,11 @@ def pair_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.
     -------
     array of float64
         (m·α - 1) / (m - 1), in [-1/(m-1), 1]; NaN for fewer than two examples.
+
+    Examples
+    --------
+    >>> pair_coherence([9.0, 3.0, 0.0], [3.0, 3.0, 3.0], 3).tolist()
+    [1.0, 0.0, -0.5]
     """
     m = np.asarray(size, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -77,7 +99,23 @@ def pair_coherence(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.
 
 
 def gradient_diversity(squared_sum: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
-    """Σ‖g_e‖² / ‖Σ g_e‖² (Yin et al. 2018), the inverse of m-coherence; infinite where the sum vanishes."""
+    """Σ‖g_e‖² / ‖Σ g_e‖² (Yin et al. 2018), the inverse of m-coherence.
+
+    Parameters
+    ----------
+    squared_sum, energy : arrays of float
+        As for `m_coherence`.
+
+    Returns
+    -------
+    array of float64
+        Infinite where the sum of the gradients vanishes, NaN where all of them do.
+
+    Examples
+    --------
+    >>> gradient_diversity([9.0, 3.0, 0.0], [3.0, 3.0, 3.0]).round(2).tolist()
+    [0.33, 1.0, inf]
+    """
     coherence = m_coherence(squared_sum, energy)
     with np.errstate(divide="ignore"):
         return 1 / coherence
@@ -97,6 +135,11 @@ def noise_scale(squared_sum: npt.ArrayLike, energy: npt.ArrayLike, size: npt.Arr
     -------
     array of float64
         NaN where α is undefined, infinite where it is 0.
+
+    Examples
+    --------
+    >>> noise_scale([9.0, 3.0], [3.0, 3.0], 3).tolist()
+    [0.0, 2.0]
     """
     with np.errstate(divide="ignore"):
         return 1 / alpha(squared_sum, energy, size) - 1
@@ -116,6 +159,11 @@ def alpha_of_layers(of_layer: npt.ArrayLike, energy: npt.ArrayLike) -> Floats:
     -------
     array of float64, shape (...)
         An exact identity (arXiv 2203.10036).
+
+    Examples
+    --------
+    >>> float(alpha_of_layers([0.5, 0.1], [1.0, 3.0]).round(3))
+    0.2
     """
     weights = np.asarray(energy, np.float64)
     weighted = np.where(weights > 0, weights * np.nan_to_num(np.asarray(of_layer, np.float64)), 0)
@@ -176,6 +224,14 @@ def stiffness(
     sign, cosine : float
         Means over the pairs, each in [-1, 1]; examples whose gradient is zero have no direction and are
         left out. NaN where there is no pair.
+
+    Examples
+    --------
+    Two gradients, [3, 0] and [3, 4]:
+
+    >>> everyone = np.array([True, True])
+    >>> stiffness(np.array([[9.0, 9.0], [9.0, 25.0]]), everyone, everyone)
+    (1.0, 0.6)
     """
     norms = np.sqrt(np.diag(products))
     directed = norms > 0
@@ -185,3 +241,36 @@ def stiffness(
     of_pairs = products[chosen]
     cosines = of_pairs / np.outer(norms, norms)[chosen]
     return float(np.sign(of_pairs).mean()), float(cosines.mean())
+
+
+def cosine_between(product: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
+    """Cosine between the summed gradients of two groups, ⟨G_1, G_2⟩ / (‖G_1‖·‖G_2‖).
+
+    Parameters
+    ----------
+    product : array of float
+        ⟨G_1, G_2⟩.
+    one, other : array of float, same shape
+        ‖G_1‖² and ‖G_2‖².
+
+    Returns
+    -------
+    array of float64
+        In [-1, 1]; NaN where a group's gradient is zero: it is empty, or fitted.
+
+    Raises
+    ------
+    ValueError
+        If a squared norm is negative.
+
+    Examples
+    --------
+    >>> float(cosine_between(9.0, 9.0, 25.0).round(3))
+    0.6
+    """
+    between, first, second = (np.asarray(values, np.float64) for values in (product, one, other))
+    if min(first.min(initial=0), second.min(initial=0)) < 0:
+        raise ValueError("a squared norm is negative: give ⟨G_1, G_2⟩, ‖G_1‖² and ‖G_2‖²")
+    lengths = np.sqrt(first) * np.sqrt(second)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(lengths > 0, np.clip(between / lengths, -1, 1), np.nan)

@@ -7,8 +7,11 @@ group contributes is the sum of its u_e, and any other way of grouping the examp
 Index letters: t step, e example, w weight.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,6 +28,13 @@ def contributions(gradients: npt.NDArray[np.floating]) -> Floats:
     -------
     array of float64, shape (step, example)
         Their sum over the examples is ‖g_t‖².
+
+    Examples
+    --------
+    Two examples whose gradients agree in part, at one step:
+
+    >>> contributions(np.array([[[1.0, 0.0], [1.0, 1.0]]])).tolist()
+    [[2.0, 3.0]]
     """
     exact = np.asarray(gradients, np.float64)
     u: Floats = np.einsum("tew,tw->te", exact, exact.sum(1))
@@ -46,10 +56,51 @@ def self_terms(gradients: npt.NDArray[np.floating]) -> Floats:
     -------
     array of float64, shape (step, example)
         Squared norms.
+
+    Examples
+    --------
+    >>> self_terms(np.array([[[1.0, 0.0], [1.0, 1.0]]])).tolist()
+    [[1.0, 2.0]]
     """
     exact = np.asarray(gradients, np.float64)
     squares: Floats = np.einsum("tew,tew->te", exact, exact)
     return squares
+
+
+class Terms(NamedTuple):
+    """What f and i are sums of."""
+
+    u: Floats  # (step, example), ⟨g, g_e⟩, nats²
+    self_terms: Floats  # (step, example), ‖g_e‖², nats²
+
+
+def terms(gradients: xr.Dataset) -> Terms:
+    """Take u and ‖g_e‖² from either of the two ways to measure gradients.
+
+    Parameters
+    ----------
+    gradients : Dataset
+        Of sampled examples and weights, as `measure_gradients` returns it, or of all examples and parameters,
+        as `measure_contributions` does.
+
+    Returns
+    -------
+    Terms
+        In float64; of all examples, summed over the layers.
+
+    Examples
+    --------
+    >>> gradient = [[[1.0, 0.0], [1.0, 1.0]]]
+    >>> terms(xr.Dataset({"gradient": (("step", "example", "weight"), gradient)})).u.tolist()
+    [[2.0, 3.0]]
+    """
+    if "gradient" in gradients:
+        sampled = gradients["gradient"].values
+        return Terms(contributions(sampled), self_terms(sampled))
+    over_layers = (
+        gradients[name].values.sum(2, dtype=np.float64) for name in ("contribution", "squared_norm")
+    )
+    return Terms(*over_layers)
 
 
 def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
@@ -66,6 +117,16 @@ def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
     -------
     array of float64, shape (step,)
         Zero for an empty group.
+
+    Raises
+    ------
+    ValueError
+        If there is not one member, true or false, for each example.
+
+    Examples
+    --------
+    >>> group_sum(np.array([[2.0, 3.0, 5.0]]), np.array([True, False, True])).tolist()
+    [7.0]
     """
     if members.shape != u.shape[1:]:
         raise ValueError(f"{members.shape[0]} members for {u.shape[1]} examples: give one for each")
@@ -89,6 +150,11 @@ def fraction(of_group: Floats, of_all: Floats) -> Floats:
     -------
     array of float64, shape (..., step)
         NaN where the whole is zero and the fraction undefined.
+
+    Examples
+    --------
+    >>> fraction(np.array([2.0, 0.0]), np.array([8.0, 0.0])).tolist()
+    [0.25, nan]
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(of_all != 0, of_group / of_all, np.nan)
@@ -108,6 +174,11 @@ def mean_cumulative(of_group: Floats, members: int) -> Floats:
     -------
     array of float64, shape (..., step)
         Mean over the group, sum scale of g; NaN for an empty group.
+
+    Examples
+    --------
+    >>> mean_cumulative(np.array([2.0, 4.0, 6.0]), members=2).tolist()
+    [1.0, 3.0, 6.0]
     """
     if members == 0:
         return np.full_like(of_group, np.nan)
@@ -126,6 +197,11 @@ def leading_steps(steps: npt.ArrayLike) -> int:
     -------
     int
         Only over these is `mean_cumulative` a sum over every update.
+
+    Examples
+    --------
+    >>> leading_steps([0, 1, 2, 10, 20])
+    3
     """
     logged = np.asarray(steps)
     return int((logged == np.arange(len(logged))).cumprod().sum())

@@ -7,21 +7,48 @@ these two (Chatterjee 2020, section 2.4, which samples instead).
 Index letters: e example, k group, o output unit, i input unit, l layer.
 """
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.func import grad, jvp, vmap
+import xarray as xr
 
+from cgpipe.gradients.coherence import stiffness
+from cgpipe.gradients.contributions import Floats
 from cgpipe.networks.dense import Layer, forward, losses, output_gradients
-
-Floats = npt.NDArray[np.float64]
 
 # Examples in memory at once.
 AT_ONCE = 2_000
+
+# Groups of examples, by pristine and learned: all other groups are unions of these.
+GROUPS = {
+    "pristine, learned": (True, True),
+    "pristine, not learned": (True, False),
+    "corrupt, learned": (False, True),
+    "corrupt, not learned": (False, False),
+}
+
+VARIABLES = {
+    "contribution": (
+        ("step", "example", "layer"),
+        "inner product of the example's gradient with the sum of all, over the layer's parameters, nats²",
+    ),
+    "squared_norm": (
+        ("step", "example", "layer"),
+        "squared norm of the example's gradient, over the layer's parameters, nats²",
+    ),
+    "gram": (
+        ("step", "layer", "group", "other_group"),
+        "inner product of the summed gradients of two groups of examples, nats²",
+    ),
+    "energy": (("step", "layer", "group"), "sum of the squared norms over the group's examples, nats²"),
+    "loss": (("step", "group"), "sum of the losses of the examples of the group, nats"),
+    "size": (("step", "group"), "examples in the group"),
+    "sign_stiffness": (("step", "pair"), "mean sign of the inner product of two examples' gradients"),
+    "cosine_stiffness": (("step", "pair"), "mean cosine between two examples' gradients"),
+}
 
 
 class GroupGradients(NamedTuple):
@@ -187,57 +214,133 @@ def inner_products(layers: Sequence[Layer], images: torch.Tensor, labels: torch.
     return total.cpu().numpy()
 
 
-def example_contributions_by_autodiff(
-    loss: Callable[[Mapping[str, torch.Tensor], torch.Tensor, torch.Tensor], torch.Tensor],
-    parameters: Mapping[str, torch.Tensor],
+@torch.no_grad()
+def measure_contributions(
+    snapshots: Iterable[tuple[int, Sequence[Layer]]],
     images: torch.Tensor,
     labels: torch.Tensor,
+    pristine: npt.NDArray[np.bool_],
     *,
-    at_once: int = 100,
-) -> tuple[Floats, Floats]:
-    """The same for any network, by torch.func: u_e is the loss's derivative along g, a forward-mode product.
+    stiffness_examples: int,
+    rng: np.random.Generator,
+) -> xr.Dataset:
+    """Every example against the whole gradient g, over a training run and all parameters.
 
-    The reference of the closed form, and the way for layers that have none. Per-example gradients of
-    `at_once` examples are in memory at a time.
+    Gradients are of the examples' own losses, and g is their sum (Chatterjee 2020, section 2.4). Examples are
+    grouped by whether they are pristine, and whether they are learned: classified as trained at the step.
 
     Parameters
     ----------
-    loss : callable
-        Takes parameters, images and labels, and returns the loss of each example, shape (example,).
-    parameters : mapping from str to tensor
-        Of the network; in float64 for reference.
-    images : tensor of float, shape (example, ...)
-        All examples.
+    snapshots : iterable of (int, sequence of Layer)
+        Updates made, and the network then; at least one.
+    images : tensor of float, shape (example, features)
+        All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
-    at_once : int
-        Examples in memory at once.
+    pristine : array of bool, shape (example,)
+        Whether the label is the true one.
+    stiffness_examples : int
+        Examples to sample, without replacement, whose pairs give the stiffness (see `stiffness`).
+    rng : numpy.random.Generator
+        Samples these.
 
     Returns
     -------
-    u, squared_norm : arrays of float64, shape (example,)
-        Over all parameters.
+    Dataset
+        Over step, example, layer, as float32: `contribution`, ⟨g, g_e⟩, and `squared_norm`, ‖g_e‖², both in
+        nats². Over step, layer and group: `gram` (group, other_group), inner products of the groups' summed
+        gradients, and `energy`, Σ‖g_e‖², both in nats². Over step and group: `loss`, a sum in nats, and
+        `size`. Over step and pair: `sign_stiffness` and `cosine_stiffness`. `pristine`, as given.
+        Coordinates `group_pristine` and `group_learned` say what a group consists of.
+
+    Raises
+    ------
+    ValueError
+        If more examples are to be sampled than there are, or a gradient is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cgpipe.networks.dense import initial_layers
+    >>> rng = np.random.default_rng(0)
+    >>> layers = initial_layers([5, 4, 3], "xavier", rng)
+    >>> images, labels = torch.rand(20, 5), torch.arange(20) % 3
+    >>> pristine = np.arange(20) < 10
+    >>> whole = measure_contributions(
+    ...     [(0, layers)], images, labels, pristine, stiffness_examples=5, rng=rng
+    ... )
+    >>> u = whole["contribution"].sum(["example", "layer"])  # ‖g‖²
+    >>> np.isclose(u, whole["gram"].sum(["layer", "group", "other_group"])).tolist()
+    [True]
+    >>> whole["size"].sel(group=whole["group_pristine"]).sum("group").values.tolist()
+    [10]
     """
-    parts = [slice(start, start + at_once) for start in range(0, len(images), at_once)]
+    count = len(images)
+    if stiffness_examples > count:
+        raise ValueError(f"{stiffness_examples} examples for stiffness of {count}: ask for at most {count}")
+    paired = np.sort(rng.choice(count, stiffness_examples, replace=False))
+    p, c = pristine[paired], ~pristine[paired]
+    pairs = {"all": (p | c, p | c), "pristine": (p, p), "corrupt": (c, c), "pristine with corrupt": (p, c)}
+    corrupt, index = (torch.from_numpy(array).to(images.device) for array in (~pristine, paired))
 
-    def of_one(p: Mapping[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return loss(p, x[None], y[None])[0]
+    def group(logits: torch.Tensor, part: slice) -> torch.Tensor:
+        wrong = logits.argmax(1) != labels[part]
+        return 2 * corrupt[part].long() + wrong.long()
 
-    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    squares = []
-    for part in parts:
-        each = vmap(grad(of_one), in_dims=(None, 0, 0))(parameters, images[part], labels[part])
-        squares.append(sum(g.flatten(1).double().square().sum(1) for g in each.values()))
-        for name, g in each.items():
-            total[name] += g.sum(0)
-    with warnings.catch_warnings():
-        # Torch's own rules of forward mode are scripted, which it warns of when they are first used.
-        warnings.filterwarnings("ignore", r".*torch\.jit\.script", FutureWarning)
-        u = [
-            jvp(lambda p, part=part: loss(p, images[part], labels[part]), (dict(parameters),), (total,))[1]
-            for part in parts
-        ]
-    return torch.cat(u).double().cpu().numpy(), torch.cat(squares).cpu().numpy()
+    steps: list[int] = []
+    measured: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in VARIABLES}
+    for step, layers in snapshots:
+        steps.append(step)
+        sums = group_gradients(layers, images, labels, group, len(GROUPS))
+        each = example_contributions(layers, images, labels, sums.total())
+        products = inner_products(layers, images[index], labels[index])
+        signs, cosines = np.transpose([stiffness(products, *members) for members in pairs.values()])
+        values = {
+            "contribution": each.u.astype(np.float32),
+            "squared_norm": each.squared_norm.astype(np.float32),
+            "gram": sums.gram(),
+            # In memory as it comes from a file: sums over it are rounded by its order.
+            "energy": np.ascontiguousarray(sums.energy.T),
+            "loss": sums.loss,
+            "size": sums.size,
+            "sign_stiffness": signs,
+            "cosine_stiffness": cosines,
+        }
+        for name, value in values.items():
+            measured[name].append(value)
+
+    is_pristine, is_learned = np.transpose(list(GROUPS.values()))
+    members = {"long_name": "designation of the examples, and whether they are classified as trained"}
+    return xr.Dataset(
+        {
+            **{
+                name: (dims, np.stack(measured[name]), {"long_name": meaning, "units": "1"})
+                for name, (dims, meaning) in VARIABLES.items()
+            },
+            "pristine": (
+                "example",
+                pristine,
+                {"long_name": "whether the class to train on is the true one"},
+            ),
+        },
+        coords={
+            "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
+            "layer": (
+                "layer",
+                np.arange(sums.energy.shape[1]),
+                {"long_name": "layer, from 0 at the input"},
+            ),
+            "group": ("group", list(GROUPS), members),
+            "other_group": ("other_group", list(GROUPS), members),
+            "group_pristine": (
+                "group",
+                is_pristine,
+                {"long_name": "whether its examples are pristine"},
+            ),
+            "group_learned": ("group", is_learned, {"long_name": "whether its examples are learned"}),
+            "pair": ("pair", list(pairs), {"long_name": "of which examples the pairs are"}),
+        },
+    )
 
 
 def _passes(

@@ -1,4 +1,4 @@
-"""Null worlds: what would be seen if the designation of the examples meant nothing."""
+"""Null worlds and the claims of the papers: what chance would show, and what the runs do show."""
 
 import lazy_loader
 

@@ -47,6 +47,15 @@ def null_group_sums(
     ------
     ValueError
         If shapes do not match, no world is asked for, or a value is not finite.
+
+    Examples
+    --------
+    Groups of two of three examples:
+
+    >>> u, members = np.array([[1.0, 2.0, 4.0]]), np.array([True, True, False])
+    >>> null = null_group_sums(u, members, 1_000, rng=np.random.default_rng(0))
+    >>> np.unique(null).tolist()
+    [3.0, 5.0, 6.0]
     """
     if members.shape != u.shape[1:]:
         raise ValueError(f"{members.shape[0]} members for {u.shape[1]} examples: give one for each")
@@ -85,6 +94,17 @@ def null_moments(u: Floats, size: int) -> tuple[Floats, Floats]:
     -------
     mean, variance : arrays of float64, shape (step,)
         Of the sum over the group, over all null worlds.
+
+    Raises
+    ------
+    ValueError
+        If the group has more examples than there are, or fewer than none.
+
+    Examples
+    --------
+    >>> mean, variance = null_moments(np.array([[1.0, 2.0, 4.0]]), size=2)
+    >>> mean.round(2).tolist(), variance.round(2).tolist()
+    ([4.67], [1.56])
     """
     examples = u.shape[1]
     if not 0 <= size <= examples:
@@ -119,6 +139,12 @@ def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-side
     ------
     ValueError
         If there is no world, or the steps of data and worlds differ in number.
+
+    Examples
+    --------
+    >>> null = np.arange(99.0)[:, None]  # 99 worlds, one step
+    >>> p_value([98.5], null).tolist(), p_value([98.5], null, "greater").tolist()
+    ([0.02], [0.01])
     """
     observed, null = _with_worlds(observed, null)
     defined = np.isfinite(observed) & np.isfinite(null).all(axis=0)
@@ -136,7 +162,7 @@ def p_value(observed: Floats, null: Floats, alternative: Alternative = "two-side
 
 
 def curve_p_value(observed: Floats, null: Floats) -> float:
-    """One two-sided p-value for a whole curve: that looking at many steps is paid for.
+    """One two-sided p-value for a whole curve, corrected for testing many steps.
 
     The statistic is the largest distance over the steps from the mean of the null worlds, in
     standard deviations of the null worlds at that step (max-type; Westfall and Young 1993). The
@@ -160,6 +186,12 @@ def curve_p_value(observed: Floats, null: Floats) -> float:
     ------
     ValueError
         If there is no world, or the steps of data and worlds differ in number.
+
+    Examples
+    --------
+    >>> null = np.random.default_rng(0).normal(size=(99, 5))  # (world, step)
+    >>> curve_p_value([0.0, 0.0, 9.0, 0.0, 0.0], null)
+    0.01
     """
     observed, null = _with_worlds(observed, null)
     worlds = np.concatenate([observed[None], null])  # (world, t)
@@ -194,6 +226,12 @@ def null_band(null: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
     ------
     ValueError
         If there is no world, or the level is no share.
+
+    Examples
+    --------
+    >>> low, high = null_band(np.arange(101.0)[:, None], level=0.9)
+    >>> low.round(6).tolist(), high.round(6).tolist()
+    ([5.0], [95.0])
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level}: give a share between 0 and 1")
@@ -209,7 +247,7 @@ def share_above(upper: Floats, lower: Floats) -> float:
     Parameters
     ----------
     upper, lower : array of float, shape (world, step)
-        f of two groups, say. Steps at which one of them is not finite in some world are left out.
+        Such as f of two groups. Steps at which one of them is not finite in some world are left out.
 
     Returns
     -------
@@ -220,6 +258,11 @@ def share_above(upper: Floats, lower: Floats) -> float:
     ------
     ValueError
         If there is no world, or the two differ in shape.
+
+    Examples
+    --------
+    >>> share_above([[1.0, 2.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]])
+    0.5
     """
     upper, lower = _worlds(upper), _worlds(lower)
     _alike(upper, lower)
@@ -235,7 +278,7 @@ def smallest_lead(ahead: Floats, behind: Floats) -> Floats:
     Parameters
     ----------
     ahead, behind : array of float, shape (..., step)
-        i of two groups, say.
+        Such as i of two groups.
 
     Returns
     -------
@@ -247,6 +290,11 @@ def smallest_lead(ahead: Floats, behind: Floats) -> Floats:
     ------
     ValueError
         If there is no step, or the two differ in shape.
+
+    Examples
+    --------
+    >>> smallest_lead([3.0, 3.0], [1.0, 0.0]).item()
+    0.5
     """
     one, other = np.asarray(ahead, np.float64), np.asarray(behind, np.float64)
     _alike(one, other)
@@ -271,4 +319,4 @@ def _with_worlds(observed: npt.ArrayLike, null: npt.ArrayLike) -> tuple[Floats, 
 
 def _alike(one: Floats, other: Floats) -> None:
     if one.shape != other.shape:
-        raise ValueError(f"curves of shape {one.shape} beside {other.shape}: give both the same steps")
+        raise ValueError(f"curves of shapes {one.shape} and {other.shape}: give both the same steps")

@@ -1,45 +1,111 @@
-"""What a random sample of the examples would show of a sum over all of them."""
+"""What f of all examples and all steps implies for a random sample of the examples, and for decades of steps.
+
+All follow from the sums ⟨g, g^p⟩ and ⟨g, g⟩ of which f^p = ⟨g, g^p⟩/⟨g, g⟩ is the ratio (Chatterjee 2020,
+section 2.4; g is the sum of the per-example gradients, g^p that of the pristine examples).
+"""
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
-Floats = npt.NDArray[np.float64]
+from cgpipe.gradients.contributions import Floats, fraction
+from cgpipe.inference.decades import decades
 
 
 def expected_product(
-    product: npt.ArrayLike, self_terms: npt.ArrayLike, *, drawn: npt.ArrayLike, size: npt.ArrayLike
+    product: npt.ArrayLike, self_terms: npt.ArrayLike, *, sampled: npt.ArrayLike, size: npt.ArrayLike
 ) -> Floats:
-    """Expected ⟨Σ g_e, Σ g_e'⟩ over examples drawn at random, on the scale of all of them.
+    """Expected ⟨Σ g_e, Σ g_e'⟩ over examples sampled at random, on the scale of all of them.
 
-    e runs over the examples drawn, e' over those of them in a group. An example is drawn with probability
-    drawn/size, two of them with drawn/size · (drawn - 1)/(size - 1): the fewer are drawn, the more an
-    example's product with itself weighs beside those with others. Serves ⟨g, g^p⟩ and ⟨g, g⟩ alike, the
-    two parts of f^p (Chatterjee 2020, equation 2); of the ratio's own expectation it is an approximation.
+    e runs over the sampled examples, e' over those of them in a group. An example is sampled with probability
+    sampled/size, two of them with sampled/size · (sampled - 1)/(size - 1): the smaller the sample, the more
+    an example's product with itself counts against those with others. Serves ⟨g, g^p⟩ and ⟨g, g⟩ alike, the
+    two parts of f^p (Chatterjee 2020, equation 2).
 
     Parameters
     ----------
     product : array of float
-        ⟨Σ g_e, Σ g_e'⟩ over all examples.
+        ⟨Σ g_e, Σ g_e'⟩ over all examples, sum scale.
     self_terms : array of float, same shape
         Σ‖g_e'‖² over the group.
-    drawn : array of int
-        How many examples are drawn, without replacement; from 1 to `size`.
+    sampled : array of int
+        Examples in the sample, without replacement; from 1 to `size`.
     size : array of int
-        How many there are.
+        Examples in all.
 
     Returns
     -------
     array of float64
-        Divided by `drawn / size`: with drawn = size this is `product`, with drawn = 1 `self_terms`.
+        Divided by `sampled / size`: with sampled = size this is `product`, with sampled = 1 `self_terms`.
 
     Raises
     ------
     ValueError
-        If more are drawn than there are, or none.
+        If more are sampled than there are, or none.
+
+    Examples
+    --------
+    Two examples with the same gradient: all of them, and one of them.
+
+    >>> expected_product([4.0, 4.0], [2.0, 2.0], sampled=[2, 1], size=2).tolist()
+    [4.0, 2.0]
     """
-    of, out_of = np.asarray(drawn, np.float64), np.asarray(size, np.float64)
-    if ((of < 1) | (of > out_of)).any():
-        raise ValueError(f"{drawn!r} drawn of {size!r} examples: draw at least 1, at most all")
-    pairs = (of - 1) / np.maximum(out_of - 1, 1)
-    whole, alone = np.asarray(product, np.float64), np.asarray(self_terms, np.float64)
-    return pairs * whole + (1 - pairs) * alone
+    few, whole = np.asarray(sampled, np.float64), np.asarray(size, np.float64)
+    if ((few < 1) | (few > whole)).any():
+        raise ValueError(f"{sampled!r} sampled of {size!r} examples: sample at least 1, at most all")
+    pairs = (few - 1) / np.maximum(whole - 1, 1)
+    return pairs * np.asarray(product, np.float64) + (1 - pairs) * np.asarray(self_terms, np.float64)
+
+
+def sample_fraction(null: xr.Dataset, examples: int) -> xr.DataArray:
+    """Expected f of the pristine group in a random sample of the examples.
+
+    Parameters
+    ----------
+    null : Dataset
+        Of all examples, as `null_worlds` returns it: variables `f` and `f_pairs` (group, step),
+        `squared_norm` and `self_term_share` (step), `group_size` (group).
+    examples : int
+        Size of the sample; where there are fewer examples, all of them.
+
+    Returns
+    -------
+    DataArray, dimension step
+        Ratio of the expected ⟨g, g^p⟩ and ⟨g, g⟩ (`expected_product`), an approximation of the expected
+        ratio; NaN where the gradient is zero.
+
+    Raises
+    ------
+    ValueError
+        If the sample has no example.
+    """
+    squared_norm, f = null["squared_norm"].values, null["f"].sel(group="pristine").values
+    alone = null["self_term_share"].values * squared_norm
+    in_pairs = null["f_pairs"].sel(group="pristine").values * (squared_norm - alone)
+    size = int(null["group_size"].sum())
+    sample = {"sampled": min(examples, size), "size": size}
+    expected = fraction(
+        expected_product(f * squared_norm, f * squared_norm - in_pairs, **sample),
+        expected_product(squared_norm, alone, **sample),
+    )
+    return xr.DataArray(expected, {"step": null["step"]}, ["step"])
+
+
+def decade_fraction(null: xr.Dataset) -> xr.DataArray:
+    """Take f of the pristine group from sums of ⟨g, g^p⟩ and ⟨g, g⟩ over decades of steps (`decades`).
+
+    Parameters
+    ----------
+    null : Dataset
+        As `null_worlds` returns it: variables `f` (group, step) and `squared_norm` (step).
+
+    Returns
+    -------
+    DataArray, dimension first_step
+        The coordinate is the first logged step of each decade; NaN where the gradient is zero throughout.
+    """
+    squared_norm, steps = null["squared_norm"].values, null["step"].values
+    pristine = null["f"].sel(group="pristine").values * squared_norm
+    first = np.unique(decades(steps), return_index=True)[1]
+    f = fraction(np.add.reduceat(pristine, first), np.add.reduceat(squared_norm, first))
+    return xr.DataArray(f, {"first_step": steps[first]}, ["first_step"])

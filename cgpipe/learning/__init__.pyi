@@ -1,22 +1,19 @@
-from .activity import active_examples
+from .activity import active_examples, measure_activity
 from .aggregation.operators import winsorized_linear_gradient
 from .aggregation.reference import clipped_per_side, mean_linear_gradient, winsorized_mean
 from .aggregation.rules import UpdateRule, update_rule
-from .training import (
-    BatchOrder,
-    Evaluation,
-    NonFiniteError,
-    Trainer,
-    evaluate,
-    learned_steps,
-    logged_steps,
-)
+from .batches import BatchOrder
+from .evaluation import Evaluation, evaluate, learned_steps, logged_steps
+from .finite import NonFiniteError
+from .trainer import Trainer
+from .training import TrainingRun, train
 
 __all__ = [
     "BatchOrder",
     "Evaluation",
     "NonFiniteError",
     "Trainer",
+    "TrainingRun",
     "UpdateRule",
     "active_examples",
     "clipped_per_side",
@@ -24,6 +21,8 @@ __all__ = [
     "learned_steps",
     "logged_steps",
     "mean_linear_gradient",
+    "measure_activity",
+    "train",
     "update_rule",
     "winsorized_linear_gradient",
     "winsorized_mean",

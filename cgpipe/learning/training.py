@@ -1,330 +1,332 @@
-"""Stochastic gradient descent: the order of the batches, the steps, and the evaluation of a network."""
+"""A run of stochastic gradient descent, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import xarray as xr
 
-from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import UpdateRule
-from cgpipe.networks.dense import Layer, forward, losses, output_gradients
+from cgpipe.learning.aggregation.rules import UpdateRule, update_rule
+from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.evaluation import evaluate, learned_steps, logged_steps
+from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.trainer import Trainer
+from cgpipe.names import Init, UpdateName
+from cgpipe.networks.dense import Layer, initial_layers
+
+Arrays = dict[str, npt.NDArray[Any]]
+State = tuple[Arrays, dict[str, Any]]
+FLAT = "as cgpipe.data.flat_images returns them"
 
 
-class NonFiniteError(ArithmeticError):
-    """The run diverged: a value is infinite or not a number."""
+# Dimensions and meanings of the variables of a history.
+HISTORY = {
+    "loss_training": (("step",), "mean cross-entropy on the whole training set, nats"),
+    "accuracy_training": (("step",), "share of the training examples classified as their label"),
+    "loss_test": (("step",), "mean cross-entropy on the whole test set, nats"),
+    "accuracy_test": (("step",), "share of the test examples classified as their label"),
+    "correct": (
+        ("step", "example"),
+        "whether the training example is classified as the class to train on",
+    ),
+    "learned_first": (("example",), "first logged step at which the example is right, -1 for never"),
+    "learned_last": (
+        ("example",),
+        "logged step since which the example has stayed right, -1 for never",
+    ),
+    "pristine": (("example",), "whether the class to train on is the true one"),
+}
 
 
-def logged_steps(steps: int) -> list[int]:
-    """Steps at which a run is evaluated: 0-9, 10-90 by 10, and so on by decades, and the last.
+class Examples(NamedTuple):
+    """A training or a test set, on the device of the network."""
 
-    From 10,000 on by 10,000 (Chatterjee 2020, figures 1 to 4). "Step t" is after t updates.
+    images: torch.Tensor  # (example, feature), float32
+    labels: torch.Tensor  # (example,), int64
+
+
+class Logged(NamedTuple):
+    """What a run keeps of a logged step."""
+
+    loss_training: float  # mean cross-entropy, in nats
+    accuracy_training: float  # share of examples classified as their label
+    loss_test: float
+    accuracy_test: float
+    correct: npt.NDArray[np.bool_]  # (example,), of the training set
+
+
+class TrainingRun:
+    """A run between two updates: the network, the order of the batches, and what was logged so far.
 
     Parameters
     ----------
-    steps : int
-        Updates of the whole run.
+    layers : list of Layer
+        The network; changed in place.
+    training, test : Examples
+        On the network's device.
+    order : BatchOrder
+        The minibatches.
+    rule : UpdateRule
+        How per-example gradients become one update.
+    learning_rate : float
+        Step size, for gradients at the scale of one example.
 
-    Returns
-    -------
-    list of int
-        Increasing, from 0 to `steps`.
-
-    Examples
-    --------
-    >>> logged_steps(25)
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 25]
-    """
-    decades = [10**k * d for k in range(4) for d in range(1, 10)]
-    later = range(10_000, steps + 1, 10_000)
-    return sorted({0, steps, *(t for t in decades if t <= steps), *later})
-
-
-class BatchOrder:
-    """Minibatches without replacement: a fresh permutation of the examples for each epoch.
-
-    Examples left over at the end of an epoch, fewer than a minibatch, wait for the next one.
-
-    Parameters
+    Attributes
     ----------
-    examples : int
-        Size of the training set.
-    batch_size : int
-        Examples a minibatch.
-    rng : numpy.random.Generator
-        Where the permutations come from.
+    step : int
+        Updates made.
+    logged : dict of int to Logged
+        What was seen so far, by step.
     """
 
-    def __init__(self, examples: int, batch_size: int, rng: np.random.Generator) -> None:
-        if not 0 < batch_size <= examples:
-            raise ValueError(
-                f"batch size {batch_size} with {examples} training examples: "
-                f"give a batch size of 1 to {examples}"
-            )
-        self.examples, self.batch_size, self._rng = examples, batch_size, rng
-        self._permutation: npt.NDArray[np.int64] = rng.permutation(examples)
-        self._used = 0
+    def __init__(
+        self,
+        layers: list[Layer],
+        training: Examples,
+        test: Examples,
+        order: BatchOrder,
+        rule: UpdateRule,
+        learning_rate: float,
+    ) -> None:
+        self.layers, self.training, self.test = layers, training, test
+        self.order, self.rule = order, rule
+        self.step = 0
+        self.logged: dict[int, Logged] = {}
+        self._trainer = Trainer(layers, *training, order.batch_size, learning_rate, rule)
 
-    def next(self) -> npt.NDArray[np.int64]:
-        """Indices of the next minibatch, shape (batch_size,)."""
-        if self._used + self.batch_size > self.examples:
-            self._permutation, self._used = self._rng.permutation(self.examples), 0
-        self._used += self.batch_size
-        return self._permutation[self._used - self.batch_size : self._used]
+    def update(self) -> None:
+        """Make the next update. A NonFiniteError of a GPU comes with the next evaluation."""
+        self._trainer.step(self.order.next())
+        self.step += 1
 
-    def state(self) -> dict[str, Any]:
-        """All that is needed to go on from here, in plain numbers and one array."""
-        return {
-            "permutation": self._permutation,
-            "used": self._used,
-            "rng": self._rng.bit_generator.state,
+    def evaluate(self) -> Logged:
+        """Evaluate the network on both sets, and log the result."""
+        self._trainer.check()
+        training, test = evaluate(self.layers, *self.training), evaluate(self.layers, *self.test)
+        logged = Logged(training.loss, training.accuracy, test.loss, test.accuracy, training.correct)
+        self.logged[self.step] = logged
+        return logged
+
+    def parameters(self) -> Arrays:
+        """A copy of the parameters: weight.0 (out, in), bias.0 (out,), weight.1, ... from the input on."""
+        named = {}
+        for number, layer in enumerate(self.layers):
+            named[f"weight.{number}"] = _copy(layer.weight)
+            named[f"bias.{number}"] = _copy(layer.bias)
+        return named
+
+    def state(self) -> State:
+        """A copy of all that the rest of the run depends on: arrays by name, and what JSON can hold."""
+        order = self.order.state()
+        arrays = {
+            **self.parameters(),
+            **{f"rule.{name}": _copy(values) for name, values in self.rule.state().items()},
+            "permutation": order.pop("permutation"),
+            "correct": np.array([logged.correct for logged in self.logged.values()]),  # (step, example)
+        }
+        curves = [(step, *logged[:-1]) for step, logged in self.logged.items()]
+        return arrays, {"step": self.step, "order": order, "curves": curves}
+
+    def restore(self, state: State) -> None:
+        """Go on from where `state` was taken, bit by bit."""
+        arrays, description = state
+        self.step = description["step"]
+        self.order.restore({**description["order"], "permutation": arrays["permutation"]})
+        for number, layer in enumerate(self.layers):
+            layer.weight.copy_(torch.from_numpy(arrays[f"weight.{number}"]))
+            layer.bias.copy_(torch.from_numpy(arrays[f"bias.{number}"]))
+        device = self.training.images.device
+        named = {name.removeprefix("rule."): name for name in arrays if name.startswith("rule.")}
+        self.rule.restore({key: torch.from_numpy(arrays[name]).to(device) for key, name in named.items()})
+        self.logged = {
+            step: Logged._make((*curve, correct))
+            for (step, *curve), correct in zip(description["curves"], arrays["correct"], strict=True)
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken."""
-        self._permutation, self._used = state["permutation"], state["used"]
-        self._rng.bit_generator.state = state["rng"]
+    def history(self, pristine: npt.NDArray[np.bool_] | None = None) -> xr.Dataset:
+        """What was logged so far, as `train` returns it."""
+        steps = np.array(list(self.logged))  # (step,)
+        arrays = {
+            name: np.array([getattr(logged, name) for logged in self.logged.values()])
+            for name in Logged._fields
+        }
+        arrays["learned_first"], arrays["learned_last"] = learned_steps(steps, arrays["correct"])
+        if pristine is not None:
+            arrays["pristine"] = pristine
+        variables = {}
+        for name, values in arrays.items():
+            dims, meaning = HISTORY[name]
+            units = {"units": "1"} if dims == ("step",) else {}
+            variables[name] = (dims, values, {"long_name": meaning, **units})
+        return xr.Dataset(
+            variables,
+            coords={"step": ("step", steps, {"long_name": "updates made", "units": "1"})},
+            attrs={"classes": len(self.layers[-1].bias)},
+        )
 
 
-class Trainer:
-    """Updates of a network on a dataset that lies on its device.
+@torch.no_grad()
+def train(
+    images: npt.ArrayLike | torch.Tensor,
+    labels: npt.ArrayLike | torch.Tensor,
+    test_images: npt.ArrayLike | torch.Tensor,
+    test_labels: npt.ArrayLike | torch.Tensor,
+    *,
+    hidden: Sequence[int],
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    update: UpdateName = "winsorized_mean",
+    c: int = 0,
+    init: Init = "xavier",
+    classes: int | None = None,
+    pristine: npt.NDArray[np.bool_] | None = None,
+    rng: np.random.Generator | int | None = None,
+    batch_rng: np.random.Generator | None = None,
+    device: torch.device | str = "cpu",
+    state: State | None = None,
+    on_logged: Callable[[TrainingRun], object] | None = None,
+    on_step: Callable[[TrainingRun], object] | None = None,
+) -> xr.Dataset:
+    """Train a fully connected ReLU network by SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3).
 
-    Minibatches are indices, every step writes into the same memory, and on a GPU a step is captured once
-    and replayed, as its kernels are shorter than their launches.
+    It is evaluated on both sets at the steps of `logged_steps(steps)`. "Step t" is after t updates.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        The network; changed in place.
-    images : tensor of float, shape (example, features)
-        The training set.
-    labels : tensor of int, shape (example,)
-        Its labels.
+    images, test_images : array or tensor of float, shape (example, feature)
+        Flat images, as the network sees them, intensities usually from 0 to 1 (`cgpipe.data.flat_images`);
+        taken as float32.
+    labels, test_labels : array or tensor of int, shape (example,)
+        The classes to train on, some of them corrupt perhaps, and the true classes of the test set.
+    hidden : sequence of int
+        Units of each hidden layer, from the input on; none for a linear classifier.
+    steps : int
+        Updates of the whole run.
     batch_size : int
         Examples in a minibatch.
     learning_rate : float
         Step size, for gradients at the scale of one example.
-    rule : UpdateRule
-        How the per-example gradients become one update.
-    """
-
-    # Done step by step before one is captured, so that libraries have set up what they need.
-    WARM_UP = 3
-
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        images: torch.Tensor,
-        labels: torch.Tensor,
-        batch_size: int,
-        learning_rate: float,
-        rule: UpdateRule,
-    ) -> None:
-        self.layers, self.images, self.labels = layers, images, labels
-        self.learning_rate, self.rule = learning_rate, rule
-        self._batch = torch.empty(batch_size, dtype=torch.int64, device=images.device)
-        self._entered = images.new_empty(batch_size, images.shape[1])
-        self._classes = labels.new_empty(batch_size)
-        self._left = [images.new_empty(batch_size, len(layer.bias)) for layer in layers]
-        self._gradients = [torch.empty_like(left) for left in self._left]
-        self._on_gpu = images.device.type == "cuda"
-        # Compiled before the first step. On the CPU a whole step is one operator, if this rule's can be.
-        fused = (
-            rule.fused is not None
-            and images.dtype == torch.float32
-            and operators.serves(rule.fused.c, images.device.type)
-            and operators.ready(images.device.type) != "reference"
-        )
-        self._whole = fused and not self._on_gpu
-        self._finite = torch.ones((), dtype=torch.bool, device=images.device)
-        self._steps = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
-
-    def step(self, batch: npt.NDArray[np.int64]) -> None:
-        """Make one update.
-
-        Parameters
-        ----------
-        batch : array of int64, shape (batch_size,)
-            Indices of the minibatch.
-
-        Raises
-        ------
-        NonFiniteError
-            On the CPU, if an activation or a gradient is not finite; the network is left as it was. On a
-            GPU, which is not waited for, `check` tells.
-        """
-        self._batch.copy_(torch.from_numpy(batch))
-        if self._graph is None and self._on_gpu and self._steps == self.WARM_UP:
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                self._update()
-        if self._graph is not None:
-            self._graph.replay()
-        else:
-            self._update()
-        self._steps += 1
-
-    def check(self) -> None:
-        """See whether the updates so far were finite.
-
-        Raises
-        ------
-        NonFiniteError
-            If one was not.
-        """
-        if not bool(self._finite):
-            raise NonFiniteError(
-                "an activation or a gradient was not finite at one of the updates before; device: cpu "
-                "tells at which, and in which layer"
-            )
-
-    def _update(self) -> None:
-        if self._whole:
-            self._update_at_once()
-        else:
-            self._update_by_parts()
-
-    def _update_at_once(self) -> None:
-        assert self.rule.fused is not None
-        weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
-        finite = torch.ops.cgpipe.sgd_step_.default(
-            *(weights, biases, self.images, self.labels, self._batch),
-            *(self._entered, self._classes, self._left, self._gradients),
-            *(self.rule.fused.c, self.learning_rate, self.rule.fused.trimmed),
-        )
-        if not finite:
-            inputs = [self._entered, *self._left[:-1]]
-            raise NonFiniteError(_name_non_finite(self.layers, inputs, self._left[-1], self._gradients))
-
-    def _update_by_parts(self) -> None:
-        images = torch.index_select(self.images, 0, self._batch, out=self._entered)
-        labels = torch.index_select(self.labels, 0, self._batch, out=self._classes)
-        inputs, logits = forward(self.layers, images, out=self._left)
-        gradients = output_gradients(self.layers, inputs, logits, labels, out=self._gradients)
-        if self._on_gpu:
-            sums = torch.stack([values.sum() for values in (logits, *gradients)])
-            self._finite.logical_and_(torch.isfinite(sums).all())
-        else:
-            _require_finite(self.layers, inputs, logits, gradients)
-        self.rule.update(self.layers, inputs, gradients, self.learning_rate)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A network on a whole set of examples."""
-
-    loss: float  # mean cross-entropy, in nats
-    accuracy: float  # share of examples classified as their label
-    correct: npt.NDArray[np.bool_]  # (example,)
-
-
-def evaluate(
-    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, *, at_once: int = 2_000
-) -> Evaluation:
-    """Mean loss, accuracy, and which examples are classified as their label.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        The network.
-    images : tensor of float, shape (example, features)
-        All examples.
-    labels : tensor of int, shape (example,)
-        Their labels, which may be the corrupt ones.
-    at_once : int
-        Examples in memory at once.
+    update : str
+        The update rule, one of `cgpipe.names.UpdateName`.
+    c : int
+        Gradients to clip (winsorized mean) or to leave out (trimmed mean) on each side, for each parameter on
+        its own; 0 for plain SGD, and for all other rules.
+    init : {"xavier", "official"}
+        Standard deviation of the initial weights, as for `cgpipe.networks.initial_layers`.
+    classes : int, optional
+        Units of the output; by default one more than the largest label.
+    pristine : array of bool, shape (example,), optional
+        Which training labels are the true ones: becomes a variable of the result.
+    rng : numpy.random.Generator or int, optional
+        The initial weights are sampled from it; an int is a seed.
+    batch_rng : numpy.random.Generator, optional
+        The order of the minibatches; by default `rng` goes on to give it.
+    device : torch.device or str
+        Where the network runs. The result depends on it in the last bits.
+    state : tuple, optional
+        What `TrainingRun.state` returned in a run of the same arguments: this one goes on from there, and
+        ends with the same bits as one that was not interrupted.
+    on_logged : callable, optional
+        Called with the `TrainingRun` after each evaluation: `run.step`, `run.logged[run.step]`, `run.layers`,
+        and, for what outlives the step, `run.parameters()` and `run.state()`.
+    on_step : callable, optional
+        Called with the `TrainingRun` before each update. What either callback raises ends the training.
 
     Returns
     -------
-    Evaluation
-        At the scale of the mean over the examples.
+    Dataset
+        Along `step`: `loss_training`, `loss_test` (mean cross-entropy, nats), `accuracy_training` and
+        `accuracy_test`. Along `step` and `example`: `correct`, whether a training example is classified as
+        its label. Along `example`: `learned_first`, `learned_last` (see `learned_steps`), and `pristine`
+        where given. The attribute `classes` is the number of classes.
 
     Raises
     ------
     NonFiniteError
-        If the loss is not finite.
+        If the run diverges: an activation, a gradient or a loss is not finite.
+    ValueError
+        If shapes, labels, the minibatch, c or the rule do not fit.
+    TypeError
+        If images are not floating-point or labels are not integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.uniform(size=(60, 4)).astype(np.float32)
+    >>> labels = (images[:, 0] > images[:, 1]).astype(int)
+    >>> snapshots = {}
+    >>> history = train(
+    ...     images[:40], labels[:40], images[40:], labels[40:],
+    ...     hidden=[8], steps=200, batch_size=10, learning_rate=0.5, c=1, rng=0,
+    ...     on_logged=lambda run: snapshots.update({run.step: run.parameters()}),
+    ... )
+    >>> history["step"].values[-3:].tolist(), history.attrs["classes"]
+    ([90, 100, 200], 2)
+    >>> bool(history["accuracy_test"][-1] > 0.8), snapshots[200]["weight.0"].shape
+    (True, (8, 4))
     """
-    of_parts, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)
-    for start in range(0, len(images), at_once):
-        part = slice(start, start + at_once)
-        logits = forward(layers, images[part])[1]
-        of_parts.append(losses(logits, labels[part]).sum(dtype=torch.float64))
-        torch.eq(logits.argmax(1), labels[part], out=correct[part])
-    loss = float(torch.stack(of_parts).sum())
-    if not math.isfinite(loss):
-        raise NonFiniteError(_first_non_finite(layers, forward(layers, images)[0]))
-    right = correct.cpu().numpy()
-    return Evaluation(loss / len(images), float(right.mean()), right)
+    if steps < 0:
+        raise ValueError(f"steps {steps}: give 0 or more")
+    training, test = _examples(images, labels, device), _examples(test_images, test_labels, device)
+    classes = _classes(training, test) if classes is None else classes
+    for examples in (training, test):
+        _check_fit(examples, training.images.shape[1], classes)
+    rng = np.random.default_rng(rng)
+    layers = initial_layers([training.images.shape[1], *hidden, classes], init, rng, device)
+    order = BatchOrder(len(training.labels), batch_size, batch_rng or rng)
+    run = TrainingRun(layers, training, test, order, update_rule(update, c, batch_size), learning_rate)
+    if state is not None:
+        run.restore(state)
+    logged = frozenset(logged_steps(steps))
+    try:
+        while True:
+            if run.step in logged and run.step not in run.logged:
+                run.evaluate()
+                if on_logged:
+                    on_logged(run)
+            if run.step >= steps:
+                return run.history(pristine)
+            if on_step:
+                on_step(run)
+            run.update()
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"the run diverged: after {run.step} updates {error}. The learning rate, {learning_rate:g}, is "
+            "probably too large for this network"
+        ) from error
 
 
-def learned_steps(
-    steps: npt.NDArray[np.integer], correct: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """When each example was learned, as far as the logged steps tell.
-
-    Parameters
-    ----------
-    steps : array of int, shape (step,)
-        Logged steps, increasing.
-    correct : array of bool, shape (step, example)
-        Whether the example is classified as its label.
-
-    Returns
-    -------
-    first : array of int64, shape (example,)
-        First step at which it is right; -1 for never.
-    last : array of int64, shape (example,)
-        Step since which it has stayed right to the end; -1 if it is wrong at the end.
-    """
-    first = np.where(correct.any(0), steps[correct.argmax(0)], -1)
-    right_to_the_end = np.logical_and.accumulate(correct[::-1])[::-1]  # (step, example)
-    last = np.where(correct[-1], steps[right_to_the_end.argmax(0)], -1)
-    return first, last
+def _copy(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    return tensor.numpy(force=True).copy()  # without it, on the CPU, the memory would be the network's
 
 
-def _require_finite(
-    layers: Sequence[Layer],
-    inputs: Sequence[torch.Tensor],
-    logits: torch.Tensor,
-    gradients: Sequence[torch.Tensor],
-) -> None:
-    # A sum is not finite if a value is not. What is not finite at an output reaches the logits on the way
-    # forward, and the first layer on the way back.
-    if math.isfinite(logits.sum()) and math.isfinite(gradients[0].sum()):
-        return
-    if name := _name_non_finite(layers, inputs, logits, gradients):
-        raise NonFiniteError(name)
+def _examples(
+    images: npt.ArrayLike | torch.Tensor, labels: npt.ArrayLike | torch.Tensor, device: torch.device | str
+) -> Examples:
+    """A set on the device, without a copy where it is there already."""
+    x, y = torch.as_tensor(images), torch.as_tensor(labels)
+    if not x.is_floating_point():
+        raise TypeError(f"images are {x.dtype}: give intensities as float32, {FLAT}")
+    if x.ndim != 2 or not len(x):
+        raise ValueError(f"images have shape {tuple(x.shape)}: give (example, feature), {FLAT}")
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"labels are {y.dtype}: give integers, the classes")
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"labels have shape {tuple(y.shape)} with {len(x)} images: give one for each")
+    return Examples(x.to(device, torch.float32).contiguous(), y.to(device, torch.int64))
 
 
-def _name_non_finite(
-    layers: Sequence[Layer],
-    inputs: Sequence[torch.Tensor],
-    logits: torch.Tensor,
-    gradients: Sequence[torch.Tensor],
-) -> str:
-    """Say where the first value is that is not finite; empty if all are."""
-    if not bool(torch.isfinite(logits).all()):
-        return _first_non_finite(layers, inputs)
-    for number, δ in reversed(list(enumerate(gradients, start=1))):
-        if not bool(torch.isfinite(δ).all()):
-            return f"the gradient at the output of {_layer(layers, number)} is not finite"
-    return ""
+def _classes(*parts: Examples) -> int:
+    return max(int(part.labels.max()) for part in parts) + 1
 
 
-def _first_non_finite(layers: Sequence[Layer], inputs: Sequence[torch.Tensor]) -> str:
-    """Name the first layer, from the input on, whose output is not finite."""
-    for number, (layer, entered) in enumerate(zip(layers, inputs, strict=True), start=1):
-        # Before the ReLU, which makes 0 of -inf.
-        left = torch.addmm(layer.bias, entered, layer.weight.T)
-        if not bool(torch.isfinite(left).all()):
-            return f"the output of {_layer(layers, number)} is not finite"
-    return "the loss is not finite, though the output of every layer is"
-
-
-def _layer(layers: Sequence[Layer], number: int) -> str:
-    shape = "x".join(str(n) for n in layers[number - 1].weight.shape)
-    return f"layer {number} of {len(layers)} (weights {shape})"
+def _check_fit(part: Examples, features: int, classes: int) -> None:
+    if part.images.shape[1] != features:
+        raise ValueError(f"test images have {part.images.shape[1]} features, training images {features}")
+    low, high = int(part.labels.min()), int(part.labels.max())
+    if low < 0 or high >= classes:
+        raise ValueError(f"labels from {low} to {high} with {classes} classes: give 0 to {classes - 1}")

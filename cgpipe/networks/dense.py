@@ -8,13 +8,13 @@ Index letters: b example, o output unit, i input unit.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import logsigmoid
 
-Init = Literal["xavier", "official"]
+from cgpipe.names import Init
 
 
 class Layer(NamedTuple):

@@ -1,4 +1,4 @@
-"""What only the shell uses: settings, fingerprints, artifacts, checkpoints, random streams."""
+"""What only the workflow needs: settings, plans, fingerprints, artifacts, checkpoints, random streams."""
 
 import os
 

@@ -63,7 +63,7 @@ class Provenance:
     # Of every stage before, by name: spec, code, and the SHA-256 of the file of it that was used.
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
     read: tuple[str, ...] = ()  # SHA-256 of all files that this stage read itself
-    files: dict[str, str] = field(default_factory=dict)  # SHA-256 of files beside it that hold no record
+    files: dict[str, str] = field(default_factory=dict)  # SHA-256 of accompanying files without a record
 
     def of(self, *read: xr.Dataset) -> "Provenance":
         """With the provenance of the Datasets that were read, and of what those were made from.
@@ -103,7 +103,7 @@ class Provenance:
         return replace(self, read=(*self.read, *map(file_hash, paths)))
 
     def answering_for(self, *paths: Path) -> "Provenance":
-        """With files that were written beside the artifact and cannot hold a record."""
+        """With files that were written together with the artifact and cannot hold a record."""
         return replace(self, files={**self.files, **{path.name: file_hash(path) for path in paths}})
 
     def attributes(self) -> dict[str, str]:
@@ -141,8 +141,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, title: str, provenance: Pro
     provenance : Provenance
         How it came about, for the attributes.
     """
-    unnamed = [str(name) for name, of in dataset.variables.items() if "long_name" not in of.attrs]
-    if unnamed:
+    if unnamed := [str(name) for name, of in dataset.variables.items() if "long_name" not in of.attrs]:
         raise ValueError(f"variables without long_name: {', '.join(unnamed)}")
     complete = dataset.assign_attrs(
         {
@@ -243,10 +242,6 @@ class StoredArray:
         before = range(self.shape[0])[index] * math.prod(rest) * self.dtype.itemsize
         return replace(self, shape=rest, begin=self.begin + before).read()
 
-    def get_shape(self) -> list[int]:
-        """Its shape."""
-        return list(self.shape)
-
     def read(self) -> npt.NDArray[Any]:
         """All of it."""
         with _reading(self.path):
@@ -325,8 +320,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
     """The settings that the stage which wrote an artifact read."""
-    settings: dict[str, Any] = json.loads(dataset.attrs["spec"])
-    return settings
+    return dict(json.loads(dataset.attrs["spec"]))
 
 
 @contextmanager

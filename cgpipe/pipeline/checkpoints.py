@@ -1,6 +1,6 @@
 """What a killed run goes on from.
 
-The folder lies beside the run's results and is named by what the run is: settings, code and data. It
+It lies in the folder of the run's results and is named by what the run is: settings, code and data. It
 is no output of the workflow, so it outlives a failed job, and a run of other settings never finds it.
 """
 
@@ -47,18 +47,18 @@ class Checkpoint:
 
     Parameters
     ----------
-    beside : Path
+    results : Path
         Folder of the run's results.
     identity : sequence of str
         Settings, code and data of the run.
     """
 
-    def __init__(self, beside: Path, *identity: str) -> None:
+    def __init__(self, results: Path, *identity: str) -> None:
         digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-        self._beside = beside
-        self._folder = beside / f".checkpoint-{digest}"
+        self._results = results
+        self._folder = results / f".checkpoint-{digest}"
         self._lock: int | None = None
-        self._me = ""
+        self._me = ""  # as `_holder` describes this process
 
     def hold(self) -> None:
         """Keep other processes from the same run, until this one ends, however it ends.
@@ -134,7 +134,7 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Remove this run's checkpoint, and those that other settings left in its place."""
-        folders = disks.found(self._beside, ".checkpoint-*")
+        folders = disks.found(self._results, ".checkpoint-*")
         # The states first: without it, what is left of a folder is never gone on from.
         disks.remove(*(folder / "state.safetensors" for folder in folders))
         self._release()  # NFS keeps the folder of a file that is open
@@ -147,7 +147,7 @@ class Checkpoint:
             self._lock = None
 
     def _holder(self) -> str:
-        """The process that began this run last, in words."""
+        """The process that began this run last, as a phrase for messages."""
         try:
             return (self._folder / "holder").read_text(encoding="utf-8")
         except FileNotFoundError:

@@ -3,36 +3,44 @@
 from pathlib import Path
 
 
-def write_between(path: Path, name: str, text: str) -> None:
+def put_between(document: str, name: str, text: str, title: str = "the document") -> str:
     """Put text between the lines `<!-- begin NAME -->` and `<!-- end NAME -->` of a document.
 
     Parameters
     ----------
-    path : Path
-        The document, UTF-8.
+    document : str
+        What holds the two lines.
     name : str
         Name of the two lines.
     text : str
         What is to stand between them, with a newline at its end.
+    title : str
+        What the document is called in an error.
 
     Raises
     ------
     ValueError
-        If the document lacks one of the lines; it is left as it was.
+        If the document lacks one of the lines.
     """
-    before, _, after = _parts(path, name)
-    path.write_text(before + text + after, encoding="utf-8")
+    before, _, after = _parts(document, name, title)
+    return before + text + after
 
 
-def read_between(path: Path, name: str) -> str:
-    """Text between the lines `<!-- begin NAME -->` and `<!-- end NAME -->`; as for `write_between`."""
-    return _parts(path, name)[1]
+def write_between(path: Path, name: str, text: str) -> None:
+    """As `put_between` for a file in UTF-8; after an error it is left as it was."""
+    document = path.read_text(encoding="utf-8")
+    path.write_text(put_between(document, name, text, str(path)), encoding="utf-8")
 
 
-def _parts(path: Path, name: str) -> tuple[str, str, str]:
+def between(document: str, name: str, title: str = "the document") -> str:
+    """Text between the lines `<!-- begin NAME -->` and `<!-- end NAME -->`; as for `put_between`."""
+    return _parts(document, name, title)[1]
+
+
+def _parts(document: str, name: str, title: str) -> tuple[str, str, str]:
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-    before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
+    before, begun, rest = document.partition(begin)
     between, ended, after = rest.partition(end)
     if not (begun and ended):
-        raise ValueError(f"{path} has no lines {begin.strip()} and {end}")
+        raise ValueError(f"{title} has no lines {begin.strip()} and {end}")
     return before + begin, between, end + after

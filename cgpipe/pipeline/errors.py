@@ -41,8 +41,8 @@ def told(error: BaseException) -> str:
     if isinstance(error, ImportError):
         parts.append(
             f"The Python that runs, {sys.executable}, lacks it, or has it in a version that does not fit: "
-            "`python -m pip install 'cgpipe[workflow]'` adds what an installed cgpipe needs, and `make install` "
-            "in a clone makes .venv, whose bin/python has all of it"
+            "`python -m pip install 'cgpipe[workflow]'` adds what an installed cgpipe needs, and `make "
+            "install` in a clone makes .venv, whose bin/python has all of it"
         )
     return ". ".join([*parts, HOW])
 

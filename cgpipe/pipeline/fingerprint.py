@@ -13,6 +13,10 @@ from pathlib import Path
 
 import grimp
 
+# The graph of imports does not show what a module imports by a name that is known only when it runs. These
+# modules do so, each from one package, and every module of that package counts as imported.
+IMPORTED_BY_NAME = {"cgpipe.figures.drawing": "cgpipe.figures"}
+
 
 @cache
 def code_hash(stage: str) -> str:
@@ -36,9 +40,16 @@ def code_hash(stage: str) -> str:
 
 @cache
 def modules(module: str) -> tuple[str, ...]:
-    """A module of the package, all that it imports inside it, and the packages these lie in."""
+    """A module of the package, all that it imports inside it, and the packages these lie in.
+
+    What a module imports by name counts by the table `IMPORTED_BY_NAME`.
+    """
     graph = _graph()
     imported = {module, *graph.find_upstream_modules(module)}
+    for importing, package in IMPORTED_BY_NAME.items():
+        if importing in imported:
+            for named in graph.find_descendants(package):
+                imported |= {named, *graph.find_upstream_modules(named)}
     packages = {name.rsplit(".", n)[0] for name in imported for n in range(1, name.count(".") + 1)}
     return tuple(sorted(imported | packages))
 

@@ -8,7 +8,7 @@ input of every job. Imports neither torch nor xarray.
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,6 @@ from cgpipe.pipeline.records import why_stale
 
 # Names of files that no stage is given: `Planned` is for Snakemake, and a stage names its record itself.
 NO_OPTIONS = ("planned", "record")
-
-# From the outputs and inputs of a job to what differs, and the first file that differs so.
-Compare = Callable[[Sequence[Path], Sequence[Path]], dict[str, Path]]
 
 
 def as_options(*files: Mapping[str, str | Sequence[str]], arguments: Iterable[str] = ()) -> str:
@@ -68,7 +65,7 @@ class Planned:
         path.parent.mkdir(exist_ok=True)
         self._write()
 
-    def outdates(self, rule: str, job: Any, wildcards: Any, compare: Compare | None = None) -> bool:
+    def outdates(self, rule: str, job: Any, wildcards: Any) -> bool:
         """Whether the results of a job are not as planned; if so, a warning says why.
 
         Parameters
@@ -79,8 +76,6 @@ class Planned:
             The same, as `rules` holds it: `input`, `output`, and `params` with `stage`, `spec` and `code`.
         wildcards : Wildcards
             Of the job.
-        compare : callable, optional
-            What is compared, if not the records of the files with `params`.
 
         Raises
         ------
@@ -98,7 +93,7 @@ class Planned:
             "code": params.code,
         }
         try:
-            reasons = compare(outputs, inputs) if compare else why_stale(outputs, inputs, **of_job)
+            reasons = why_stale(outputs, inputs, **of_job)
         except OSError as error:
             raise WorkflowError(
                 f"results that are there could not be read ({error}): nothing was changed. Try again"

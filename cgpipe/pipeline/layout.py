@@ -16,6 +16,16 @@ EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 CLAIMS = "claims.nc"
 RUNS = "runs.csv"
 
+# What figures plot, by its name in `cgpipe.figures.registry`: the stage that makes it, and where it lies.
+PLOTTED = {
+    "history": ("train", HISTORY),
+    "nullworlds": ("nullworlds", WORLDS),
+    "nullworlds_exact": ("nullworlds", EXACT_WORLDS),
+    "coherence": ("coherence", COHERENCE),
+    "activity": ("activity", ACTIVITY),
+    "claims": ("claims", CLAIMS),
+}
+
 # What later stages read of a stage.
 _READ = {
     "data": DATASET,

@@ -1,8 +1,7 @@
-"""From the settings to the cells of the experiment, and to exactly the settings that a stage reads.
+"""From the settings to the runs of the experiments, and to exactly the settings that each stage reads.
 
-A stage sees no more of the config than its `spec`, so what reruns when a setting changes is what
-reads it. Each function's keys are those of the `Spec` in the stage's module; a test holds the two
-together. Imports neither torch nor xarray.
+A stage gets no more of the config than its `spec`, so when a setting changes, only the stages that read it
+rerun. Imports neither torch nor xarray: parsing the Snakefile imports this.
 """
 
 import os
@@ -13,14 +12,31 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgpipe.pipeline.config import DATASETS, FIGURES, Config, Experiment, is_mixed
+from cgpipe.data.shapes import DATASETS
+from cgpipe.figures.registry import entry_of
+from cgpipe.pipeline.config.experiments import Experiment, is_mixed
+from cgpipe.pipeline.config.models import Config
 
-# What stage `text` makes.
-WRITTEN = ("README.md", "costs.csv", "software.csv")
+# What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
+# FROM_PATH come from the path of the job instead. The last parts are the fields of the stage's `Spec`.
+FROM_PATH = ("noise", "replicate", "source", "winsor")
+SETTINGS = {
+    "data": "dataset",  # not where the files lie: their checksums identify them
+    "corrupt": "corruption.selection noise replicate seed",
+    "train": "device experiment.batch_size experiment.hidden experiment.init experiment.learning_rate "
+    "experiment.snapshots experiment.steps experiment.update kernel noise replicate seed winsor",
+    "gradients": "device gradients.examples gradients.weights noise replicate seed",
+    "contributions": "contributions.stiffness_examples device noise replicate seed",
+    "coherence": "noise replicate",
+    "activity": "device noise replicate winsor",
+    "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
+    "runs": "",
+    "claims": "",  # the criteria are part of the code
+}
 
 
-class Cell(NamedTuple):
-    """One training run, by the parts of its path."""
+class RunPath(NamedTuple):
+    """The parts of the path of one training run."""
 
     experiment: str
     noise: str
@@ -35,7 +51,7 @@ def slug(noise: float) -> str:
     return f"{whole:0>3}{point}{rest}"
 
 
-def cells(config: Config, experiment: str, *, mixed: bool = False, plain: bool = False) -> list[Cell]:
+def runs(config: Config, experiment: str, *, mixed: bool = False, plain: bool = False) -> list[RunPath]:
     """The runs of an experiment, in ascending order of noise, winsorization and replicate.
 
     Parameters
@@ -51,35 +67,34 @@ def cells(config: Config, experiment: str, *, mixed: bool = False, plain: bool =
 
     Returns
     -------
-    list of Cell
-        The order in which the settings list the levels does not matter.
+    list of RunPath
+        It does not depend on the order in which the settings list the levels.
     """
-    of = config.experiments[experiment]
+    levels = config.experiments[experiment]
     selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
     return [
-        Cell(experiment, slug(noise), str(c), str(replicate))
-        for noise in sorted(of.noise)
+        RunPath(experiment, slug(noise), str(c), str(replicate))
+        for noise in sorted(levels.noise)
         if not mixed or is_mixed(noise, selection, examples)
-        for c in sorted(of.winsor)
+        for c in sorted(levels.winsor)
         if not plain or c == 0
-        for replicate in range(of.replicates)
+        for replicate in range(levels.replicates)
     ]
 
 
-def all_cells(config: Config) -> Iterator[Cell]:
+def all_runs(config: Config) -> Iterator[RunPath]:
     """The runs of all experiments."""
     for experiment in sorted(config.experiments):
-        yield from cells(config, experiment)
+        yield from runs(config, experiment)
 
 
 def figures(config: Config) -> dict[str, str]:
-    """The figures to draw, each with the experiment that it draws."""
-    wanted = {number: getattr(config.figures, number) for number in FIGURES}
-    return {number: figure.experiment for number, figure in wanted.items() if figure is not None}
+    """The figures of runs to make, each with the experiment that it shows."""
+    return {name: section.experiment for name, section in config.figures.wanted().items()}
 
 
-def drawn(config: Config) -> list[str]:
-    """All figures to draw, that of the claims included."""
+def all_figures(config: Config) -> list[str]:
+    """All figures to make, that of the claims included."""
     return [*figures(config), *(["claims"] if config.claims else [])]
 
 
@@ -107,133 +122,56 @@ def expanded(path: str) -> Path:
     return Path(os.path.expandvars(os.path.expanduser(path))).absolute()  # noqa: PTH111  (takes a ~ of nobody)
 
 
-def data(config: Config) -> dict[str, Any]:
-    """Settings of stage `data`. Where the files lie is not one: their checksums say what they are."""
-    return {"dataset": config.dataset}
+def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any] | list[dict[str, Any]]:
+    """The settings that a job of a stage reads.
+
+    Parameters
+    ----------
+    config : Config
+        The settings of the workflow.
+    stage : str
+        Its name; `train_together` is stage `train` in a job that trains all levels of winsorization.
+    at : mapping from str to str
+        The parts of the job's path, such as `noise`, and for stage `nullworlds` the `source`.
+
+    Returns
+    -------
+    dict from str, or a list of them
+        The fields of the stage's `Spec`; for `train_together` those of each run.
+
+    Raises
+    ------
+    KeyError
+        If the path has an experiment or a noise level that is not in the settings.
+    """
+    if stage == "train_together":
+        levels = sorted(_experiment(config, at).winsor)
+        return [_settings(config, "train", {**at, "winsor": str(c)}) for c in levels]
+    return _settings(config, stage, at)
 
 
-def corrupt(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `corrupt`; `at` gives the noise and replicate of a path."""
-    return {
-        "noise": _noise(config, at["noise"]),
-        "replicate": int(at["replicate"]),
-        "seed": config.seed,
-        "selection": config.corruption.selection,
-    }
+def _settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for path in SETTINGS[stage].split():
+        section, _, key = path.rpartition(".")
+        if path in FROM_PATH:
+            values[key] = _from_path(config, key, at[key])
+        elif section == "experiment":
+            values[key] = getattr(_experiment(config, at), key)
+        else:
+            values[key] = getattr(getattr(config, section) if section else config, key)
+    return values
 
 
-def train(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `train`."""
-    experiment = _experiment(config, at)
-    return {
-        "batch_size": experiment.batch_size,
-        "device": config.device,
-        "hidden": experiment.hidden,
-        "init": experiment.init,
-        "kernel": config.kernel,
-        "learning_rate": experiment.learning_rate,
-        "noise": _noise(config, at["noise"]),
-        "replicate": int(at["replicate"]),
-        "seed": config.seed,
-        "snapshots": experiment.snapshots,
-        "steps": experiment.steps,
-        "update": experiment.update,
-        "winsor": int(at["winsor"]),
-    }
-
-
-def train_together(config: Config, at: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Settings of stage `train` for a job that trains all levels of winsorization."""
-    levels = sorted(_experiment(config, at).winsor)
-    return [train(config, {**at, "winsor": str(c)}) for c in levels]
-
-
-def gradients(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `gradients`."""
-    return {
-        "device": config.device,
-        "examples": config.gradients.examples,
-        "noise": _noise(config, at["noise"]),
-        "replicate": int(at["replicate"]),
-        "seed": config.seed,
-        "weights": config.gradients.weights,
-    }
-
-
-def contributions(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `contributions`."""
-    return {
-        "device": config.device,
-        "noise": _noise(config, at["noise"]),
-        "replicate": int(at["replicate"]),
-        "seed": config.seed,
-        "stiffness_examples": config.contributions.stiffness_examples,
-    }
-
-
-def coherence(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `coherence`."""
-    return {"noise": _noise(config, at["noise"]), "replicate": int(at["replicate"])}
-
-
-def activity(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `activity`."""
-    return {
-        "device": config.device,
-        "noise": _noise(config, at["noise"]),
-        "replicate": int(at["replicate"]),
-        "winsor": int(at["winsor"]),
-    }
-
-
-def nullworlds(config: Config, at: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of stage `nullworlds`; `source` is `sampled` or `exact`."""
-    return {
-        "drawn": config.nullworlds.drawn,
-        "level": config.nullworlds.level,
-        "noise": _noise(config, at["noise"]),
-        "replicate": int(at["replicate"]),
-        "seed": config.seed,
-        "source": at["source"],
-        "worlds": config.nullworlds.worlds,
-    }
-
-
-def runs() -> dict[str, Any]:
-    """Settings of stage `runs`: none."""
-    return {}
-
-
-def claims() -> dict[str, Any]:
-    """Settings of stage `claims`: none; its criteria are part of the code."""
-    return {}
-
-
-def text() -> dict[str, Any]:
-    """Settings of stage `text`: none; the template is an input."""
-    return {}
-
-
-def publish() -> dict[str, Any]:
-    """Settings of stage `publish`: none."""
-    return {}
-
-
-def published(config: Config) -> list[str]:
-    """Paths of all that stage `publish` makes; none if the settings do not ask for it."""
-    if not config.publish:
-        return []
-    copied = [f"{name}.{ending}" for name in drawn(config) for ending in ("csv", "png", "svg")]
-    return [f"{config.publish.folder}/{name}" for name in (*WRITTEN, *copied)]
-
-
-def figure(config: Config, number: str) -> dict[str, Any]:
-    """Settings of stage `figures` for one figure, such as `figure1` or `claims`."""
-    settings = getattr(config.figures, number, None)  # the figure of the claims has none
-    of_figure = settings.model_dump(exclude={"experiment", "beside"}) if settings else {}
-    if number == "figure2_exact":
-        of_figure["examples"] = config.gradients.examples
-    return {"figure": number, "style": config.figures.style.model_dump(), **of_figure}
+def _from_path(config: Config, key: str, text: str) -> Any:
+    if key == "source":
+        return text
+    if key != "noise":
+        return int(text)
+    levels = {slug(noise): noise for e in config.experiments.values() for noise in e.noise}
+    if text not in levels:
+        raise KeyError(f"noise-{text} is not among the noise levels: {sorted(levels)}")
+    return levels[text]
 
 
 def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:
@@ -242,8 +180,10 @@ def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:
     return config.experiments[at["experiment"]]
 
 
-def _noise(config: Config, wanted: str) -> float:
-    levels = {slug(noise): noise for e in config.experiments.values() for noise in e.noise}
-    if wanted not in levels:
-        raise KeyError(f"noise-{wanted} is not among the noise levels: {sorted(levels)}")
-    return levels[wanted]
+def figure(config: Config, name: str) -> dict[str, Any]:
+    """The settings that stage `figures` reads for one figure, such as `figure1` or `claims`."""
+    entry = entry_of(name)
+    shared = {"classes": DATASETS[config.dataset].classes, "examples": config.gradients.examples}
+    options = {key: getattr(config.figures.wanted()[name], key) for key in entry.keys}
+    options |= {key: shared[key] for key in entry.shared}
+    return {"figure": name, "style": config.figures.style.model_dump(), "options": options}

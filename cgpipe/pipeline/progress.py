@@ -37,12 +37,13 @@ class Progress:
         self._began = time.monotonic()
         self._bar = bar
 
-    def step(self) -> None:
-        """One more step was made."""
-        self._bar.update()
+    def reach(self, step: int) -> None:
+        """Move the bar to a step."""
+        self._bar.update(step - self._bar.n)
 
     def report(self, step: int, said: str) -> None:
         """Say how far the run is, how fast it goes and how long it will take."""
+        self.reach(step)
         elapsed = time.monotonic() - self._began
         done = step - self._start
         pace = ""

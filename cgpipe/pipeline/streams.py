@@ -1,7 +1,7 @@
 """Named random streams: one seed, and a generator of its own for each concern and replicate.
 
-Every draw is made on the CPU, from one of these, and then moved to the device. Streams are
-independent of each other, so that drawing more of one changes nothing in another; and they do not
+Every sample is taken on the CPU, from one of these, and then moved to the device. Streams are
+independent of each other, so that sampling more of one changes nothing in another; and they do not
 depend on noise or winsorization, so that the levels of a replicate are compared on equal terms.
 """
 
@@ -30,7 +30,7 @@ def stream(seed: int, concern: Concern, replicate: int) -> np.random.Generator:
     seed : int
         The seed of the workflow.
     concern : str
-        What is drawn.
+        What is sampled.
     replicate : int
         From 0.
 

@@ -43,11 +43,14 @@ def test_the_given_labels_are_not_changed_and_not_shared(labels, noise, selectio
 
 
 @given(LABELS, NOISE, st.sampled_from(SELECTIONS), SEEDS)
-def test_corrupt_labels_is_corruption_without_the_permutation(labels, noise, selection, seed):
-    label_train, pristine = corrupt_labels(labels, noise, rng=at(seed), selection=selection)
-    whole = corruption(labels, noise, rng=at(seed), selection=selection)
-    assert np.array_equal(label_train, whole.label_train)
-    assert np.array_equal(pristine, whole.pristine)
+def test_corrupt_labels_is_corruption_as_a_dataset(labels, noise, selection, seed):
+    made = corrupt_labels(labels, noise, rng=at(seed), selection=selection)
+    expected = corruption(labels, noise, rng=at(seed), selection=selection)
+    assert list(made) == ["label_true", *expected._fields]
+    assert np.array_equal(made["label_true"], labels)
+    for name, values in expected._asdict().items():
+        assert made[name].dtype == values.dtype
+        assert np.array_equal(made[name], values)
 
 
 def test_the_default_selection_is_exact():
@@ -124,7 +127,7 @@ def test_what_exact_chooses_at_a_level_it_chooses_at_a_higher_one(seed, a, b):
 @pytest.mark.parametrize("noise", [0.25, 0.5, 0.75, 1.0])
 def test_proper_accuracy_on_the_digits(digits, noise, selection):
     labels = digits["train_labels"].to_numpy()
-    pristine = corrupt_labels(labels, noise, rng=at(1), selection=selection)[1]
+    pristine = corrupt_labels(labels, noise, rng=at(1), selection=selection)["pristine"].values
     deviation = np.sqrt(0.1 * noise * len(labels)) / len(labels)
     if selection == "bernoulli":
         deviation += 0.9 * np.sqrt(noise * (1 - noise) / len(labels))
@@ -134,7 +137,7 @@ def test_proper_accuracy_on_the_digits(digits, noise, selection):
 @pytest.mark.parametrize("noise", [0.25, 0.5, 0.75, 1.0])
 def test_proper_accuracy_on_mnist(mnist, noise):
     labels = mnist["train_labels"].to_numpy()
-    pristine = corrupt_labels(labels, noise, rng=at(1))[1]
+    pristine = corrupt_labels(labels, noise, rng=at(1))["pristine"].values
     assert pristine.mean() == pytest.approx(1 - noise + noise / 10, abs=0.006)
 
 

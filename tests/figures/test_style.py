@@ -18,19 +18,20 @@ from pathlib import Path
 import numpy as np
 from cgpipe.pipeline.stages import figures  # first, as in a job
 import xarray as xr
-from cgpipe.figures import figure4
+from cgpipe.figures.drawing import draw
 from cgpipe.figures.style import Style, styled
 from cgpipe.pipeline.artifacts import Provenance
+from cgpipe.runs import Run
 
 steps = np.array([0, 1, 2, 10, 100])
 curves = {name: ("step", 0.5 + 0.3 * np.sin(steps + k)) for k, name in enumerate(
     ["loss_training", "loss_test", "accuracy_training", "accuracy_test"])}
 history = xr.Dataset({**curves, "pristine": ("example", np.arange(4) < 2)}, coords={"step": steps})
 others = history.assign(loss_test=history["loss_test"] * 0.9)
-runs = [figure4.Run(0.5, c, k, of) for c in (0, 2) for k, of in enumerate((history, others))]
+runs = [Run(0.5, c, k, of) for c in (0, 2) for k, of in enumerate((history, others))]
 style = Style(width=5.0, dpi=60)
-with styled(style) as colors:
-    figure = figure4.draw(figure4.table(runs), style, colors)
+with styled(style):
+    _, figure = draw("figure4", runs, style=style, classes=10)
     axes = figure.axes[0]
     axes.set_title(r"$f^p$, $\\sum_e u_e$, minus −3, and text")
     figures.lay_out(figure)
@@ -67,8 +68,8 @@ backend: TkAgg
 """
 
 
-def draw(folder: Path, cwd: Path, **environment: str) -> dict[str, bytes]:
-    """Draw a figure in a process of its own: its bytes in every format."""
+def plot(folder: Path, cwd: Path, **environment: str) -> dict[str, bytes]:
+    """Plot a figure in a process of its own: its bytes in every format."""
     folder.mkdir()
     command = [sys.executable, "-c", SCRIPT, str(folder)]
     inherited = {name: of for name, of in os.environ.items() if not name.startswith(("MPL", "MATPLOTLIB"))}
@@ -87,7 +88,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: str) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    found = draw(folder / "out", folder, HOME=str(folder), XDG_CACHE_HOME=cache)
+    found = plot(folder / "out", folder, HOME=str(folder), XDG_CACHE_HOME=cache)
     assert set(found) == {".pdf", ".svg", ".png"}
     return found
 
@@ -147,7 +148,7 @@ def test_figures_are_the_same_bytes_whatever_is_configured(
     undisturbed: dict[str, bytes], cache: str, tmp_path: Path, configure: Callable[[Path], dict[str, str]]
 ) -> None:
     environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": cache, **configure(tmp_path)}
-    found = draw(tmp_path / "out", tmp_path, **environment)
+    found = plot(tmp_path / "out", tmp_path, **environment)
     assert [name for name in undisturbed if found[name] != undisturbed[name]] == []
 
 

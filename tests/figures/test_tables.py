@@ -1,21 +1,16 @@
-"""The numbers behind the figures, and that drawing shows them."""
-
-from itertools import combinations
+"""The numbers behind the figures, and that the figures show them."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from cgpipe.figures import activity, claims, coherence, figure1, figure2, figure3, figure4
-from cgpipe.figures.beside import put_beside, split_sources
-from cgpipe.figures.style import Style, styled
+from cgpipe.figures import figure1, figure2, figure4
+from cgpipe.figures.comparison import compare, split_sources
+from cgpipe.figures.drawing import draw
 from cgpipe.figures.summary import summarise
-from cgpipe.figures.worlds import Sample
-from cgpipe.gradients.contributions import contributions, self_terms
-from cgpipe.learning.training import learned_steps
-from cgpipe.pipeline.stages import nullworlds
-from cgpipe.pipeline.stages.figures import Spec, exact_samples, in_a_sample, of_sums
+from cgpipe.learning.evaluation import learned_steps
+from cgpipe.runs import Run
 
 STEPS = np.array([0, 1, 2, 10])
 
@@ -79,7 +74,7 @@ def test_summary_is_mean_smallest_largest_and_number_of_the_replicates() -> None
 
 def test_figure1_shows_curves_and_the_shares_of_both_groups_that_are_right() -> None:
     a, b = history(0), history(1)
-    table = figure1.table([figure1.Run(0.5, 0, a), figure1.Run(0.5, 1, b)])
+    table = figure1.table([Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)])
     at = table.set_index(["panel", "group", "step"])
     assert at.loc[("b", "all", 2), "mean"] == pytest.approx((a.accuracy_test[2] + b.accuracy_test[2]) / 2)
     right = [float(run.correct[3, 20:].mean()) for run in (a, b)]
@@ -90,44 +85,53 @@ def test_figure1_shows_curves_and_the_shares_of_both_groups_that_are_right() -> 
 @pytest.mark.parametrize("learned", ["first", "last"])
 def test_figure1_counts_what_was_learned_until_a_step(learned: str) -> None:
     of = history(2)
-    table = figure1.table([figure1.Run(0.5, 0, of)], learned).query("panel == 'd' and group == 'pristine'")
+    table = figure1.table([Run(0.5, 0, 0, of)], learned=learned).query("panel == 'd' and group == 'pristine'")
     since = of[f"learned_{learned}"].values[:20]
     expected = [np.mean((since >= 0) & (since <= step)) for step in STEPS]
     np.testing.assert_allclose(table["mean"], expected)
     assert (np.diff(table["mean"]) >= 0).all()
 
 
+def test_another_word_for_learned_is_an_error() -> None:
+    with pytest.raises(ValueError, match="learned: given 'lst'; allowed: at_step, first, last"):
+        draw("figure1", [Run(0.5, 0, 0, history(2))], learned="lst")
+
+
 def test_figure1_has_no_curve_of_an_empty_group() -> None:
-    table = figure1.table([figure1.Run(0.0, 0, history(0, share=1.0))])
+    table = figure1.table([Run(0.0, 0, 0, history(0, share=1.0))])
     assert set(table.query("panel == 'd'")["group"]) == {"pristine"}
 
 
-def test_figure4_overfit_is_what_test_accuracy_and_noise_do_not_explain() -> None:
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_figure4_overfit_is_what_test_accuracy_and_noise_do_not_explain(classes: int) -> None:
     of = history(3)
-    table = figure4.table([figure4.Run(0.25, 2, 0, of)]).set_index(["curve", "step"])
+    table, figure = draw("figure4", [Run(0.25, 2, 0, of)], classes=classes)
     ta, va = of.accuracy_training.values, of.accuracy_test.values
-    np.testing.assert_allclose(table.loc["overfit", "mean"], ta - (0.25 / 10 + 0.75 * va))
+    overfit = table.set_index(["curve", "step"]).loc["overfit", "mean"]
+    np.testing.assert_allclose(overfit, ta - (0.25 / classes + 0.75 * va))
+    _, proper, *_ = figure.axes[0].get_lines()
+    np.testing.assert_allclose(proper.get_ydata(), 0.75 + 0.25 / classes)
 
 
 def test_the_best_of_a_run_is_taken_before_the_mean_over_runs() -> None:
     a, b = history(4), history(5)
     peaks = [float(STEPS[np.argmax(of.accuracy_test.values)]) for of in (a, b)]
     assert peaks[0] != peaks[1]
-    of_4 = figure4.table([figure4.Run(0.25, 2, k, of) for k, of in enumerate((a, b))])
+    of_4 = figure4.table([Run(0.25, 2, k, of) for k, of in enumerate((a, b))], classes=10)
     at = of_4.set_index(["curve", "step"])["mean"]
     assert at["best test accuracy", 10] == pytest.approx(np.mean([of.accuracy_test.max() for of in (a, b)]))
     excess = [float(of.accuracy_training.max() - 0.5) for of in (a, b)]
     assert at["excess", 10] == pytest.approx(np.mean(excess))
-    of_1 = figure1.table([figure1.Run(0.25, k, of) for k, of in enumerate((a, b))]).query("panel == 'b'")
+    of_1 = figure1.table([Run(0.25, 0, k, of) for k, of in enumerate((a, b))]).query("panel == 'b'")
     best, step = (of_1[of_1["group"] == group].iloc[0] for group in ("best", "step of the best"))
     assert best["mean"] == pytest.approx(at["best test accuracy", 10])
     assert [step["low"], step["high"]] == sorted(peaks)
 
 
-def test_another_table_of_the_figure_goes_beside_it_at_the_levels_of_both() -> None:
-    here = figure4.table([figure4.Run(0.5, c, 0, history(c)) for c in (0, 2)])
-    there = figure4.table([figure4.Run(noise, c, 0, history(9)) for noise in (0.25, 0.5) for c in (2, 4)])
-    joined = put_beside(here, there, "there.csv", ["noise", "winsor"])
+def test_a_figure_is_compared_with_another_table_of_it_at_the_levels_of_both() -> None:
+    here = figure4.table([Run(0.5, c, 0, history(c)) for c in (0, 2)], classes=10)
+    there = figure4.table([Run(noise, c, 0, history(9)) for noise in (0.25, 0.5) for c in (2, 4)], classes=10)
+    joined = compare(here, there, "there.csv", ["noise", "winsor"])
     own, other = split_sources(joined)
     pd.testing.assert_frame_equal(own.drop(columns="source").reset_index(drop=True), here)
     assert set(other["source"]) == {"there.csv"}
@@ -135,37 +139,34 @@ def test_another_table_of_the_figure_goes_beside_it_at_the_levels_of_both() -> N
     pd.testing.assert_frame_equal(other.drop(columns="source").reset_index(drop=True), expected)
 
 
-def test_a_table_that_does_not_fit_is_told() -> None:
-    here = figure1.table([figure1.Run(0.5, 0, history(0))])
+def test_a_table_that_does_not_fit_is_an_error() -> None:
+    here = figure1.table([Run(0.5, 0, 0, history(0))])
     with pytest.raises(
         ValueError, match=r"a\.csv is no table of this figure: its columns are noise, step, mean"
     ):
-        put_beside(here, here[["noise", "step", "mean"]], "a.csv", ["noise"])
-    with pytest.raises(ValueError, match=r"a\.csv has nothing at the levels of noise that are drawn here"):
-        put_beside(here, here.assign(noise=0.75), "a.csv", ["noise"])
+        compare(here, here[["noise", "step", "mean"]], "a.csv", ["noise"])
+    with pytest.raises(ValueError, match=r"a\.csv has nothing at the levels of noise that are plotted here"):
+        compare(here, here.assign(noise=0.75), "a.csv", ["noise"])
 
 
-@pytest.mark.parametrize("module", [figure1, figure4])
-def test_what_is_beside_is_drawn_and_named(module) -> None:
-    if module is figure1:
-        here, columns = figure1.table([figure1.Run(0.5, 0, history(0))]), ["noise"]
-    else:
-        here, columns = figure4.table([figure4.Run(0.5, 0, 0, history(0))]), ["noise", "winsor"]
-    joined = put_beside(here, here.assign(n=2), "there.csv", columns)
-    with styled(Style()) as colors:
-        alone, both = (module.draw(numbers, Style(), colors) for numbers in (here, joined))
-    assert lines(both) - lines(alone) == (5 if module is figure1 else 3)
+@pytest.mark.parametrize(("name", "options", "more"), [("figure1", {}, 5), ("figure4", {"classes": 10}, 3)])
+def test_what_a_figure_is_compared_with_is_plotted_and_named(name: str, options: dict, more: int) -> None:
+    runs = [Run(0.5, 0, 0, history(0))]
+    here, alone = draw(name, runs, **options)
+    joined, both = draw(name, runs, compare_with=("there.csv", here.assign(n=2)), **options)
+    assert lines(both) - lines(alone) == more
+    assert set(joined["source"]) == {"here", "there.csv"}
     assert alone.get_supxlabel() == "Lines: one replicate (n = 1)."
     assert both.get_supxlabel() == "Lines: one replicate (n = 1). Pale: there.csv (n = 2)."
 
 
-@pytest.mark.parametrize("module", [figure2, figure3])
-def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(module) -> None:
-    statistic, step, steps = ("f", "step", STEPS) if module is figure2 else ("i", "early_step", STEPS[:3])
+@pytest.mark.parametrize("name", ["figure2", "figure3", "figure3_exact"])
+def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(name: str) -> None:
+    statistic, step, steps = ("f", "step", STEPS) if name == "figure2" else ("i", "early_step", STEPS[:3])
     a, b = null_worlds(0), null_worlds(1)
-    table = module.table([Sample(0.5, 0, a), Sample(0.5, 1, b)])
+    table, figure = draw(name, [Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)])
     rows = {"data", "world 1", "world 2", "null low", "null high", "p", "curve p"}
-    assert set(table["row"]) == rows | ({"pairs", "self terms"} if module is figure2 else set())
+    assert set(table["row"]) == rows | ({"pairs", "self terms"} if name == "figure2" else set())
     at = table.set_index(["row", "group", "step"])
     expected = (a[statistic] + b[statistic]).sel({"group": "corrupt", step: 1}) / 2
     assert at.loc[("data", "corrupt", 1), "mean"] == pytest.approx(float(expected))
@@ -174,45 +175,18 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(module) -> None:
         [first_world] * 3
     )
     assert at.loc[("world 2", "corrupt", 1), "n"] == 1  # the mean of several is no null world
-    with styled(Style()) as colors:
-        said = module.draw(table, Style(), colors).get_supxlabel()
-    assert said.startswith(
+    first, second = figure.get_supxlabel().split("\n")
+    assert first.startswith(
         "Lines: mean over n = 2 replicates; bands: smallest to largest. Null band: mean of"
     )
+    assert second.endswith(" All examples, all parameters.") == (name == "figure3_exact")
     largest = max(float(of[f"{statistic}_curve_p"]) for of in (a, b))
     assert at.loc[("curve p", "pristine", steps[-1]), "high"] == pytest.approx(largest)
 
 
 def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decades() -> None:
-    gradients = np.random.default_rng(0).normal(size=(12, 6, 5)) + 0.3  # (step, example, weight)
-    pristine, steps = np.arange(6) < 4, np.array([*range(11), 20])
-    u, alone = contributions(gradients), self_terms(gradients)
-    of_all, of_pristine = u.sum(1), u[:, pristine].sum(1)
-    f = np.stack([of_pristine, of_all - of_pristine]) / of_all
-    null = xr.Dataset(
-        {
-            "f": (("group", "step"), f),
-            "squared_norm": ("step", of_all),
-            "group_size": ("group", [4, 2]),
-            **nullworlds.self_term_variables(nullworlds.Terms(steps, pristine, u, alone), of_all),
-        },
-        coords={"group": ["pristine", "corrupt"], "step": steps},
-    )
-    drawn = [list(of) for of in combinations(range(6), 3)]
-    parts = [
-        np.mean([np.einsum("tew,tdw->t", gradients[:, of], gradients[:, among]) for of, among in pairs], 0)
-        for pairs in ([(of, [e for e in of if pristine[e]]) for of in drawn], [(of, of) for of in drawn])
-    ]
-    np.testing.assert_allclose(in_a_sample(null, 3)["f_in_a_sample"][1], parts[0] / parts[1])
-    np.testing.assert_allclose(in_a_sample(null, 400)["f_in_a_sample"][1], f[0])
-    sums = of_sums(null)
-    assert sums["first_step"][1].tolist() == [0, 10]
-    expected = [of_pristine[:10].sum() / of_all[:10].sum(), of_pristine[10:].sum() / of_all[10:].sum()]
-    np.testing.assert_allclose(sums["f_of_sums"][1], expected)
-    with pytest.raises(ValueError, match="figure2_exact says what a sample would show: give its size"):
-        exact_samples(Spec("figure2_exact", Style()), [])
     added = {"f_in_a_sample": ("step", np.arange(4.0)), "f_of_sums": ("first_step", [5.0, 6.0])}
-    table = figure2.table([Sample(0.5, 0, null_worlds(0).assign(added).assign_coords(first_step=[0, 10]))])
+    table = figure2.table([Run(0.5, 0, 0, null_worlds(0).assign(added).assign_coords(first_step=[0, 10]))])
     at = table.set_index(["row", "group", "step"])["mean"]
     assert at.loc["in a sample", "pristine"].to_dict() == {0: 0, 1: 1, 2: 2, 10: 3}
     assert at.loc["of sums", "pristine"].to_dict() == {0: 5, 10: 6}
@@ -221,7 +195,7 @@ def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decad
 def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
     rng = np.random.default_rng(0)
     runs = [
-        activity.Run(
+        Run(
             noise,
             c,
             replicate,
@@ -234,34 +208,29 @@ def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
         for c in (0, 2)
         for replicate in (0, 1)
     ]
-    table = activity.table(runs)
+    table, figure = draw("activity", runs)
     at = table.set_index(["quantity", "noise", "winsor", "layer", "step"])
-    expected = [float(run.activity["dead"].sel(step=10, layer=2)) for run in runs[-2:]]
+    expected = [float(run.data["dead"].sel(step=10, layer=2)) for run in runs[-2:]]
     assert at.loc[("dead", 0.5, 2, 2, 10), "mean"] == pytest.approx(np.mean(expected))
-    with styled(Style()) as colors:
-        # A curve for each noise level, level of winsorization, layer and quantity.
-        assert lines(activity.draw(table, Style(), colors)) == 2 * 2 * 2 * 2
+    # A curve for each noise level, level of winsorization, layer and quantity.
+    assert lines(figure) == 2 * 2 * 2 * 2
 
 
-def test_every_figure_draws_every_curve_of_its_table() -> None:
-    noisy = [figure1.Run(noise, 0, history(k)) for k, noise in enumerate((0.25, 0.5))]
-    clipped = [figure4.Run(0.5, c, 0, history(c)) for c in (0, 2)]
-    samples = [Sample(noise, 0, null_worlds(k)) for k, noise in enumerate((0.25, 0.5))]
-    style = Style()
-    with styled(style) as colors:
-        assert lines(figure1.draw(figure1.table(noisy), style, colors)) == 2 * (3 + 2)
-        # Two groups in the data and in each world, and over pairs; the share of the self terms.
-        assert lines(figure2.draw(figure2.table(samples), style, colors)) == 2 * (3 * 2 + 2 + 1)
-        assert lines(figure3.draw(figure3.table(samples), style, colors)) == 2 * 3 * 2
-        # Three curves, and the lines at zero and at the proper accuracy.
-        assert lines(figure4.draw(figure4.table(clipped), style, colors)) == 2 * (3 + 2)
+def test_every_figure_plots_every_curve_of_its_table() -> None:
+    noisy = [Run(noise, 0, 0, history(k)) for k, noise in enumerate((0.25, 0.5))]
+    clipped = [Run(0.5, c, 0, history(c)) for c in (0, 2)]
+    samples = [Run(noise, 0, 0, null_worlds(k)) for k, noise in enumerate((0.25, 0.5))]
+    assert lines(draw("figure1", noisy)[1]) == 2 * (3 + 2)
+    # Two groups in the data and in each world, and over pairs; the share of the self terms.
+    assert lines(draw("figure2", samples)[1]) == 2 * (3 * 2 + 2 + 1)
+    assert lines(draw("figure3", samples)[1]) == 2 * 3 * 2
+    # Three curves, and the lines at zero and at the proper accuracy.
+    assert lines(draw("figure4", clipped, classes=10)[1]) == 2 * (3 + 2)
 
 
 def test_a_figure_says_how_many_replicates_it_shows() -> None:
-    style = Style()
-    with styled(style) as colors:
-        one = figure4.draw(figure4.table([figure4.Run(0.5, 0, 0, history(0))]), style, colors)
-        two = figure4.draw(figure4.table([figure4.Run(0.5, 0, k, history(k)) for k in (0, 1)]), style, colors)
+    _, one = draw("figure4", [Run(0.5, 0, 0, history(0))], classes=10)
+    _, two = draw("figure4", [Run(0.5, 0, k, history(k)) for k in (0, 1)], classes=10)
     assert "n = 1" in one.get_supxlabel()
     assert "n = 2" in two.get_supxlabel()
 
@@ -290,10 +259,10 @@ def coherence_of(seed: int) -> xr.Dataset:
     )
 
 
-def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_drawn() -> None:
+def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_plotted() -> None:
     a, b = coherence_of(0), coherence_of(1)
     a["m_coherence"][:, 5] = np.nan  # an empty group
-    table = coherence.table([coherence.Run(0.0, 0, a), coherence.Run(1.0, 0, b), coherence.Run(1.0, 1, a)])
+    table, figure = draw("coherence", [Run(0.0, 0, 0, a), Run(1.0, 0, 0, b), Run(1.0, 0, 1, a)])
     at = table.set_index(["quantity", "group", "part", "noise", "step"])
     assert at.loc[("m_coherence", "all", "layer 1", 0.0, 2), "mean"] == pytest.approx(
         float(a["m_coherence"].sel(step=2, group="all", part="layer 1"))
@@ -307,13 +276,11 @@ def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_dra
     )
     assert at.loc[("m_coherence", "corrupt, not learned", "network", 1.0, 1), "n"] == 1
     assert ("m_coherence", "corrupt, not learned", "network", 0.0, 1) not in at.index
-    with styled(Style()) as colors:
-        figure = coherence.draw(table, Style(), colors)
     # A curve a noise level and group, and the lines at 1 and at m.
     assert lines(figure) == 2 * (1 + 1 + 2 + 2) + 4 * 2
 
 
-def test_every_statistic_of_a_claim_is_drawn_with_its_criterion_and_verdict() -> None:
+def test_every_statistic_of_a_claim_is_plotted_with_its_criterion_and_verdict() -> None:
     columns = ["claim", "statistic", "criterion", "estimate", "low", "high", "n", "p", "verdict", "why"]
     rows = [
         ("C1", "accuracy", "≥ 0.99", 1.0, 1.0, 1.0, 3, np.nan, "holds", ""),
@@ -322,10 +289,8 @@ def test_every_statistic_of_a_claim_is_drawn_with_its_criterion_and_verdict() ->
         ("C12", "difference", "≤ 0.02", np.nan, np.nan, np.nan, 0, np.nan, "inconclusive", "no run"),
     ]
     stored = xr.Dataset.from_dataframe(pd.DataFrame(rows, columns=columns).rename_axis("row"))
-    table = claims.table(stored)
+    table, figure = draw("claims", [Run(np.nan, 0, 0, stored)])
     assert list(table.columns) == columns
-    with styled(Style()) as colors:
-        figure = claims.draw(table, Style(), colors)
     left, right = figure.axes
     assert lines(figure) == 3 * 2 + 1  # a range and a mark where there is an estimate; the line at 0
     assert "$f^p$" in left.get_yticklabels()[1].get_text()

@@ -11,7 +11,7 @@ from cgpipe.gradients.contributions import (
     leading_steps,
     mean_cumulative,
 )
-from cgpipe.learning.training import logged_steps
+from cgpipe.learning.evaluation import logged_steps
 
 VALUES = st.one_of(st.just(0.0), st.floats(-1000, 1000, width=32, allow_subnormal=False))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgpipe.gradients.per_example import WeightSample, draw_weights, sampled_gradients
+from cgpipe.gradients.per_example import WeightSample, draw_weights, measure_gradients, sampled_gradients
 from cgpipe.networks.dense import Layer, initial_layers
 
 WIDTHS = ([6, 4], [6, 5, 4], [7, 6, 5, 4])
@@ -101,3 +101,37 @@ def test_more_weights_than_a_layer_has_are_refused():
         ValueError, match=r"layer 2 of 3 has 4 x 5 = 20 weights, fewer than the 21 .* at most 20"
     ):
         draw_weights([(5, 6), (4, 5), (3, 4)], 21, np.random.default_rng(0))
+
+
+def test_one_sample_of_examples_and_weights_is_measured_over_a_run():
+    layers, images, labels = problem([6, 5, 4], torch.float32, batch=30)
+    snapshots = [(0, layers), (7, [Layer(*(2 * p for p in layer)) for layer in layers])]
+    pristine = np.arange(30) % 2 == 0
+    run = measure_gradients(
+        iter(snapshots), images, labels, pristine, examples=8, weights=5, rng=np.random.default_rng(2)
+    )
+    rng = np.random.default_rng(2)
+    examples = np.sort(rng.choice(30, 8, replace=False))
+    sample = draw_weights(shapes_of([6, 5, 4]), 5, rng)
+    assert run["example"].values.tolist() == examples.tolist()
+    assert np.array_equal(run["pristine"], pristine[examples])
+    for name, values in sample._asdict().items():
+        assert np.array_equal(run[name], values)
+    assert run["gradient"].dtype == np.float32
+    for step, kept in snapshots:
+        expected = sampled_gradients(kept, images[examples], labels[examples], sample)
+        assert np.array_equal(run["gradient"].sel(step=step), expected.numpy())
+
+
+def test_more_examples_than_there_are_are_refused():
+    layers, images, labels = problem([6, 4], torch.float32)
+    with pytest.raises(ValueError, match="9 examples to sample of 8: ask for at most 8"):
+        measure_gradients(
+            [(0, layers)],
+            images,
+            labels,
+            np.arange(8) < 4,
+            examples=9,
+            weights=1,
+            rng=np.random.default_rng(0),
+        )

@@ -7,16 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from cgpipe.gradients.autodiff import example_contributions_by_autodiff
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.population import (
     example_contributions,
-    example_contributions_by_autodiff,
     group_gradients,
     inner_products,
+    measure_contributions,
 )
 from cgpipe.learning.aggregation.rules import Mean
-from cgpipe.learning.training import Trainer, evaluate
-from cgpipe.networks.dense import Layer, initial_layers
+from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.trainer import Trainer
+from cgpipe.networks.dense import Layer, forward, initial_layers
 
 
 def problem(widths, examples, seed=0, dtype=torch.float64):
@@ -258,3 +260,73 @@ def test_gradients_that_are_not_finite_are_named(value):
     layers[1].weight[0, 0] = value
     with pytest.raises(ValueError, match=r"layers \[0, 1\] are not finite.*diverged"):
         group_gradients(layers, images, labels, two_groups, 2)
+
+
+# --- over a training run --------------------------------------------------------------------------
+
+
+def test_what_is_measured_over_a_run_is_what_is_summed_at_each_snapshot():
+    layers, images, labels = problem([6, 5, 4], 40)
+    snapshots = [(0, layers), (7, [Layer(*(2 * p for p in layer)) for layer in layers])]
+    pristine = np.arange(40) % 3 > 0
+    rng = np.random.default_rng(0)
+    whole = measure_contributions(
+        iter(snapshots), images, labels, pristine, stiffness_examples=9, rng=np.random.default_rng(0)
+    )
+    assert whole["step"].values.tolist() == [0, 7]
+    assert np.array_equal(whole["pristine"], pristine)
+    paired = np.sort(rng.choice(40, 9, replace=False))
+    for step, kept in snapshots:
+        here = whole.sel(step=step)
+        sums = group_gradients(kept, images, labels, groups_of(pristine.astype(int)), 2)
+        each = example_contributions(kept, images, labels, sums.total())
+        np.testing.assert_allclose(here["contribution"], each.u, rtol=1e-6)
+        np.testing.assert_allclose(here["squared_norm"], each.squared_norm, rtol=1e-6)
+        for k, flag in enumerate((False, True)):
+            members = here["group_pristine"].values == flag
+            gram = here["gram"].values[:, members][:, :, members]
+            np.testing.assert_allclose(gram.sum((1, 2)), sums.gram()[:, k, k], rtol=1e-9)
+            np.testing.assert_allclose(here["energy"][:, members].sum("group"), sums.energy[k])
+            assert here["size"][members].sum() == sums.size[k]
+        learned = (forward(kept, images)[1].argmax(1) == labels).sum()
+        assert here["size"][here["group_learned"].values].sum() == int(learned)
+        index = torch.from_numpy(paired)
+        products = inner_products(kept, images[index], labels[index])
+        for pair, (first, second) in {
+            "all": (np.full(9, True), np.full(9, True)),
+            "pristine": (pristine[paired], pristine[paired]),
+            "corrupt": (~pristine[paired], ~pristine[paired]),
+            "pristine with corrupt": (pristine[paired], ~pristine[paired]),
+        }.items():
+            found = [float(here[name].sel(pair=pair)) for name in ("sign_stiffness", "cosine_stiffness")]
+            np.testing.assert_array_equal(found, stiffness(products, first, second))
+
+
+def test_parameters_that_track_gradients_are_measured_all_the_same():
+    layers, images, labels = problem([6, 5, 4], 10)
+    tracked = [Layer(*(p.clone().requires_grad_() for p in layer)) for layer in layers]
+    found, expected = (
+        measure_contributions(
+            [(0, kept)],
+            images,
+            labels,
+            np.arange(10) < 5,
+            stiffness_examples=3,
+            rng=np.random.default_rng(0),
+        )
+        for kept in (tracked, layers)
+    )
+    assert found.identical(expected)
+
+
+def test_more_examples_in_pairs_than_there_are_are_refused():
+    layers, images, labels = problem([4, 3], 6)
+    with pytest.raises(ValueError, match="7 examples for stiffness of 6: ask for at most 6"):
+        measure_contributions(
+            [(0, layers)],
+            images,
+            labels,
+            np.arange(6) < 3,
+            stiffness_examples=7,
+            rng=np.random.default_rng(0),
+        )

@@ -1,16 +1,18 @@
-"""The claims on runs made up to fulfil them, and to break them one by one."""
+"""Every claim on runs made up so that it holds, and on runs made up so that it fails."""
 
-from itertools import permutations
+from functools import cache, partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
-from cgpipe.inference.claims import Cell, Runs, findings
-from cgpipe.inference.verdicts import COLUMNS, Criterion, Finding, Observed, table, trend
+from cgpipe.inference.claims.claim import CG, Runs
+from cgpipe.inference.claims.registry import all_claims, findings, summary_table
+from cgpipe.inference.claims.statistics import classes_of, joined
+from cgpipe.inference.claims.winsorization import overfit_growth
+from cgpipe.inference.verdicts import COLUMNS, table
+from cgpipe.runs import Run, overfit
 
 STEPS = np.array([*range(10), *range(10, 100, 10), *range(100, 1000, 100), *range(1000, 10_001, 1000)])
 NOISE = (0, 0.25, 0.5, 0.75, 1)
@@ -23,15 +25,17 @@ def curve(middle, last=1.0, first=0.1):
     return first + (last - first) / (1 + (middle / np.maximum(STEPS, 0.1)) ** 2)
 
 
-def history(noise, seed, *, pristine=20.0, corrupt=400.0, top=1.0, memorized=1.0, test=0.97, test_end=None):
+def history(
+    noise, seed, *, pristine=20.0, corrupt=400.0, slower=0.5, top=1.0, memorized=1.0, test=0.97, test_end=None
+):
     """Pristine and corrupt examples learned around a step each, and more and more of them right."""
     rng = np.random.default_rng(seed)
-    of_pristine = np.arange(EXAMPLES) >= round(0.9 * noise * EXAMPLES)
+    is_pristine = np.arange(EXAMPLES) >= round(0.9 * noise * EXAMPLES)
     since = rng.permutation(EXAMPLES) / EXAMPLES
     share = np.where(
-        of_pristine[None],
-        curve(pristine * (1 + noise / 2), top)[:, None],
-        curve(corrupt * (1 + noise / 2), memorized, first=0)[:, None],
+        is_pristine[None],
+        curve(pristine * (1 + slower * noise), top)[:, None],
+        curve(corrupt * (1 + slower * noise), memorized, first=0)[:, None],
     )
     correct = since[None] < share
     place = np.where(correct[-1], correct.argmax(0), -1)
@@ -45,9 +49,10 @@ def history(noise, seed, *, pristine=20.0, corrupt=400.0, top=1.0, memorized=1.0
             "accuracy_test": ("step", accuracy_test),
             "correct": (("step", "example"), correct),
             "learned_last": ("example", last),
-            "pristine": ("example", of_pristine),
+            "pristine": ("example", is_pristine),
         },
         coords={"step": STEPS},
+        attrs={"classes": 10},
     )
 
 
@@ -59,13 +64,13 @@ def coherence(noise):
     )
 
 
-def worlds(noise, *, crosses=True, i=0.3, above=1.0):
-    """f^p above f^c, below it, and together at the end; at 75 % noise below it and falling."""
+def worlds(noise, *, crosses=True, i=0.3, above=1.0, last=0.3):
+    """f^p above f^c, below it, and together at the end; at 75 % noise below it, ending at `last`."""
     n = len(STEPS)
     if noise < 0.75:
         pristine = np.interp(np.arange(n), [0, 9, n // 2, n - 1], [0.9, 0.8, 0.3 if crosses else 0.6, 0.52])
     else:
-        pristine = np.linspace(0.4, 0.3, n)
+        pristine = np.linspace(0.4, last, n)
     upper = np.linspace(1, 10, 10)
     return xr.Dataset(
         {
@@ -80,248 +85,253 @@ def worlds(noise, *, crosses=True, i=0.3, above=1.0):
     )
 
 
-def runs(replicates=2, *, early=None, null=None, noisy=None, clipped=None, full=None):
-    """Runs that fulfil every claim, but for what is given."""
-    label_noise, winsorization, full_batch = [], [], []
+def winsorized(noise, c, seed, change):
+    """Less memorized, slower overfit and a fall at the end, the more is clipped."""
+    settings = {"memorized": {0: 1.0, 1: 0.2}.get(c, 0.005), "top": 1.0 - 0.01 * c, "test": 0.97}
+    made = history(noise, seed, **(settings | (change(c) if change else {})))
+    if change:
+        return made
+    growth = np.clip(0.1 - 0.011 * c, 0, 1) * np.log10(np.maximum(STEPS, 1)) / 4
+    explained = (made["accuracy_training"].values - growth - noise / 10) / max(1 - noise, 0.2)
+    made["accuracy_test"] = ("step", explained)
+    for name in ("accuracy_training", "accuracy_test") if c == 8 else ():
+        made[name][-1] = made[name][-2] - 0.05
+    return made
+
+
+def runs(replicates=2, *, early=coherence, null=None, noisy=None, clipped=None, full=lambda plain: plain):
+    """Runs on which every claim holds, but for what is given."""
+    made = Runs([], [], [], [], [])
     for replicate in range(replicates):
         for k, noise in enumerate(NOISE):
             seed = 10 * replicate + k
-            made = history(noise, seed, **(noisy or {}))
-            found = worlds(noise, **(null or {})) if 0 < noise < 1 else None
-            label_noise.append(Cell(noise, 0, replicate, made, (early or coherence)(noise), found))
+            run = partial(Run, noise, 0, replicate)
+            made.label_noise.append(run(history(noise, seed, **(noisy or {}))))
+            made.coherence.append(run(early(noise)))
+            if 0 < noise < 1:
+                made.nullworlds.append(run(worlds(noise, **(null or {}))))
             for c in CLIPPED:
-                settings = {
-                    "memorized": 1.0 if c == 0 else 0.2 if c == 1 else 0.005,
-                    "top": 1.0 - 0.01 * c,
-                    "test": 0.97,
-                } | ((clipped(c)) if clipped else {})
-                of_level = history(noise, seed, **settings)
-                growth = np.clip(0.1 - 0.011 * c, 0, 1) * np.log10(np.maximum(STEPS, 1)) / 4
-                va = of_level["accuracy_test"].values
-                if not clipped:
-                    explained = (of_level["accuracy_training"].values - growth - noise / 10) / max(
-                        1 - noise, 0.2
-                    )
-                    of_level["accuracy_test"] = ("step", explained)
-                    if c == 8:
-                        for name in ("accuracy_training", "accuracy_test"):
-                            values = of_level[name].values.copy()
-                            values[-1] = values[-2] - 0.05
-                            of_level[name] = ("step", values)
-                else:
-                    of_level["accuracy_test"] = ("step", va)
-                winsorization.append(Cell(noise, c, replicate, of_level))
-        for noise in (0, 0.5):
-            plain = next(
-                cell
-                for cell in winsorization
-                if (cell.noise, cell.winsor, cell.replicate) == (noise, 0, replicate)
-            )
-            full_batch.append(Cell(noise, 0, replicate, full(plain.history) if full else plain.history))
-    return Runs(label_noise, winsorization, full_batch)
+                made.winsorization.append(Run(noise, c, replicate, winsorized(noise, c, seed, clipped)))
+            if noise in (0, 0.5):
+                made.full_batch.append(run(full(made.winsorization[-len(CLIPPED)].data)))
+    return made
 
 
-def verdicts(of):
+@cache
+def good():
+    """Runs on which every claim holds; not to be changed."""
+    return runs()
+
+
+HOLDS, FAILS = ["holds"], ["does not hold"]
+UNDECIDED = ["inconclusive"]
+BACKWARDS = {"noisy": {"pristine": 400.0, "corrupt": 300.0, "slower": -0.9}}
+MORE_WITH_C = {"clipped": lambda c: {"memorized": 0.4 + 0.05 * c if c else 1.0}}
+# Paper, claim, how the runs differ from those on which all claims hold, verdicts on the claim's statistics.
+ROWS = [
+    (CG, "C1", {}, HOLDS),
+    (CG, "C1", {"noisy": {"memorized": 0.7}}, FAILS),
+    (CG, "C2", {}, 3 * HOLDS),
+    (CG, "C2", BACKWARDS, 3 * FAILS),
+    (CG, "C3", {}, 4 * HOLDS),
+    (CG, "C3", BACKWARDS, 4 * FAILS),
+    (CG, "C4", {}, HOLDS),
+    (CG, "C4", {"early": lambda noise: coherence(-noise)}, FAILS),
+    (CG, "C5", {}, 6 * HOLDS),
+    (CG, "C5", {"null": {"crosses": False}}, 2 * [*HOLDS, *FAILS, *HOLDS]),
+    (CG, "C6", {}, 2 * HOLDS),
+    (CG, "C6", {"null": {"last": 0.8}}, 2 * FAILS),
+    (CG, "C7", {}, 3 * HOLDS),
+    (CG, "C7", {"null": {"above": 0.5}}, 3 * FAILS),
+    (CG, "C8", {}, 3 * HOLDS),
+    (CG, "C8", {"null": {"i": -0.3}}, 3 * FAILS),
+    (CG, "C9", {}, 3 * HOLDS),
+    (CG, "C9", {"clipped": lambda c: {"memorized": 1.0}}, 3 * FAILS),
+    (CG, "C10", {}, HOLDS),
+    (CG, "C10", MORE_WITH_C, FAILS),
+    (CG, "C11", {}, 2 * HOLDS),
+    (CG, "C11", MORE_WITH_C, 2 * FAILS),
+    (CG, "C12", {}, HOLDS),
+    (CG, "C12", {"full": lambda plain: plain.assign(accuracy_test=plain["accuracy_test"] - 0.2)}, FAILS),
+]
+
+
+def rows_of(made, *names):
+    """Rows of the table that are about the claims with these names."""
+    claims = [claim for claim in all_claims(CG) if claim.name in names]
+    return table([finding for claim in claims for finding in claim.findings(made)])
+
+
+def verdicts(made):
     """Verdicts by claim."""
-    found = {}
-    for row in table(findings(of)).to_dict("records"):
-        found.setdefault(row["claim"], []).append(row["verdict"])
-    return found
+    rows = table(findings(made))
+    return {name: list(parts) for name, parts in rows.groupby("claim")["verdict"]}
 
 
-def test_runs_that_are_as_the_paper_says_fulfil_every_claim():
-    found = table(findings(runs()))
-    assert list(found.columns) == COLUMNS
-    assert set(found["claim"]) == {f"C{k}" for k in range(1, 13)}
-    wrong = found[found["verdict"] != "holds"]
-    assert wrong.empty, wrong.to_string()
-    assert (found["n"] == 2).all()
-    assert ((found["low"] <= found["estimate"]) & (found["estimate"] <= found["high"])).all()
+@pytest.mark.parametrize(("paper", "name", "change", "expected"), ROWS)
+def test_a_claim_holds_or_fails(paper, name, change, expected):
+    (claim,) = (one for one in all_claims(paper) if one.name == name)
+    rows = table(claim.findings(runs(**change) if change else good()))
+    assert list(rows["verdict"]) == expected, rows.to_string()
+
+
+def test_every_claim_has_a_row_on_which_it_holds_and_one_on_which_it_fails():
+    names = [(claim.paper, claim.name) for claim in all_claims()]
+    assert len(set(names)) == len(names), "two claims have the same name"
+    rows = [(row[:2], set(row[-1])) for row in ROWS]
+    assert {name for name, verdicts in rows if verdicts == set(HOLDS)} == set(names)
+    assert {name for name, verdicts in rows if set(FAILS) <= verdicts} == set(names)
+
+
+def test_the_table_has_a_row_for_each_statistic_and_the_summary_one_for_each_claim():
+    rows = table(findings(good()))
+    names = [claim.name for claim in all_claims(CG)]
+    assert list(rows.columns) == list(COLUMNS)
+    assert list(rows["claim"].unique()) == names
+    assert (rows["n"] == 2).all()
+    assert ((rows["low"] <= rows["estimate"]) & (rows["estimate"] <= rows["high"])).all()
+    lines = [line.split(" | ")[:3] for line in summary_table(rows).splitlines()[2:]]
+    assert lines == [[f"| {one.name}", one.sentence, "2"] for one in all_claims(CG)]
+
+
+def test_parts_with_different_verdicts_are_counted_in_the_summary():
+    rows = rows_of(runs(null={"crosses": False}), "C5", "C6")
+    counted = [line.split(" | ")[-1] for line in summary_table(rows).splitlines()[2:]]
+    assert counted == ["of 6 parts: holds 4, does not hold 2 |", "holds |"]
+    assert "of 4 parts: holds 3, inconclusive 1" in summary_table(
+        pd.DataFrame({"claim": "C3", "verdict": 3 * HOLDS + UNDECIDED, "n": [1, 1, 1, 0]})
+    )
+
+
+def test_a_summary_of_a_claim_that_is_not_registered_is_refused():
+    with pytest.raises(ValueError, match=r"^C0: not among the claims of CG 2020, C1, C2"):
+        summary_table(pd.DataFrame({"claim": ["C1", "C0"], "verdict": 2 * HOLDS, "n": 1}))
 
 
 def test_without_runs_nothing_is_decided():
-    found = table(findings(Runs([], [], [])))
-    assert set(found["claim"]) == {f"C{k}" for k in range(1, 13)}
-    assert set(found["verdict"]) == {"inconclusive"}
-    assert (found["n"] == 0).all()
-    assert found["estimate"].isna().all()
+    rows = table(findings(Runs()))
+    assert set(rows["claim"]) == {claim.name for claim in all_claims()}
+    assert set(rows["verdict"]) == {"inconclusive"}
+    assert (rows["n"] == 0).all()
+    assert rows["estimate"].isna().all()
 
 
-def cut(of, length):
+def cut(made, length):
     """The same runs, stopped early."""
 
-    def shorter(cell):
-        null = cell.nullworlds.isel(step=slice(length)) if cell.nullworlds is not None else None
-        if null is not None and length < 10:
-            null = null.isel(early_step=slice(length))
-        small = cell.history.isel(step=slice(length))
-        place = np.where(small["correct"].values[-1], small["correct"].values.argmax(0), -1)
-        small["learned_last"] = ("example", np.where(place >= 0, STEPS[place], -1))
-        early = cell.coherence.isel(step=slice(length)) if cell.coherence is not None else None
-        return cell._replace(history=small, nullworlds=null, coherence=early)
+    def shorter(run):
+        data = run.data.isel(step=slice(length))
+        if "early_step" in data.dims:
+            data = data.isel(early_step=slice(length))
+        if "correct" in data:
+            correct = data["correct"].values
+            data["learned_last"] = ("example", np.where(correct[-1], STEPS[correct.argmax(0)], -1))
+        return run._replace(data=data)
 
-    return Runs(*([shorter(cell) for cell in cells] for cells in of))
+    return Runs(*([shorter(run) for run in part] for part in made))
 
 
 def test_runs_that_are_too_short_say_nothing_of_where_they_end():
-    found = verdicts(cut(runs(), 6))
-    assert {claim for claim, of in found.items() if set(of) == {"inconclusive"}} == set(found)
-    # After 90 steps that which is of the beginning can be said, and no more.
-    found = verdicts(cut(runs(), 19))
-    assert found["C4"] == ["holds"]
-    assert found["C5"] == 2 * ["holds", "inconclusive", "inconclusive"]
-    assert found["C8"] == 3 * ["holds"]
+    assert all(set(parts) == {"inconclusive"} for parts in verdicts(cut(good(), 6)).values())
+    # After 90 steps the claims about the beginning are decided, and no others.
+    after_90 = verdicts(cut(good(), 19))
+    assert after_90["C4"] == HOLDS
+    assert after_90["C5"] == 2 * [*HOLDS, *UNDECIDED, *UNDECIDED]
+    assert after_90["C8"] == 3 * HOLDS
     for claim in ("C1", "C2", "C6", "C7", "C9", "C10", "C11"):
-        assert set(found[claim]) == {"inconclusive"}, claim
-
-
-@pytest.mark.parametrize(
-    ("claim", "broken"),
-    [
-        ("C1", {"noisy": {"memorized": 0.7}}),
-        ("C3", {"noisy": {"pristine": 200.0, "corrupt": 20.0}}),
-        ("C4", {"early": lambda noise: coherence(-noise)}),
-        ("C5", {"null": {"crosses": False}}),
-        ("C7", {"null": {"above": 0.5}}),
-        ("C8", {"null": {"i": -0.3}}),
-        ("C9", {"clipped": lambda c: {"memorized": 1.0}}),
-        ("C10", {"clipped": lambda c: {"memorized": 0.4 + 0.05 * c if c else 1.0}}),
-        ("C11", {"clipped": lambda c: {"memorized": 0.4 + 0.05 * c if c else 1.0}}),
-        ("C12", {"full": lambda history: history.assign(accuracy_test=history["accuracy_test"] - 0.2)}),
-    ],
-)
-def test_a_claim_that_the_runs_break_does_not_hold(claim, broken):
-    assert "does not hold" in verdicts(runs(**broken))[claim]
+        assert set(after_90[claim]) == {"inconclusive"}, claim
 
 
 def test_where_f_ends_is_not_left_to_the_last_step_alone():
-    def met_at_last(cell):
-        if cell.nullworlds is None:
-            return cell
-        f = cell.nullworlds["f"].copy()
+    def met_at_last(run):
+        f = run.data["f"].copy()
         f[:, -10:] = [[0.2], [0.8]]
         f[:, -1] = 0.5
-        return cell._replace(nullworlds=cell.nullworlds.assign(f=f))
+        return run._replace(data=run.data.assign(f=f))
 
-    found = table(findings(Runs([met_at_last(cell) for cell in runs().label_noise], [], [])))
-    ends = found[found["statistic"].str.contains("last decade") & (found["claim"] == "C5")]
+    made = Runs(good().label_noise, nullworlds=[met_at_last(run) for run in good().nullworlds])
+    rows = rows_of(made, "C5")
+    ends = rows[rows["statistic"].str.contains("last decade")]
     assert set(ends["verdict"]) == {"does not hold"}
     np.testing.assert_allclose(ends["estimate"], 0.54)  # nine steps at 0.6, one at 0
 
 
 def test_replicates_that_disagree_decide_nothing():
-    mixed = runs(null={"i": 0.3}).label_noise[:5] + runs(null={"i": -0.3}).label_noise[5:]
-    assert set(verdicts(Runs(mixed, [], []))["C8"]) == {"inconclusive"}
+    of_null = [runs(null={"i": i}).nullworlds for i in (0.3, -0.3)]
+    both = [*of_null[0][:3], *of_null[1][3:]]
+    assert list(rows_of(Runs(good().label_noise, nullworlds=both), "C8")["verdict"]) == 3 * UNDECIDED
 
 
 def test_two_levels_show_no_trend():
-    few = [cell for cell in runs().label_noise if cell.noise in (0, 0.5)]
-    found = table(findings(Runs(few, [], []))).set_index("claim").loc["C2"]
-    assert set(found["verdict"]) == {"inconclusive"}
-    assert found["why"].str.contains("at least 4").any()
+    few = [run for run in good().label_noise if run.noise in (0, 0.5)]
+    rows = rows_of(Runs(few), "C2")
+    assert set(rows["verdict"]) == {"inconclusive"}
+    assert rows["why"].str.contains("at least 4").any()
 
 
 def test_a_claim_of_all_noise_levels_needs_all_of_them():
-    few = [cell for cell in runs().label_noise if cell.noise > 0]
-    found = table(findings(Runs(few, [], []))).set_index("claim").loc["C1"]
-    assert (found["verdict"], found["why"]) == ("inconclusive", "no runs at 0% noise")
+    few = [run for run in good().label_noise if run.noise > 0]
+    rows = rows_of(Runs(few), "C1")
+    assert rows[["verdict", "why"]].values.tolist() == [["inconclusive", "no runs at 0% noise"]]
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_noise_level_without_corrupt_examples_decides_nothing_and_hides_no_other():
-    whole = runs()
-    empty = [
-        Cell(0.0004, 0, k, history(0, k), coherence(0), worlds(0.25) * np.nan) for k in (0, 1)
-    ]  # as if not a label had changed
-    assert all(cell.history["pristine"].all() for cell in empty)
-    more = whole._replace(label_noise=[*whole.label_noise, *empty])
-    before, after = (table(findings(of)).set_index("statistic") for of in (whole, more))
-    groups = before[before["claim"].isin(["C3", "C5", "C6", "C7", "C8"])].index
-    groups = groups[~groups.str.contains("Kendall")]
-    assert after.loc[groups].equals(before.loc[groups])
-    alone = whole._replace(label_noise=[cell._replace(noise=0.25) for cell in empty])
-    found = table(findings(alone)).set_index("claim").loc[["C3", "C5", "C7", "C8"]]
-    assert set(found["verdict"]) == {"inconclusive"}
+    def without_corrupt(noise):
+        levels = [(noise, 0, replicate) for replicate in (0, 1)]
+        histories = [Run(*level, history(0, level[-1])) for level in levels]  # as if not a label had changed
+        assert all(run.data["pristine"].all() for run in histories)
+        return Runs(
+            histories,
+            coherence=[Run(*level, coherence(0)) for level in levels],
+            nullworlds=[Run(*level, worlds(0.25) * np.nan) for level in levels],
+        )
+
+    more = Runs(*([*part, *added] for part, added in zip(good(), without_corrupt(0.0004), strict=True)))
+    before, after = (rows_of(made, "C3", "C5", "C6", "C7", "C8") for made in (good(), more))
+    groups = ~before["statistic"].str.contains("Kendall")
+    assert after[groups].equals(before[groups])
+    alone = rows_of(without_corrupt(0.25), "C3", "C5", "C7", "C8")
+    assert set(alone["verdict"]) == {"inconclusive"}
 
 
 def test_without_pristine_examples_nothing_is_said_of_how_they_are_learned():
     """Of very few examples all may be corrupt by chance."""
-    whole = runs()
-    none = Cell(
-        0.9, 0, 0, history(0.9, 0).assign(pristine=("example", np.zeros(EXAMPLES, bool))), coherence(0.9)
-    )
-    more = whole._replace(label_noise=[*whole.label_noise, none])
-    before, after = (table(findings(of)).query("claim == 'C3'") for of in (whole, more))
-    assert after["estimate"].equals(before["estimate"])
+    none = history(0.9, 0).assign(pristine=("example", np.zeros(EXAMPLES, bool)))
+    more = good()._replace(label_noise=[*good().label_noise, Run(0.9, 0, 0, none)])
+    assert rows_of(more, "C3")["estimate"].equals(rows_of(good(), "C3")["estimate"])
 
 
-def test_a_run_of_full_batch_without_one_beside_it_is_left_out():
-    of = runs()
-    alone = [cell for cell in of.winsorization if cell.replicate == 0]
-    found = table(findings(Runs([], alone, of.full_batch))).set_index("claim").loc["C12"]
-    assert (found["n"], found["verdict"]) == (1, "holds")
+def test_a_run_of_full_batch_without_plain_sgd_to_compare_with_is_left_out():
+    alone = [run for run in good().winsorization if run.replicate == 0]
+    rows = rows_of(Runs(winsorization=alone, full_batch=good().full_batch), "C12")
+    assert rows[["n", "verdict"]].values.tolist() == [[1, "holds"]]
 
 
-# --- verdicts -------------------------------------------------------------------------------------
+# --- statistics -----------------------------------------------------------------------------------
 
 
-OBSERVED = st.tuples(st.floats(-2, 2), st.none() | st.floats(0.001, 1)).map(lambda of: Observed(*of))
+def test_runs_are_joined_by_noise_and_replicate():
+    levels = [(0.5, 0), (0.25, 0), (0.5, 1)]
+    one, other = ([Run(noise, c, k, xr.Dataset()) for noise, k in levels] for c in (0, 2))
+    assert joined(one, other[::-1]) == list(zip(one, other, strict=True))
+    assert joined(one, other[1:]) == list(zip(one[1:], other[1:], strict=True))
+    assert joined(one, []) == []
 
 
-@given(st.lists(OBSERVED, max_size=4), st.sampled_from([">", "≥", "<", "≤"]), st.floats(-1, 1))
-def test_a_claim_never_both_holds_and_fails(observed, side, bound):
-    opposite = {">": "≤", "≥": "<", "<": "≥", "≤": ">"}[side]
-    one = Finding("C1", "", Criterion(side, bound), observed).verdict()[0]
-    other = Finding("C1", "", Criterion(opposite, bound), observed).verdict()[0]
-    if one == "holds":
-        assert other == "does not hold"
-        assert all(seen.p is None or seen.p <= 0.05 for seen in observed)
-    if not observed:
-        assert one == "inconclusive"
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_overfit_grows_by_the_number_of_classes_of_the_data(classes):
+    data = history(0.5, 0).assign_attrs(classes=classes)
+    later = slice(1, None)
+    excess = overfit(data["accuracy_training"], data["accuracy_test"], 0.5, classes).values
+    slope = np.polyfit(np.log10(STEPS[later]), excess[later], 1)[0]
+    assert overfit_growth(Run(0.5, 0, 0, data)) == pytest.approx(slope)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_undefined_decides_nothing(value):
-    verdict, why = Finding("C1", "", Criterion(">", 0), [Observed(value)]).verdict()
-    assert (verdict, why) == ("inconclusive", "undefined")
-
-
-def test_an_undefined_p_value_decides_nothing():
-    assert Finding("C1", "", Criterion(">", 0), [Observed(1.0, np.nan)]).verdict()[0] == "inconclusive"
-
-
-def test_a_criterion_includes_its_bound_or_not():
-    assert [Criterion(side, 1.0).met(1.0) for side in (">", "≥", "<", "≤")] == [False, True, False, True]
-    assert str(Criterion("≤", 0.01)) == "≤ 0.01"
-
-
-def test_where_a_replicate_is_undefined_the_others_are_shown_without_a_p_value():
-    seen = [Observed(0.5, 0.01), Observed(np.nan, cannot_say="too few"), Observed(0.7, 0.02)]
-    row = Finding("C2", "", Criterion(">", 0), seen).row()
-    assert [row[of] for of in ("estimate", "low", "high", "n")] == pytest.approx([0.6, 0.5, 0.7, 2])
-    assert np.isnan(row["p"])
-    assert (row["verdict"], row["why"]) == ("inconclusive", "too few")
-    row = Finding("C2", "", Criterion(">", 0), seen[1:2]).row()
-    assert np.isnan(row["estimate"])
-    assert row["n"] == 0
-
-
-def test_the_p_value_of_a_trend_is_that_of_all_orders():
-    seen = trend([0, 1, 2, 3], [4.0, 5.0, 6.0, 7.0], "grows")
-    assert (seen.value, seen.p) == (pytest.approx(1), pytest.approx(1 / 24))
-    assert trend([0, 1, 2, 3], [4.0, 5.0, 6.0, 7.0], "falls").p == pytest.approx(1)
-    assert trend([0, 1, 2], [1.0, 2.0, 3.0], "grows").cannot_say
-    assert np.isnan(trend([0, 1, 2, 3], [1.0, np.nan, 2.0, 3.0], "grows").value)
-    assert trend([0, 1, 2, 3], [5.0, 5.0, 5.0, 5.0], "falls")[:2] == (0, 1)
-
-
-@given(st.lists(st.integers(0, 3), min_size=4, max_size=6))
-def test_with_ties_too_the_p_value_of_a_trend_is_that_of_all_orders(values):
-    levels = list(range(len(values)))
-    seen = trend(levels, values, "falls")
-    if len(set(values)) == 1:
-        assert seen.p == 1
-        return
-    orders = [stats.kendalltau(levels, order).statistic for order in set(permutations(values))]
-    assert seen.value == pytest.approx(stats.kendalltau(levels, values).statistic)
-    assert seen.p == pytest.approx(np.mean(np.array(orders) <= seen.value + 1e-12))
+def test_a_history_without_the_number_of_classes_is_refused():
+    data = history(0.5, 0)
+    del data.attrs["classes"]
+    with pytest.raises(
+        ValueError, match=r"at noise 0\.5, winsor 2, replicate 1, lacks the attribute `classes`"
+    ):
+        classes_of(Run(0.5, 2, 1, data))

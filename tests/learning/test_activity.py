@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgpipe.learning import active_examples
+from cgpipe.learning import active_examples, measure_activity
 from cgpipe.networks.dense import Layer, initial_layers
 
 
@@ -38,3 +38,17 @@ def test_a_dead_unit_is_active_for_no_example():
 def test_a_linear_classifier_has_no_hidden_units(examples):
     layers = initial_layers([4, 3], "xavier", np.random.default_rng(0))
     assert active_examples(layers, torch.zeros(examples, 4)) == []
+
+
+@pytest.mark.parametrize("widths", [[4, 3], [4, 6, 5, 3]])
+def test_over_a_run_shares_are_those_of_the_counts(widths):
+    rng = np.random.default_rng(0)
+    snapshots = [(step, initial_layers(widths, "xavier", rng)) for step in (0, 3, 10)]
+    images = torch.from_numpy(rng.normal(size=(7, 4)).astype(np.float32))
+    activity = measure_activity(iter(snapshots), images)
+    assert activity["layer"].values.tolist() == list(range(1, len(widths) - 1))
+    for step, layers in snapshots:
+        for number, count in enumerate(active_examples(layers, images), start=1):
+            here = activity.sel(step=step, layer=number)
+            assert here["dead"] == pytest.approx((count == 0).mean())
+            assert here["active"] == pytest.approx(count.sum() / count.size / 7)

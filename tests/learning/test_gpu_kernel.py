@@ -12,7 +12,7 @@ import torch
 
 from cgpipe.learning.aggregation import operators, oracle, reference
 from cgpipe.learning.aggregation.rules import update_rule
-from cgpipe.learning.training import Trainer
+from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import initial_layers
 
 # (batch, in, out, c): a tile and its edges, odd and even batches, and one that leaves a single value.

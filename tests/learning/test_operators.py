@@ -17,7 +17,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cgpipe.learning.aggregation import build, operators, oracle, reference
 from cgpipe.learning.aggregation.rules import Clipped
-from cgpipe.learning.training import BatchOrder, Trainer, evaluate
+from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import forward, initial_layers, output_gradients
 
 WITHIN = 5e-6

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateName, update_rule
+from cgpipe.learning.aggregation.rules import RULES, Clipped, Mean, update_rule
+from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
 RATE = 0.1
@@ -57,7 +58,8 @@ DEFINITIONS = {
 }
 
 
-def test_every_rule_has_a_definition_here():
+def test_every_rule_has_a_row_and_a_definition_here():
+    assert tuple(RULES) == NAMES
     assert set(DEFINITIONS) == set(NAMES)
 
 

@@ -1,475 +1,297 @@
-import copy
 import json
-from itertools import pairwise
+import subprocess
+import sys
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from problems import copy_of
 
-from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateName, UpdateRule, update_rule
-from cgpipe.learning.training import (
-    BatchOrder,
-    NonFiniteError,
-    Trainer,
-    evaluate,
-    learned_steps,
-    logged_steps,
-)
-from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
+from cgpipe.data.corruption import corrupt_labels
+from cgpipe.data.images import flat_images
+from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.evaluation import evaluate, logged_steps
+from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.trainer import Trainer
+from cgpipe.learning.training import train
+from cgpipe.names import UpdateName
+from cgpipe.networks.dense import initial_layers
+
+SETTINGS = {"hidden": [5], "steps": 25, "batch_size": 9, "learning_rate": 0.2}
 
 
-def problem(widths, batch, dtype=torch.float64):
+def examples(count=70, test=30, features=6, classes=4):
+    """Arrays as `train` takes them, in its order."""
     rng = np.random.default_rng(0)
-    layers = [Layer(*(p.to(dtype) for p in layer)) for layer in initial_layers(widths, "xavier", rng)]
-    images = torch.from_numpy(rng.uniform(size=(batch, widths[0]))).to(dtype)
-    labels = torch.from_numpy(rng.integers(0, widths[-1], batch))
-    return layers, images, labels
+    images = rng.uniform(size=(count + test, features)).astype(np.float32)
+    labels = images[:, :classes].argmax(1)
+    return images[:count], labels[:count], images[count:], labels[count:]
 
 
-def copy_of(layers):
-    return [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
+def snapshots_of(kept):
+    """A callback that keeps the parameters at every logged step."""
+    return lambda run: kept.update({run.step: run.parameters()})
 
 
-# --- logged_steps ---------------------------------------------------------------------------------
+def assert_same(histories, kept):
+    assert histories[0].identical(histories[1])
+    assert kept[0].keys() == kept[1].keys()
+    for first, second in zip(kept[0].values(), kept[1].values(), strict=True):
+        assert first.keys() == second.keys()
+        assert all(np.array_equal(first[name], second[name]) for name in first)
 
-UP_TO_10000 = [*range(10), *range(10, 100, 10), *range(100, 1000, 100), *range(1000, 10_000, 1000), 10_000]
+
+# --- what it returns ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", get_args(UpdateName))
+def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
+    c = 2 if name in ("winsorized_mean", "trimmed_mean") else 0
+    kept, data = {}, examples()
+    history = train(*data, **SETTINGS, update=name, c=c, rng=3, on_logged=snapshots_of(kept))
+
+    images, labels, test_images, test_labels = map(torch.from_numpy, data)
+    rng = np.random.default_rng(3)
+    layers = initial_layers([6, 5, 4], "xavier", rng)
+    order = BatchOrder(70, 9, rng)
+    trainer = Trainer(layers, images, labels, 9, 0.2, update_rule(name, c, 9))
+    for step in range(26):
+        if step in logged_steps(25):
+            now = history.sel(step=step)
+            for part, seen in (
+                ("training", evaluate(layers, images, labels)),
+                ("test", evaluate(layers, test_images, test_labels)),
+            ):
+                assert now[f"loss_{part}"] == seen.loss
+                assert now[f"accuracy_{part}"] == seen.accuracy
+            assert np.array_equal(now["correct"], evaluate(layers, images, labels).correct)
+            for number, layer in enumerate(layers):
+                assert np.array_equal(kept[step][f"weight.{number}"], layer.weight)
+                assert np.array_equal(kept[step][f"bias.{number}"], layer.bias)
+        trainer.step(order.next())
+    assert list(kept) == history["step"].values.tolist() == logged_steps(25)
+    assert float(history["loss_training"][-1]) != float(history["loss_training"][0])
+
+
+def test_a_history_has_named_dimensions_and_describes_itself():
+    pristine = np.arange(70) % 3 > 0
+    history = train(*examples(), **SETTINGS, pristine=pristine, rng=0)
+    assert history.sizes == {"step": 13, "example": 70}
+    curves = ["loss_training", "accuracy_training", "loss_test", "accuracy_test"]
+    assert list(history) == [*curves, "correct", "learned_first", "learned_last", "pristine"]
+    assert [history[name].dims for name in curves] == [("step",)] * 4
+    assert history["correct"].dims == ("step", "example")
+    assert all(history[name].attrs["long_name"] for name in history.variables)
+    assert {name for name in history.variables if "units" in history[name].attrs} == {"step", *curves}
+    assert np.array_equal(history["pristine"], pristine)
+    assert history.attrs == {"classes": 4}
+    assert isinstance(history.attrs["classes"], int)
+    assert "pristine" not in train(*examples(), **SETTINGS, rng=0)
+
+
+def test_the_number_of_classes_follows_from_both_sets_or_is_given():
+    images, labels, test_images, test_labels = examples()
+    few = np.minimum(labels, 2)
+    assert train(images, few, test_images, test_labels, **SETTINGS, rng=0).attrs["classes"] == 4
+    kept = {}
+    more = train(*examples(), **SETTINGS, classes=7, rng=0, on_logged=snapshots_of(kept))
+    assert more.attrs["classes"] == 7
+    assert kept[0]["weight.1"].shape == (7, 5)
+
+
+def test_a_run_of_no_step_is_evaluated_once():
+    history = train(*examples(), **SETTINGS | {"steps": 0}, rng=0)
+    assert history["step"].values.tolist() == [0]
+
+
+# --- what it takes --------------------------------------------------------------------------------
+
+
+def test_arrays_and_tensors_of_any_layout_and_precision_give_the_same_bits():
+    data = examples()
+    expected = train(*data, **SETTINGS, rng=0)
+    tensors = [torch.from_numpy(array) for array in data]
+    strided = [np.repeat(array, 2, axis=0)[::2] for array in data]
+    wide = [np.asfortranarray(array.astype(np.float64 if array.ndim == 2 else np.uint8)) for array in data]
+    lists = [array.tolist() for array in data]
+    for given in (tensors, strided, wide, lists):
+        assert train(*given, **SETTINGS, rng=0).identical(expected)
+
+
+def test_nothing_that_was_given_is_changed():
+    data = examples()
+    before = [array.copy() for array in data]
+    with torch.enable_grad():
+        train(*data, **SETTINGS, rng=0)
+        assert torch.is_grad_enabled()
+    assert all(np.array_equal(array, old) for array, old in zip(data, before, strict=True))
+
+
+def test_a_seed_is_its_generator_and_batches_may_have_one_of_their_own():
+    kept = [{}, {}, {}]
+    seeded, generator, other = (
+        train(*examples(), **SETTINGS, rng=rng, batch_rng=batch_rng, on_logged=snapshots_of(of))
+        for of, rng, batch_rng in zip(
+            kept, (7, np.random.default_rng(7), 7), (None, None, np.random.default_rng(8)), strict=True
+        )
+    )
+    assert seeded.identical(generator)
+    assert not seeded.identical(other)
+    assert np.array_equal(kept[0][0]["weight.0"], kept[2][0]["weight.0"])
+
+
+IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = examples()
 
 
 @pytest.mark.parametrize(
-    ("steps", "expected"),
+    ("changed", "error", "message"),
     [
-        (0, [0]),
-        (1, [0, 1]),
-        (9, list(range(10))),
-        (10, list(range(11))),
-        (11, list(range(12))),
-        (95, [*range(10), *range(10, 100, 10), 95]),
-        (999, [*range(10), *range(10, 100, 10), *range(100, 1000, 100), 999]),
-        (10_001, [*UP_TO_10000, 10_001]),
-        (60_000, [*UP_TO_10000, 20_000, 30_000, 40_000, 50_000, 60_000]),
-        (100_000, [*UP_TO_10000, *range(20_000, 100_001, 10_000)]),
+        ({0: (255 * IMAGES).astype(np.uint8)}, TypeError, r"images are torch.uint8: .*cgpipe\.data\.flat_im"),
+        ({0: IMAGES.reshape(70, 2, 3)}, ValueError, r"images have shape \(70, 2, 3\): .*\.flat_images"),
+        ({0: IMAGES[:0], 1: LABELS[:0]}, ValueError, r"images have shape \(0, 6\)"),
+        ({1: LABELS[:-1]}, ValueError, r"labels have shape \(69,\) with 70 images: give one for each"),
+        ({1: LABELS.astype(np.float32)}, TypeError, "labels are torch.float32: give integers"),
+        ({3: TEST_LABELS > 1}, TypeError, "labels are torch.bool: give integers"),
+        ({2: TEST_IMAGES[:, :5]}, ValueError, "test images have 5 features, training images 6"),
+        ({1: LABELS - 1}, ValueError, "labels from -1 to 2 with 4 classes: give 0 to 3"),
+        ({"classes": 3}, ValueError, "labels from 0 to 3 with 3 classes: give 0 to 2"),
+        ({"steps": -1}, ValueError, "steps -1: give 0 or more"),
+        ({"batch_size": 71}, ValueError, "batch size 71 with 70 training examples"),
+        ({"c": 5}, ValueError, "c = 5 .* 9: .* 0 to 4"),
+        ({"update": "mean"}, ValueError, "no update rule 'mean'"),
     ],
 )
-def test_logged_steps_are_those_of_the_paper(steps, expected):
-    assert logged_steps(steps) == expected
+def test_what_does_not_fit_is_refused(changed, error, message):
+    data = [changed.get(place, array) for place, array in enumerate(examples())]
+    settings = SETTINGS | {key: value for key, value in changed.items() if isinstance(key, str)}
+    with pytest.raises(error, match=message):
+        train(*data, **settings, rng=0)
 
 
-@given(st.integers(0, 300_000))
-def test_logged_steps_increase_from_zero_to_the_last(steps):
-    logged = logged_steps(steps)
-    assert logged[0] == 0
-    assert logged[-1] == steps
-    assert all(a < b for a, b in pairwise(logged))
-    assert all(len(str(t).rstrip("0")) <= 1 if t < 10_000 else t % 10_000 == 0 for t in logged if t != steps)
+def test_a_run_that_diverges_names_the_step_the_layer_and_the_rate():
+    with pytest.raises(
+        NonFiniteError,
+        match=r"the run diverged: after 1 updates the output of layer 2 of 2 \(weights 4x5\) is not finite\. "
+        r"The learning rate, 1e\+30, is probably too large for this network",
+    ):
+        train(*examples(), **SETTINGS | {"learning_rate": 1e30}, rng=0)
 
 
-# --- BatchOrder -----------------------------------------------------------------------------------
+# --- callbacks and state --------------------------------------------------------------------------
 
 
-@given(st.integers(1, 40), st.data())
-def test_no_example_comes_twice_in_an_epoch_and_each_epoch_is_fresh(examples, data):
-    size = data.draw(st.integers(1, examples))
-    order = BatchOrder(examples, size, np.random.default_rng(data.draw(st.integers(0, 1000))))
-    epochs = []
-    for _ in range(3):
-        batches = [order.next() for _ in range(examples // size)]
-        assert all(batch.shape == (size,) for batch in batches)
-        seen = np.concatenate(batches)
-        assert len(np.unique(seen)) == len(seen)
-        assert set(seen) <= set(range(examples))
-        epochs.append(seen)
-    if examples >= 20:
-        assert not np.array_equal(epochs[0], epochs[1])
-        assert not np.array_equal(epochs[1], epochs[2])
-
-
-def test_an_epoch_takes_every_example_where_the_batches_fit():
-    order = BatchOrder(60, 20, np.random.default_rng(0))
-    for _ in range(4):
-        assert sorted(np.concatenate([order.next() for _ in range(3)])) == list(range(60))
-
-
-def test_examples_left_over_come_in_later_epochs():
-    order = BatchOrder(10, 4, np.random.default_rng(0))
-    counts = np.bincount(np.concatenate([order.next() for _ in range(2 * 1000)]), minlength=10)
-    # 8 of 10 in each of 1,000 epochs, left out at random.
-    assert counts.sum() == 8000
-    assert np.abs(counts - 800).max() < 5 * np.sqrt(1000 * 0.8 * 0.2)
-
-
-@given(st.integers(1, 30), st.integers(0, 20), st.data())
-def test_a_restored_order_goes_on_bit_by_bit(examples, before, data):
-    size = data.draw(st.integers(1, examples))
-    order = BatchOrder(examples, size, np.random.default_rng(1))
-    for _ in range(before):
-        order.next()
-    state = order.state()
-    kept = copy.deepcopy(state)
-    expected = [order.next().copy() for _ in range(20)]
-    assert np.array_equal(state["permutation"], kept["permutation"])
-    assert state["used"] == kept["used"]
-    assert state["rng"] == kept["rng"]
-
-    # As a checkpoint keeps it: one array, and the rest as JSON.
-    permutation = state.pop("permutation")
-    other = BatchOrder(examples, size, np.random.default_rng(2))
-    other.restore({**json.loads(json.dumps(state)), "permutation": permutation})
-    assert all(np.array_equal(other.next(), batch) for batch in expected)
-
-
-@pytest.mark.parametrize("size", [0, -1, 11])
-def test_a_batch_that_no_epoch_can_fill_is_refused(size):
-    with pytest.raises(ValueError, match=f"batch size {size} with 10 .* of 1 to 10"):
-        BatchOrder(10, size, np.random.default_rng(0))
-
-
-# --- Trainer --------------------------------------------------------------------------------------
-
-
-def step(layers, images, labels, rate, rule):
-    """One update by all of the examples."""
-    Trainer(layers, images, labels, len(images), rate, rule).step(np.arange(len(images)))
-
-
-@pytest.mark.parametrize("widths", [[6, 4], [6, 5, 4], [6, 7, 5, 4]])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("rule", [Mean, lambda: Clipped(0), lambda: update_rule("winsorized_mean", 0, 12)])
-def test_a_step_without_clipping_is_that_of_torch(widths, dtype, rule):
-    layers, images, labels = problem(widths, 12, dtype)
-    with torch.enable_grad():
-        tracked = [Layer(*(p.clone().requires_grad_() for p in layer)) for layer in layers]
-        optimizer = torch.optim.SGD([p for layer in tracked for p in layer], lr=0.3)
-        x = images
-        for layer in tracked[:-1]:
-            x = torch.nn.functional.linear(x, *layer).relu()
-        logits = torch.nn.functional.linear(x, *tracked[-1])
-        torch.nn.functional.cross_entropy(logits, labels).backward()
-        optimizer.step()
-    before = copy_of(layers)
-    step(layers, images, labels, 0.3, rule())
-    for layer, expected, old in zip(layers, tracked, before, strict=True):
-        for found, wanted, start in zip(layer, expected, old, strict=True):
-            torch.testing.assert_close(found, wanted.detach(), rtol=0, atol=20 * torch.finfo(dtype).eps)
-            assert not torch.equal(found, start)
-
-
-@pytest.mark.parametrize("trimmed", [False, True])
-@pytest.mark.parametrize("c", [1, 3])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
-def test_a_winsorized_step_is_that_of_the_oracle(c, trimmed, dtype, tolerance):
-    layers, images, labels = problem([6, 5, 4], 11, dtype)
-    before = copy_of(layers)
-    inputs, logits = forward(layers, images)
-    δ = output_gradients(layers, inputs, logits, labels)
-    step(layers, images, labels, 0.5, Clipped(c, trimmed=trimmed))
-    for number, (layer, old) in enumerate(zip(layers, before, strict=True)):
-        weight, bias = oracle.winsorized_linear_gradient(inputs[number], δ[number], c, trimmed=trimmed)
-        np.testing.assert_allclose(layer.weight, old.weight.numpy() - 0.5 * weight, rtol=0, atol=tolerance)
-        np.testing.assert_allclose(layer.bias, old.bias.numpy() - 0.5 * bias, rtol=0, atol=tolerance)
-        assert layer.weight.dtype == layer.bias.dtype == dtype
-
-
-@given(
-    st.lists(st.integers(1, 40), min_size=2, max_size=5),
-    st.integers(1, 30),
-    st.data(),
-    st.booleans(),
-    st.integers(0, 2**16),
-)
-def test_a_step_in_one_operator_is_the_step_by_parts(widths, batch, data, trimmed, seed):
-    c = data.draw(st.integers(0, (batch - 1) // 2))
-    rng = np.random.default_rng(seed)
-    pixels = rng.uniform(-0.5, 1, (batch + 5, widths[0])).astype(np.float32)
-    images = torch.from_numpy(np.where(rng.random(pixels.shape) < 0.4, 0, pixels))
-    labels = torch.from_numpy(rng.integers(0, widths[-1], len(images)))
-    at_once, by_parts = (initial_layers(widths, "official", np.random.default_rng(seed)) for _ in range(2))
-    trainers = [
-        Trainer(of, images, labels, batch, 0.1, Clipped(c, trimmed=trimmed)) for of in (at_once, by_parts)
-    ]
-    assert trainers[0]._whole == (operators.ready() != "reference")
-    trainers[1]._whole = False
-    indices = rng.permutation(len(images))[:batch]
-    for trainer in trainers:
-        trainer.step(indices)
-    for made, wanted in zip(trainers[0]._left, trainers[1]._left, strict=True):
-        torch.testing.assert_close(made, wanted, rtol=1e-5, atol=1e-5)
-    for made, wanted in zip(at_once, by_parts, strict=True):
-        torch.testing.assert_close(made.weight, wanted.weight, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(made.bias, wanted.bias, rtol=1e-5, atol=1e-5)
-
-
-def fitted(width, dtype, batch=11):
-    """One layer, and examples whose label is 10 to 26 above all other logits."""
-    rng = np.random.default_rng(0)
-    images = torch.from_numpy(rng.uniform(0.5, 0.6, (batch, width)).astype(np.float32))
-    labels = torch.from_numpy(np.arange(batch) % width)
-    images[torch.arange(batch), labels] += torch.linspace(1, 2, batch)
-    layer = Layer(12 * torch.eye(width), torch.zeros(width))
-    return [Layer(*(p.to(dtype) for p in layer))], images.to(dtype), labels
-
-
-@pytest.mark.parametrize("width", [1, 2, 3, 10])
-@pytest.mark.parametrize("at_once", [True, False])
-def test_a_step_sees_what_a_fitted_example_still_has_to_learn(at_once, width):
-    layers, images, labels = fitted(width, torch.float32)
-    exact, of_exact, _ = fitted(width, torch.float64)
-    trainer = Trainer(layers, images, labels, len(images), 1.0, Mean())
-    trainer._whole = trainer._whole and at_once
-    trainer.step(np.arange(len(images)))
-    expected = output_gradients(exact, *forward(exact, of_exact), labels)[0]
-    assert width == 1 or 0 < expected.abs().min() < expected.abs().max() < 1e-3
-    torch.testing.assert_close(trainer._gradients[0].double(), expected, rtol=1e-5, atol=0)
-    torch.testing.assert_close(layers[0].bias.double(), -expected.mean(0), rtol=1e-5, atol=1e-15)
-
-
-WITHOUT_STATE = [name for name in get_args(UpdateName) if name not in ("rm3", "ra3")]
-
-
-@pytest.mark.parametrize("name", WITHOUT_STATE)
-def test_every_rule_goes_on_with_fitted_examples_as_in_float64(name):
-    moved = []
-    for dtype in (torch.float32, torch.float64):
-        layers, images, labels = fitted(5, dtype)
-        step(layers, images, labels, 1.0, update_rule(name, 0, len(images)))
-        moved.append(layers[0].bias.double())
-    assert moved[1].abs().min() > 0
-    torch.testing.assert_close(*moved, rtol=1e-5, atol=0)
-
-
-def test_the_sum_of_signs_counts_an_example_that_is_fitted_to_the_last_bit_of_its_probability():
-    layers, images = [Layer(torch.zeros(3, 1), torch.tensor([30.0, 0.0, 0.0]))], torch.ones(4, 1)
-    step(layers, images, torch.zeros(4, dtype=torch.int64), 0.5, update_rule("sum_of_signs", 0, 4))
-    assert layers[0].weight.ravel().tolist() == [0.5, -0.5, -0.5]
-
-
-def test_a_label_beyond_the_classes_is_told():
-    layers, images, labels = problem([6, 5, 4], 11, torch.float32)
-    labels[3] = 4
-    before = copy_of(layers)
-    with pytest.raises(IndexError, match="label 4 of example 3 of the minibatch: give 0 to 3"):
-        step(layers, images, labels, 0.1, Mean())
-    assert torch.equal(layers[0].weight, before[0].weight)
-
-
-RULES = [Mean, lambda: Clipped(1), lambda: update_rule("rm3", 0, 11)]
-
-
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_a_batch_of_indices_is_a_step_by_these_examples(dtype, rule):
-    layers, images, labels = problem([6, 5, 4], 50, dtype)
-    directly = copy_of(layers)
-    trainer, order = Trainer(layers, images, labels, 11, 0.5, rule()), np.random.default_rng(0)
-    by_hand = rule()
-    for _ in range(4):
-        batch = order.permutation(50)[:11]
-        trainer.step(batch)
-        step(directly, images[batch], labels[batch], 0.5, by_hand)
-    for layer, wanted, start in zip(layers, directly, problem([6, 5, 4], 50, dtype)[0], strict=True):
-        assert torch.equal(layer.weight, wanted.weight)
-        assert torch.equal(layer.bias, wanted.bias)
-        assert not torch.equal(layer.weight, start.weight)
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_steps_change_neither_images_nor_labels(rule):
-    layers, images, labels = problem([6, 5, 4], 30)
-    before = images.clone(), labels.clone()
-    trainer = Trainer(layers, images, labels, 11, 0.5, rule())
-    for start in range(5):
-        trainer.step(np.arange(start, start + 11))
-    assert torch.equal(images, before[0])
-    assert torch.equal(labels, before[1])
-
-
-def test_a_step_does_not_change_the_batch():
-    layers, images, labels = problem([6, 5, 4], 30)
-    batch = np.array([3, 1, 4, 15, 9])
-    Trainer(layers, images, labels, 5, 0.5, Mean()).step(batch)
-    assert batch.tolist() == [3, 1, 4, 15, 9]
-
-
-class Seen(UpdateRule):
-    """Does nothing but look at what it is given."""
-
-    def __init__(self):
-        self.values, self.held = [], []
-
-    def update(self, layers, inputs, output_gradients, rate):
-        tensors = [*inputs, *output_gradients]
-        self.values.append([tensor.clone() for tensor in tensors])
-        self.held.append(tensors)  # so that no memory is freed and then given out again
-        assert rate == 0.5
-
-
-def test_every_step_writes_into_the_same_memory():
-    layers, images, labels = problem([6, 5, 4], 30)
-    rule = Seen()
-    trainer = Trainer(layers, images, labels, 11, 0.5, rule)
-    batches = [np.arange(start, start + 11) for start in range(5)]
-    for batch in batches:
-        trainer.step(batch)
-    places = [[tensor.data_ptr() for tensor in tensors] for tensors in rule.held]
-    assert places == [places[0]] * 5
-    assert len(set(places[0])) == 4
-    for batch, values in zip(batches, rule.values, strict=True):
-        inputs, logits = forward(layers, images[batch])
-        wanted = [*inputs, *output_gradients(layers, inputs, logits, labels[batch])]
-        assert all(torch.equal(x, y) for x, y in zip(values, wanted, strict=True))
-        assert torch.equal(values[0], images[batch])
-
-
-@pytest.mark.parametrize("damaged", [0, 1, 2])
-@pytest.mark.parametrize("rule", RULES)
-def test_a_step_names_the_layer_that_diverged_and_leaves_the_network(damaged, rule):
-    layers, images, labels = problem([6, 5, 4, 3], 11, torch.float32)
-    for layer in layers:
-        layer.weight.abs_()  # so that something positive reaches every layer
-    layers[damaged].weight.fill_(3e38)
-    layers[damaged].bias.fill_(3e38)
-    before = copy_of(layers)
-    shape = ["5x6", "4x5", "3x4"][damaged]
-    with pytest.raises(NonFiniteError, match=rf"layer {damaged + 1} of 3 \(weights {shape}\) is not finite"):
-        step(layers, images, labels, 0.1, rule())
-    for layer, old in zip(layers, before, strict=True):
-        assert torch.equal(layer.weight, old.weight)
-        assert torch.equal(layer.bias, old.bias)
-
-
-def test_a_step_names_the_layer_whose_gradient_diverged_and_leaves_the_network():
-    layers, images, labels = problem([6, 5, 4, 3], 11, torch.float32)
-    for layer, factor in zip(layers, (1e-30, 1e20, 1e25), strict=True):
-        layer.weight.abs_().mul_(factor)  # on the way forward the first makes up for the others
-    before = copy_of(layers)
-    with pytest.raises(NonFiniteError, match=r"gradient at the output of layer 1 of 3 \(weights 5x6\)"):
-        step(layers, images, labels, 0.1, Clipped(1))
-    for layer, old in zip(layers, before, strict=True):
-        assert torch.equal(layer.weight, old.weight)
-        assert torch.equal(layer.bias, old.bias)
-
-
-def step_in_float64(layers, images, labels, rate, c):
-    """The same step by sorting in float64; and how near to 0 an output before a ReLU came."""
-    layers = [Layer(layer.weight.double(), layer.bias.double()) for layer in layers]
-    inputs, logits = forward(layers, images.double())
-    nearest = min(
-        float(torch.nn.functional.linear(entered, *layer).abs().min())
-        for layer, entered in zip(layers[:-1], inputs[:-1], strict=True)
+def test_callbacks_come_after_each_evaluation_and_before_each_update():
+    calls = []
+    train(
+        *examples(),
+        **SETTINGS | {"steps": 11},
+        rng=0,
+        on_logged=lambda run: calls.append(("logged", run.step, list(run.logged)[-1])),
+        on_step=lambda run: calls.append(("step", run.step)),
     )
-    δ = output_gradients(layers, inputs, logits, labels)
-    for layer, entered, at_output in zip(layers, inputs, δ, strict=True):
-        weight, bias = reference.winsorized_linear_gradient(entered, at_output, c)
-        layer.weight.sub_(weight, alpha=rate)
-        layer.bias.sub_(bias, alpha=rate)
-    return layers, nearest
+    expected = [[("logged", step, step), ("step", step)] for step in range(12)]
+    assert calls == [call for pair in expected for call in pair][:-1]
 
 
-def test_60_steps_on_mnist_are_each_that_of_float64(mnist):
+def test_what_a_callback_raises_ends_the_training():
+    class Enough(Exception):  # noqa: N818 - not an error
+        pass
+
+    def stop(run):
+        if run.step == 7:
+            raise Enough
+
+    with pytest.raises(Enough):
+        train(*examples(), **SETTINGS, rng=0, on_step=stop)
+
+
+def as_kept(state):
+    """A state as a checkpoint keeps it: arrays, and JSON with sorted keys."""
+    arrays, description = state
+    copies = {name: array.copy() for name, array in arrays.items()}
+    return copies, json.loads(json.dumps(description, sort_keys=True))
+
+
+@pytest.mark.parametrize("when", ["on_step", "on_logged"])
+@pytest.mark.parametrize("name", ["winsorized_mean", "rm3"])
+def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(name, when):
+    arguments = {**SETTINGS, "update": name}
+    states, live, kept = {}, {}, {}
+
+    def note(run):
+        states[run.step], live[run.step] = as_kept(run.state()), run.state()
+        if when == "on_logged":
+            kept[run.step] = run.parameters()
+
+    watch = {"on_logged": snapshots_of(kept), when: note}
+    undisturbed = train(*examples(), **arguments, rng=1, **watch)
+    assert len(states) == (25 if when == "on_step" else 13)
+    for step in sorted({0, 1, 2, 3, 9, 10, 17, 20, 24, 25} & states.keys()):
+        state = states[step]
+        assert all(np.array_equal(live[step][0][key], array) for key, array in state[0].items())
+        again = {}
+        # Other weights and another order, until it is restored.
+        resumed = train(*examples(), **arguments, rng=2, state=state, on_logged=snapshots_of(again))
+        earlier = {at: kept[at] for at in kept if at not in again}
+        assert max(earlier, default=-1) <= step
+        assert_same([undisturbed, resumed], [kept, {**earlier, **again}])
+
+
+def test_snapshots_and_layers_are_those_of_the_step():
+    kept, layers = {}, {}
+
+    def keep(run):
+        kept[run.step], layers[run.step] = run.parameters(), copy_of(run.layers)
+
+    train(*examples(), **SETTINGS, rng=0, on_logged=keep)
+    assert not np.array_equal(kept[0]["weight.0"], kept[25]["weight.0"])
+    for step, parameters in kept.items():
+        for number, layer in enumerate(layers[step]):
+            assert np.array_equal(parameters[f"weight.{number}"], layer.weight)
+            assert np.array_equal(parameters[f"bias.{number}"], layer.bias)
+
+
+# --- in a script, and on real data ----------------------------------------------------------------
+
+SCRIPT = """
+import sys
+import numpy as np
+import cgpipe
+
+digits = cgpipe.data.load("digits")
+rng = np.random.default_rng(0)
+noisy = cgpipe.data.corrupt_labels(digits["train_labels"].values, 0.5, rng=rng)
+history = cgpipe.learning.train(
+    cgpipe.data.flat_images(digits, "train"), noisy["label_train"].values,
+    cgpipe.data.flat_images(digits, "test"), digits["test_labels"].values,
+    hidden=[32], steps=200, batch_size=50, learning_rate=0.5, c=2, rng=0, pristine=noisy["pristine"].values,
+)
+loaded = [name for name in sys.modules if name.startswith("cgpipe.pipeline")]
+print(loaded, float(history["accuracy_test"][-1]))
+"""
+
+
+def test_a_script_needs_arrays_and_no_workflow():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded, accuracy = done.stdout.rsplit(" ", 1)
+    assert loaded == "[]"
+    assert float(accuracy) > 0.6
+
+
+def test_on_mnist_clipping_learns_the_pristine_examples_and_few_of_the_corrupt_ones(mnist):
     rng = np.random.default_rng(0)
-    pixels = mnist["train_images"].to_numpy().reshape(-1, 784)[:2000].astype(np.float32)
-    images = torch.from_numpy(pixels / np.float32(mnist.attrs["pixel_max"]))
-    labels = torch.from_numpy(mnist["train_labels"].to_numpy()[:2000])
-    layers = initial_layers([784, 32, 32, 32, 10], "xavier", rng)
-    started_at = evaluate(layers, images, labels).loss
-    trainer, order = Trainer(layers, images, labels, 100, 0.1, Clipped(2)), BatchOrder(2000, 100, rng)
-    compared = 0
-    for _ in range(60):
-        batch, before = order.next(), copy_of(layers)
-        trainer.step(batch)
-        expected, nearest = step_in_float64(before, images[batch], labels[batch], 0.1, 2)
-        if nearest < 1e-6:  # on which side of its ReLU an output falls is then a matter of rounding
-            continue
-        compared += 1
-        for layer, wanted, old in zip(layers, expected, before, strict=True):
-            for found, exact, start in zip(layer, wanted, old, strict=True):
-                moved = float((exact - start).abs().max())
-                assert moved > 0
-                # Of the step, and of the weight that it is added to.
-                allowed = 1e-5 * moved + 1e-7 * float(exact.abs().max())
-                assert float((found.double() - exact).abs().max()) < allowed
-    assert compared > 50
-    assert evaluate(layers, images, labels).loss < started_at
-
-
-# --- evaluate -------------------------------------------------------------------------------------
-
-
-def test_evaluation_is_that_of_a_loop_over_the_examples():
-    layers, images, labels = problem([6, 5, 4], 50)
-    losses, right = [], []
-    for image, label in zip(images.numpy(), labels.numpy(), strict=True):
-        hidden = np.maximum(layers[0].weight.numpy() @ image + layers[0].bias.numpy(), 0)
-        logits = layers[1].weight.numpy() @ hidden + layers[1].bias.numpy()
-        losses.append(np.log(np.exp(logits).sum()) - logits[label])
-        right.append(logits.argmax() == label)
-    found = evaluate(layers, images, labels)
-    assert found.loss == pytest.approx(np.mean(losses), rel=1e-12)
-    assert found.accuracy == np.mean(right)
-    assert found.correct.tolist() == right
-    assert 0 < found.accuracy < 1
-
-
-@pytest.mark.parametrize("at_once", [1, 7, 49, 50, 51])
-def test_evaluation_does_not_depend_on_how_many_examples_are_taken_at_once(at_once):
-    layers, images, labels = problem([6, 5, 4], 50)
-    whole = evaluate(layers, images, labels)
-    parts = evaluate(layers, images, labels, at_once=at_once)
-    assert parts.loss == pytest.approx(whole.loss, rel=1e-12)
-    assert parts.accuracy == whole.accuracy
-    assert np.array_equal(parts.correct, whole.correct)
-
-
-def test_evaluation_counts_each_example_once():
-    layers = [Layer(torch.eye(3), torch.zeros(3))]
-    images = torch.eye(3)[[0, 1, 2, 0, 1]]
-    found = evaluate(layers, images, torch.tensor([0, 1, 0, 0, 2]), at_once=2)
-    assert found.correct.tolist() == [True, True, False, True, False]
-    assert found.correct.dtype == np.bool_
-    assert found.accuracy == 0.6
-
-
-def test_small_losses_keep_their_digits():
-    layers, images, labels = fitted(10, torch.float32, 2_500)
-    exact, of_exact, _ = fitted(10, torch.float64, 2_500)
-    expected = evaluate(exact, of_exact, labels).loss
-    assert 0 < expected < 1e-4
-    assert evaluate(layers, images, labels).loss == pytest.approx(expected, rel=1e-6)
-
-
-def test_an_infinite_logit_is_no_perfect_fit():
-    layers = [Layer(torch.zeros(3, 2), torch.tensor([np.inf, 0.0, 0.0]))]
-    with pytest.raises(NonFiniteError, match="layer 1 of 1"):
-        evaluate(layers, torch.ones(4, 2), torch.zeros(4, dtype=torch.int64))
-
-
-def test_evaluation_names_the_layer_that_diverged():
-    layers, images, labels = problem([6, 5, 4, 3], 30)
-    layers[1].bias[2] = float("nan")
-    with pytest.raises(NonFiniteError, match=r"output of layer 2 of 3 \(weights 4x5\)"):
-        evaluate(layers, images, labels, at_once=7)
-
-
-# --- learned_steps --------------------------------------------------------------------------------
-
-
-@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 8), st.integers(1, 6))), st.data())
-def test_learned_steps_are_those_of_a_loop(correct, data):
-    gaps = data.draw(st.lists(st.integers(1, 50), min_size=len(correct), max_size=len(correct)))
-    steps = np.cumsum(gaps) - gaps[0]
-    first, last = learned_steps(steps, correct)
-    for example in range(correct.shape[1]):
-        right = correct[:, example].tolist()
-        wanted_first = next((int(s) for s, r in zip(steps, right, strict=True) if r), -1)
-        wanted_last = -1
-        for step, is_right in zip(steps[::-1], right[::-1], strict=True):
-            if not is_right:
-                break
-            wanted_last = int(step)
-        assert first[example] == wanted_first
-        assert last[example] == wanted_last
-    assert first.dtype == last.dtype == np.int64
+    noisy = corrupt_labels(mnist["train_labels"].values[:1000], 0.5, rng=rng)
+    labels, pristine = noisy["label_train"].values, noisy["pristine"].values
+    test_images, test_labels = flat_images(mnist, "test")[:1000], mnist["test_labels"].values[:1000]
+    data = flat_images(mnist, "train")[:1000], labels, test_images, test_labels
+    settings = {"hidden": [64], "steps": 400, "batch_size": 100, "learning_rate": 0.5}
+    plain, clipped = (train(*data, **settings, c=c, pristine=pristine, rng=0).isel(step=-1) for c in (0, 8))
+    assert plain["correct"][pristine].mean() > 0.9
+    assert plain["correct"][~pristine].mean() > 0.7
+    assert clipped["correct"][pristine].mean() > 0.8
+    assert clipped["correct"][~pristine].mean() < 0.3
+    assert clipped["accuracy_test"] > plain["accuracy_test"] + 0.05
+    assert plain.attrs["classes"] == clipped.attrs["classes"] == 10

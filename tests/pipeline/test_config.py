@@ -11,19 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cgpipe.data.corruption import corruption
-from cgpipe.learning.aggregation.rules import UpdateName
-from cgpipe.pipeline.config import (
-    DATASETS,
-    FIGURES,
-    Config,
-    Experiment,
-    advice,
-    is_mixed,
-    leaves,
-    load,
-    widths,
-)
-from cgpipe.pipeline.configfiles import ConfigError
+from cgpipe.data.shapes import DATASETS
+from cgpipe.figures.registry import OF_RUNS
+from cgpipe.pipeline.config.experiments import is_mixed, widths
+from cgpipe.pipeline.config.files import ConfigError
+from cgpipe.pipeline.config.load import advice, load
+from cgpipe.pipeline.config.messages import RENAMED
+from cgpipe.pipeline.config.models import Config
+from cgpipe.pipeline.config.reference import leaves
 
 
 def complete():
@@ -52,7 +47,7 @@ def complete():
         },
         "gradients": {"examples": 50, "weights": 30},
         "contributions": {"stiffness_examples": 40},
-        "nullworlds": {"drawn": 2, "worlds": 99, "level": 0.9},
+        "nullworlds": {"shown": 2, "count": 99, "level": 0.9},
         "figures": {
             "figure1": {"experiment": "label_noise", "learned": "first"},
             "figure2": {"experiment": "label_noise"},
@@ -110,7 +105,7 @@ def test_what_is_left_out_has_the_default_of_the_paper():
     assert (one.noise, one.winsor) == ([0, 0.25, 0.5, 0.75, 1], [0])
     assert config.corruption.selection == "exact"
     assert (config.gradients.examples, config.gradients.weights) == (400, 300)
-    assert (config.nullworlds.drawn, config.nullworlds.worlds, config.nullworlds.level) == (3, 10_000, 0.95)
+    assert (config.nullworlds.shown, config.nullworlds.count, config.nullworlds.level) == (3, 10_000, 0.95)
     assert config.figures.figure1 is None
 
 
@@ -267,7 +262,7 @@ def test_a_name_that_is_no_folder_is_refused(name):
         load(renamed)
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", OF_RUNS)
 def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
     wrong = {**minimal(), "figures": {figure: {"experiment": "onne"}}}
     allowed = "one of one (did you mean one?)"
@@ -384,13 +379,21 @@ def test_figure1_draws_plain_sgd_and_figure4_any():
     load(figure_of("figure4", winsor=[1], snapshots=False, noise=[0]))
 
 
-def test_no_more_worlds_are_drawn_than_there_are():
-    told = mistake({**minimal(), "nullworlds": {"drawn": 5, "worlds": 4}})
-    assert "nullworlds.worlds: given 4; allowed: at least as many as are drawn, 5" in told
+def test_no_more_worlds_are_shown_than_there_are():
+    told = mistake({**minimal(), "nullworlds": {"shown": 5, "count": 4}})
+    assert "nullworlds.count: given 4; allowed: at least as many as are shown, 5" in told
 
 
-def test_no_more_worlds_are_drawn_than_there_are_by_default():
-    assert "10001" in mistake({**minimal(), "nullworlds": {"drawn": 10_001}})
+def test_no_more_worlds_are_shown_than_there_are_by_default():
+    assert "10001" in mistake({**minimal(), "nullworlds": {"shown": 10_001}})
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_key_under_its_old_name_is_an_error_that_gives_the_new_one(old):
+    figure = {"figures": {"figure1": {"experiment": "one"}, "figure4": {"experiment": "one"}}}
+    told = mistake(replaced({**minimal(), **figure}, old.split("."), 3))
+    assert told.startswith(f"{old}: there is no such key (renamed to {RENAMED[old]}); allowed here: ")
+    assert RENAMED[old] in {path for path, _ in leaves()}
 
 
 @pytest.mark.parametrize("value", [True, 2.0, "2", None, [2], {"two": 2}])
@@ -427,7 +430,7 @@ ANYTHING = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.text(max_size=5) | st.sampled_from(["experiment", "hidden", "drawn"]), inner, max_size=3
+            st.text(max_size=5) | st.sampled_from(["experiment", "hidden", "shown"]), inner, max_size=3
         )
     ),
     max_leaves=4,
@@ -496,17 +499,7 @@ def test_whatever_is_given_the_answer_is_a_config_or_a_list_of_mistakes(data):
 
 
 def test_every_dataset_that_may_be_named_has_a_shape():
-    assert set(DATASETS) == set(get_args(Config.model_fields["dataset"].annotation))
-
-
-@pytest.mark.parametrize("name", ["digits", "mnist"])
-def test_the_shape_of_a_dataset_is_known_before_it_is_there(request, name):
-    loaded = request.getfixturevalue(name)
-    shape = DATASETS[name]
-    assert loaded.sizes["train_example"] == shape.examples
-    assert loaded.sizes["height"] * loaded.sizes["width"] == shape.features
-    assert set(loaded["train_labels"].to_numpy()) == set(range(shape.classes))
-    assert set(loaded["test_labels"].to_numpy()) == set(range(shape.classes))
+    assert get_args(Config.model_fields["dataset"].annotation) == tuple(DATASETS)
 
 
 # --- update ----------------------------------------------------------------------------------------------
@@ -524,10 +517,6 @@ def test_only_means_that_clip_take_another_c():
 def test_three_groups_need_three_examples():
     assert "at least 3, for its three groups; it is 2" in mistake(minimal(update="m3", batch_size=2))
     load(minimal(update="m3", batch_size=3))
-
-
-def test_the_updates_of_the_settings_are_those_of_the_rules():
-    assert set(get_args(Experiment.model_fields["update"].annotation)) == set(get_args(UpdateName))
 
 
 # --- full batch, contributions, claims --------------------------------------------------------------
@@ -583,7 +572,7 @@ def test_claims_name_experiments_that_can_say_something():
 
 
 def test_full_batch_descent_is_compared_with_the_same_network():
-    assert "only beside winsorization" in mistake(with_claims({"full_batch": "full"}))
+    assert "only with winsorization" in mistake(with_claims({"full_batch": "full"}))
     other = {"hidden": [9], "steps": 5, "batch_size": "all"}
     assert "the network of clip, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
         with_claims(EVERY, full=other)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cgpipe.pipeline.config import load
-from cgpipe.pipeline.configfiles import ConfigError, ConfigFiles, files_dropped, look_at, read
+from cgpipe.pipeline.config.files import ConfigError, ConfigFiles, files_dropped, read
+from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.config.reading import look_at
 
 ROOT = Path(__file__).parents[2]
 TOP = "name: a\ndataset: digits\nexperiments:\n  one: &one\n    hidden: [8]\n    steps: 5\n"  # six lines
@@ -47,7 +48,7 @@ def test_the_files_that_are_shipped_pass_in_silence(config: Path) -> None:
 
 SWALLOWED = {
     "seed: 1\nseed: 2": "seed: given twice, first on line 7, which is dropped: keep one",
-    "nullworlds: {drawn: 1, level: 0.9, drawn: 2}": "nullworlds.drawn: given twice, first on line 7",
+    "nullworlds: {shown: 1, level: 0.9, shown: 2}": "nullworlds.shown: given twice, first on line 7",
     "seed: 010": "seed: given 010, which YAML reads as 8: write 8, or 10",
     "seed: 0x10": "seed: given 0x10, which YAML reads as 16: write 16, or '0x10' if it is text",
     "seed: 0b11": "seed: given 0b11, which YAML reads as 3: write 3",
@@ -112,7 +113,7 @@ PLAIN = [
     "data_root: 1e-3",
     "data_root: /data/Jürgen",
     "nullworlds: {level: .5}",
-    "nullworlds: {level: 5.0E-1, drawn: 2,}",
+    "nullworlds: {level: 5.0E-1, shown: 2,}",
     "nullworlds: &null {level: 0.9}\nclaims: null",
     "  two: *one",
     "  two:\n    <<: *one\n    steps: 7",

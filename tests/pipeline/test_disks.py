@@ -28,8 +28,7 @@ from cgpipe.pipeline.artifacts import (
 )
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import BusyError, Checkpoint
-from cgpipe.pipeline.config import load
-from cgpipe.pipeline.stages import publish
+from cgpipe.pipeline.config.load import load
 
 PROVENANCE = Provenance("train", '{"seed":3}', "0123456789abcdef")
 IDENTITY = ('{"seed":3}', "0123456789abcdef")
@@ -183,13 +182,6 @@ def test_what_went_wrong_is_told_although_nothing_can_be_cleared_away(tmp_path, 
         raise OSError("mine")
 
 
-def test_a_copy_needs_no_help_of_the_kernel(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sendfile", failing("EINVAL"))
-    (tmp_path / "figure1.svg").write_bytes(b"<svg/>" * 10_000)
-    publish.run(publish.Spec(), PROVENANCE, files=[tmp_path / "figure1.svg"], folder=tmp_path / "docs")
-    assert (tmp_path / "docs" / "figure1.svg").read_bytes() == b"<svg/>" * 10_000
-
-
 # --- Renaming -------------------------------------------------------------------------------------
 
 
@@ -328,7 +320,7 @@ def test_a_part_of_a_tensor_is_that_part(tmp_path):
     write_tensors({"x": of, "y": np.arange(7), "z": np.empty((4, 0))}, tmp_path / "a.safetensors", {})
     with open_tensors(tmp_path / "a.safetensors") as (_, file):
         stored = file.get_slice("x")
-        assert stored.get_shape() == [5, 4, 3]
+        assert stored.shape == (5, 4, 3)
         for t in (0, 3, 4, -1, np.int64(2)):
             assert np.array_equal(stored[t], of[t])
         assert file.get_slice("y")[2] == 2
@@ -564,10 +556,7 @@ def stages(folder):
     data, labels, run = folder / "dataset.nc", folder / "corrupted.nc", folder / "run"
     read = ("--dataset", data, "--corrupted", labels)
     specs = {
-        "data": plan.data(config),
-        "corrupt": plan.corrupt(config, at),
-        "train": plan.train(config, at),
-        "contributions": plan.contributions(config, at),
+        stage: plan.settings(config, stage, at) for stage in ("data", "corrupt", "train", "contributions")
     }
     paths = {
         "data": ("--downloads", folder, "--dataset", data),

@@ -1,6 +1,6 @@
 import pytest
 
-from cgpipe.pipeline.documents import read_between, write_between
+from cgpipe.pipeline.documents import between, write_between
 
 
 def test_what_stands_between_the_lines_is_replaced_and_nothing_else(tmp_path):
@@ -10,7 +10,7 @@ def test_what_stands_between_the_lines_is_replaced_and_nothing_else(tmp_path):
         write_between(path, "x", "new: é\n")
         written = "a\n<!-- begin x -->\nnew: é\n<!-- end x -->\nb <!-- begin y -->\n"
         assert path.read_text(encoding="utf-8") == written
-        assert read_between(path, "x") == "new: é\n"
+        assert between(written, "x") == "new: é\n"
 
 
 @pytest.mark.parametrize("text", ["", "<!-- begin x -->\n", "<!-- end x -->\n<!-- begin x -->\n"])

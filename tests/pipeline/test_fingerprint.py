@@ -9,8 +9,9 @@ import grimp
 import pytest
 
 import cgpipe
+from cgpipe.figures.registry import FIGURES
 from cgpipe.pipeline import fingerprint
-from cgpipe.pipeline.fingerprint import code_hash, modules, without_comments
+from cgpipe.pipeline.fingerprint import IMPORTED_BY_NAME, code_hash, modules, without_comments
 
 STAGES = ("data", "corrupt", "train", "gradients", "nullworlds", "figures")
 
@@ -154,6 +155,21 @@ def test_no_stage_is_what_it_does_not_import(stage):
     assert ("cgpipe.figures.figure1" in found) == (stage == "figures")
 
 
+def test_a_stage_is_also_what_it_imports_by_name():
+    figures = set(modules("cgpipe.pipeline.stages.figures"))
+    assert {f"cgpipe.figures.{name}" for name in FIGURES} <= figures
+    assert {"cgpipe.inference.sampling", "cgpipe.gradients.contributions"} <= figures  # what these import
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_imports_by_name_is_in_the_table(stage):
+    found = set()
+    for module in modules(f"cgpipe.pipeline.stages.{stage}"):
+        source = Path(find_spec(module).origin).read_text(encoding="utf-8")
+        found |= {module} if "import_module" in source else set()
+    assert found <= set(IMPORTED_BY_NAME), "add it to fingerprint.IMPORTED_BY_NAME"
+
+
 def test_no_module_imports_names_of_a_package_that_loads_them_lazily():
     # Such a name would be missing from the graph of imports, and a change of it from the fingerprint.
     graph = grimp.build_graph("cgpipe", cache_dir=None)
@@ -215,6 +231,7 @@ def test_a_stage_has_another_hash_when_code_that_it_imports_is_another(tmp_path)
         ("learning/aggregation/lanes.h", {"train"}),
         ("learning/aggregation/step.cpp", {"train"}),
         ("inference/nullworlds.py", {"nullworlds"}),
+        *((f"figures/{name}.py", {"figures"}) for name in (*FIGURES, "registry", "null_rows")),
         ("pipeline/stages/__init__.py", set(STAGES)),
     ):
         source = package / path
@@ -236,7 +253,11 @@ def test_a_module_without_source_is_an_error(monkeypatch):
 
 @pytest.mark.parametrize(
     "statement",
-    ["import cgpipe", "from cgpipe.pipeline import config, plan, fingerprint", "import cgpipe.cli"],
+    [
+        "import cgpipe",
+        "from cgpipe.pipeline import fingerprint, plan; from cgpipe.pipeline.config import load, reference",
+        "import cgpipe.cli",
+    ],
 )
 def test_importing_is_light(statement):
     program = f"import sys; {statement}; print(*sys.modules)"

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -59,7 +58,7 @@ class Jobs:
     def spec(self, noise):
         return f'{{"noise":"{noise}"}}'
 
-    def outdates(self, noise="050", compare=None, **planned):
+    def outdates(self, noise="050", **planned):
         params = {
             "stage": "runs",
             "spec": lambda wildcards: self.spec(wildcards["noise"]),
@@ -71,7 +70,7 @@ class Jobs:
             output=[str(self.folder / "noise-{noise}.json")],
             params=SimpleNamespace(**params),
         )
-        return self.planned.outdates("runs", job, {"noise": noise}, compare)
+        return self.planned.outdates("runs", job, {"noise": noise})
 
     def age(self):
         return self.planned.path.stat().st_mtime
@@ -111,18 +110,13 @@ def test_results_that_differ_are_reported_once_and_the_file_is_newer(jobs, warne
     assert '025.json was made with noise = "025", not "075"' in warned[1]
 
 
-def test_another_comparison_can_be_asked_for(jobs, warned):
-    assert not jobs.outdates(code="d", compare=lambda outputs, inputs: {})
-    assert jobs.outdates(compare=lambda outputs, inputs: {"is odd": outputs[0]})
-    assert "noise-050.json is odd: " in warned[0]
-
-
-def test_results_that_cannot_be_read_are_an_error(jobs):
-    def fail(outputs: list[Path], inputs: list[Path]):
+def test_results_that_cannot_be_read_are_an_error(jobs, monkeypatch):
+    def fail(*_: object, **__: object):
         raise OSError(5, "Input/output error")
 
+    monkeypatch.setattr("cgpipe.pipeline.jobs.why_stale", fail)
     with pytest.raises(WorkflowError, match=r"could not be read .*Input/output error.*nothing was changed"):
-        jobs.outdates(compare=fail)
+        jobs.outdates()
 
 
 @pytest.mark.usefixtures("warned")

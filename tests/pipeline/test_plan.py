@@ -9,21 +9,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import cgpipe.pipeline.stages
+from cgpipe.figures.registry import FIGURES, OF_RUNS
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.config import load
+from cgpipe.pipeline.config.load import load
 
-AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1"}
-FIGURES = (
-    "figure1",
-    "figure2",
-    "figure2_exact",
-    "figure3",
-    "figure3_exact",
-    "figure4",
-    "coherence",
-    "activity",
-)
+AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1", "source": "exact"}
 STAGES = (
     "data",
     "corrupt",
@@ -35,11 +26,9 @@ STAGES = (
     "nullworlds",
     "runs",
     "claims",
-    "text",
-    "publish",
 )
 
-DRAWN = [f"figure {figure}" for figure in (*FIGURES, "claims")]
+ALL_FIGURES = [f"figure {figure}" for figure in FIGURES]
 
 
 def base(**changed):
@@ -57,7 +46,7 @@ def base(**changed):
             },
             "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
         },
-        "figures": {figure: {"experiment": "noisy"} for figure in FIGURES},
+        "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
         **changed,
     }
 
@@ -65,22 +54,11 @@ def base(**changed):
 def specs(settings):
     """The settings of each stage, as text."""
     config = load(settings)
-    of = {
-        "data": plan.data(config),
-        "corrupt": plan.corrupt(config, AT),
-        "train": plan.train(config, AT),
-        "gradients": plan.gradients(config, AT),
-        "contributions": plan.contributions(config, AT),
-        "coherence": plan.coherence(config, AT),
-        "activity": plan.activity(config, AT),
-        "nullworlds": plan.nullworlds(config, AT | {"source": "exact"}),
-        "runs": plan.runs(),
-        "claims": plan.claims(),
-        "text": plan.text(),
-        "publish": plan.publish(),
-        **{f"figure {figure}": plan.figure(config, figure) for figure in (*FIGURES, "claims")},
+    planned = {
+        **{stage: plan.settings(config, stage, AT) for stage in plan.SETTINGS},
+        **{f"figure {figure}": plan.figure(config, figure) for figure in FIGURES},
     }
-    return {stage: canonical(settings) for stage, settings in of.items()}
+    return {stage: canonical(settings) for stage, settings in planned.items()}
 
 
 # --- slug -----------------------------------------------------------------------------------------
@@ -129,13 +107,13 @@ def test_a_slug_is_three_digits_and_what_is_left_of_the_per_cent(noise):
     assert float(plan.slug(noise)) == pytest.approx(100 * noise, rel=1e-14)
 
 
-# --- cells ----------------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------
 
 
-def test_cells_are_every_level_with_every_other_in_ascending_order():
-    cells = plan.cells(load(base()), "noisy")
-    assert cells == [
-        plan.Cell("noisy", noise, c, replicate)
+def test_runs_are_every_level_with_every_other_in_ascending_order():
+    runs = plan.runs(load(base()), "noisy")
+    assert runs == [
+        plan.RunPath("noisy", noise, c, replicate)
         for noise in ("000", "012.5", "050", "100")
         for c in ("0", "2")
         for replicate in ("0", "1")
@@ -146,18 +124,18 @@ def test_the_order_in_which_levels_are_given_does_not_matter():
     other = base()
     other["experiments"]["noisy"]["noise"] = [0.125, 1, 0, 0.5]
     other["experiments"]["noisy"]["winsor"] = [0, 2]
-    assert plan.cells(load(base()), "noisy") == plan.cells(load(other), "noisy")
+    assert plan.runs(load(base()), "noisy") == plan.runs(load(other), "noisy")
 
 
-def test_cells_of_both_groups_and_of_plain_sgd():
+def test_runs_of_both_groups_and_of_plain_sgd():
     config = load(base())
-    mixed = plan.cells(config, "noisy", mixed=True)
-    assert {cell.noise for cell in mixed} == {"012.5", "050"}
-    assert {cell.winsor for cell in mixed} == {"0", "2"}
-    plain = plan.cells(config, "noisy", plain=True)
-    assert {cell.winsor for cell in plain} == {"0"}
-    assert {cell.noise for cell in plain} == {"000", "012.5", "050", "100"}
-    assert set(mixed) & set(plain) == set(plan.cells(config, "noisy", mixed=True, plain=True))
+    mixed = plan.runs(config, "noisy", mixed=True)
+    assert {run.noise for run in mixed} == {"012.5", "050"}
+    assert {run.winsor for run in mixed} == {"0", "2"}
+    plain = plan.runs(config, "noisy", plain=True)
+    assert {run.winsor for run in plain} == {"0"}
+    assert {run.noise for run in plain} == {"000", "012.5", "050", "100"}
+    assert set(mixed) & set(plain) == set(plan.runs(config, "noisy", mixed=True, plain=True))
 
 
 def test_levels_that_are_known_to_have_no_corrupt_example_are_not_of_both_groups():
@@ -168,14 +146,14 @@ def test_levels_that_are_known_to_have_no_corrupt_example_are_not_of_both_groups
         ("bernoulli", {"000.04", "000.1", "000.15", "050", "099.99"}),
     ):
         config = load(few | {"corruption": {"selection": selection}})
-        assert {cell.noise for cell in plan.cells(config, "noisy", mixed=True)} == levels
-        assert len({cell.noise for cell in plan.cells(config, "noisy")}) == 5
+        assert {run.noise for run in plan.runs(config, "noisy", mixed=True)} == levels
+        assert len({run.noise for run in plan.runs(config, "noisy")}) == 5
 
 
-def test_all_cells_are_those_of_all_experiments_once():
+def test_all_runs_are_those_of_all_experiments_once():
     config = load(base())
-    everything = list(plan.all_cells(config))
-    assert everything == [*plan.cells(config, "noisy"), *plan.cells(config, "other")]
+    everything = list(plan.all_runs(config))
+    assert everything == [*plan.runs(config, "noisy"), *plan.runs(config, "other")]
     assert len(everything) == len(set(everything)) == 17
 
 
@@ -183,8 +161,8 @@ def test_figures_are_those_that_are_wanted():
     config = load(base(figures={"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}))
     assert plan.figures(config) == {"figure1": "noisy", "figure4": "other"}
     assert plan.figures(load(base(figures={}))) == {}
-    assert plan.drawn(load(base(figures={}))) == []
-    assert plan.drawn(load(base(figures={}, claims={}))) == ["claims"]
+    assert plan.all_figures(load(base(figures={}))) == []
+    assert plan.all_figures(load(base(figures={}, claims={}))) == ["claims"]
 
 
 # --- where the raw files are -----------------------------------------------------------------------
@@ -234,7 +212,7 @@ def stage_modules():
 
 def test_every_stage_has_its_settings_planned():
     assert set(stage_modules()) == {*STAGES, "figures"}
-    assert set(specs(base())) == {*STAGES, *DRAWN}
+    assert set(specs(base())) == {*STAGES, *ALL_FIGURES}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -246,14 +224,14 @@ def test_the_settings_of_a_stage_are_the_fields_of_its_spec(stage):
 def test_the_settings_of_the_figures_are_the_fields_of_their_spec():
     spec_fields = fields(stage_modules()["figures"].Spec)
     required = {f.name for f in spec_fields if f.default is MISSING and f.default_factory is MISSING}
-    planned = {figure: set(json.loads(specs(base())[figure])) for figure in DRAWN}
+    planned = {figure: set(json.loads(specs(base())[figure])) for figure in ALL_FIGURES}
     assert all(required <= keys for keys in planned.values())
     assert set().union(*planned.values()) == {f.name for f in spec_fields}
 
 
-@pytest.mark.parametrize("stage", [*STAGES, *DRAWN])
+@pytest.mark.parametrize("stage", [*STAGES, *ALL_FIGURES])
 def test_a_stage_reads_its_settings_back_as_they_were_planned(stage):
-    module = stage_modules()["figures" if stage in DRAWN else stage]
+    module = stage_modules()["figures" if stage in ALL_FIGURES else stage]
     adapter = TypeAdapter(module.Spec)
     text = specs(base())[stage]
     read = adapter.validate_json(text)
@@ -263,20 +241,20 @@ def test_a_stage_reads_its_settings_back_as_they_were_planned(stage):
 
 def test_settings_are_those_of_the_path():
     config = load(base())
-    planned = plan.train(config, AT)
+    planned = plan.settings(config, "train", AT)
     assert (planned["noise"], planned["winsor"], planned["replicate"]) == (0.125, 2, 1)
     assert (planned["hidden"], planned["steps"], planned["seed"]) == ([40], 5, 3)
-    assert plan.train(config, {**AT, "experiment": "other", "noise": "030"})["steps"] == 7
-    assert plan.corrupt(config, {"noise": "100", "replicate": "0"})["noise"] == 1.0
+    assert plan.settings(config, "train", {**AT, "experiment": "other", "noise": "030"})["steps"] == 7
+    assert plan.settings(config, "corrupt", {"noise": "100", "replicate": "0"})["noise"] == 1.0
 
 
 @pytest.mark.parametrize(("key", "value"), [("noise", "033"), ("noise", "12.5"), ("experiment", "unknown")])
 def test_a_path_that_is_not_in_the_settings_is_refused(key, value):
     with pytest.raises(KeyError, match=f"{value} is not among the"):
-        plan.train(load(base()), {**AT, key: value})
+        plan.settings(load(base()), "train", {**AT, key: value})
 
 
-ALL = {*STAGES, *DRAWN}
+ALL = {*STAGES, *ALL_FIGURES}
 
 
 @pytest.mark.parametrize(
@@ -292,8 +270,8 @@ ALL = {*STAGES, *DRAWN}
         ({"gradients": {"weights": 31}}, {"gradients"}),
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
         ({"claims": {"label_noise": "noisy"}}, set()),
-        ({"nullworlds": {"worlds": 77}}, {"nullworlds"}),
-        ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(DRAWN)),
+        ({"nullworlds": {"count": 77}}, {"nullworlds"}),
+        ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(ALL_FIGURES)),
         (
             {"figures": {**base()["figures"], "figure1": {"experiment": "noisy", "learned": "last"}}},
             {"figure figure1"},
@@ -304,6 +282,13 @@ def test_only_stages_that_read_a_setting_see_it_change(changed, reread):
     before, after = specs(base()), specs(base(**changed))
     assert set(before) == ALL
     assert {stage for stage in ALL if before[stage] != after[stage]} == reread
+
+
+def test_a_job_of_all_levels_of_winsorization_reads_what_a_job_of_each_does():
+    config = load(base())
+    at = {key: value for key, value in AT.items() if key != "winsor"}
+    each = [plan.settings(config, "train", {**at, "winsor": c}) for c in ("0", "2")]
+    assert plan.settings(config, "train_together", at) == each
 
 
 def test_one_experiment_says_nothing_to_the_runs_of_another():

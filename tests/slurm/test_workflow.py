@@ -7,6 +7,7 @@ import shlex
 import pytest
 from trees import ROOT
 
+from cgpipe.figures.registry import FIGURES
 from slurm.conftest import CPU, Scheduled
 
 pytestmark = pytest.mark.slurm
@@ -27,7 +28,7 @@ def test_everything_runs_through_the_scheduler(small: Scheduled) -> None:
         *("gradients", "contributions", "coherence", "activity", "nullworlds", "nullworlds_exact"),
     }
     # Data, figures and claims are made where snakemake runs.
-    assert len(list((small.tree.results / "figures").glob("*.png"))) == 9
+    assert len(list((small.tree.results / "figures").glob("*.png"))) == len(FIGURES)
 
 
 def test_an_unknown_partition_is_told(small: Scheduled) -> None:

@@ -1,5 +1,6 @@
 """Whole workflows, small."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,18 @@ from trees import Tree, new_tree
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    """A tree in which the small workflow has run; not to be changed."""
-    tree = new_tree(tmp_path_factory.mktemp("finished") / "tree")
-    tree.snakemake()
-    return tree
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tree:
+    """A tree in which the small workflow has run; not to be changed. All workers of a session share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    with (folder.with_suffix(".lock")).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return Tree(folder)
+        tree = new_tree(folder.with_suffix(".new"))
+        tree.snakemake(anew=True)
+        tree.folder.rename(folder)
+        return Tree(folder)
 
 
 @pytest.fixture

@@ -146,8 +146,8 @@ def test_a_diverging_run_names_step_and_layer_and_the_others_go_on(fresh: Tree) 
     settings = copy.deepcopy(SMALL)
     settings["experiments"]["bare"]["learning_rate"] = 1.0e30
     del settings["experiments"]["pair"]
-    for figure in ("figure2", "figure2_exact", "figure3", "figure3_exact", "coherence"):
-        settings["figures"][figure] = None
+    kept = ("figure1", "figure4", "activity", "style")
+    settings["figures"] = {name: SMALL["figures"][name] for name in kept}
     fresh.configure(settings)
     said = fails(fresh.snakemake(check=False))
     assert (
@@ -213,17 +213,17 @@ def test_an_artifact_that_lacks_a_variable_is_told(finished: Tree, tmp_path: Pat
     made = Provenance("train", dataset.attrs["spec"], dataset.attrs["code"])
     write_netcdf(dataset.drop_vars("pristine"), lacking, title="Without", provenance=made)
     style = {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"}
-    spec = json.dumps({"figure": "figure1", "style": style, "learned": "last"})
+    spec = json.dumps({"figure": "figure1", "style": style, "options": {"learned": "last"}})
     said = cgpipe("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), str(lacking))
     assert "an artifact that was read lacks" in said
     assert "pristine" in said
     assert list(tmp_path.glob("figure1*")) == []
 
 
-def test_a_style_that_cannot_be_drawn_leaves_nothing(finished: Tree, tmp_path: Path) -> None:
+def test_a_style_that_cannot_be_plotted_leaves_nothing(finished: Tree, tmp_path: Path) -> None:
     history = finished.results / "bare/noise-050/winsor-0/replicate-0/history.nc"
     style = {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "nope"}
-    spec = json.dumps({"figure": "figure1", "style": style, "learned": "last"})
+    spec = json.dumps({"figure": "figure1", "style": style, "options": {"learned": "last"}})
     cgpipe("figures", "--spec", spec, "--out", str(tmp_path / "figure1"), str(history))
     assert list(tmp_path.iterdir()) == []
 
@@ -244,11 +244,13 @@ def test_a_level_without_corrupt_examples_is_told_and_takes_no_other_with_it(fre
         "label_noise": SMALL["experiments"]["label_noise"] | {"noise": [0.001, 0.002, 0.5]}
     }
     settings["gradients"]["examples"] = 30  # of which at 0.002 none is corrupt
-    settings["figures"] |= {"figure4": None, "activity": None}
+    settings["figures"] = {
+        name: of for name, of in SMALL["figures"].items() if of.get("experiment") != "winsorization"
+    }
     settings["claims"] = {"label_noise": "label_noise"}
     fresh.configure(settings)
-    drawn = ("figure1", "figure2", "figure2_exact", "figure3", "figure3_exact", "coherence", "claims")
-    done = fresh.snakemake(*(f"results/small/figures/{name}.csv" for name in drawn))
+    made = ("figure1", "figure2", "figure2_exact", "figure3", "figure3_exact", "coherence", "claims")
+    done = fresh.snakemake(*(f"results/small/figures/{name}.csv" for name in made))
     said = done.stdout + done.stderr
     assert said.count("config: experiments.label_noise.noise.0: given 0.001; round(1) = 1 of 1,000") == 1
     assert said.count("config: experiments.label_noise.noise.1: given 0.002; on average at most 0.06") == 1

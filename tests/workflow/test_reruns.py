@@ -17,30 +17,31 @@ import xarray as xr
 import yaml
 from trees import SMALL, Tree, new_tree
 
-from cgpipe.pipeline.config import leaves
+from cgpipe.figures.registry import FIGURES as REGISTRY
+from cgpipe.figures.registry import OF_RUNS
+from cgpipe.pipeline.config.reference import leaves
 from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.records import record_of
 
-FIGURES = {
-    "figure1": 1,
-    "figure2": 1,
-    "figure2_exact": 1,
-    "figure3": 1,
-    "figure3_exact": 1,
-    "figure4": 1,
-    "figure_coherence": 1,
-    "figure_activity": 1,
-    "figure_claims": 1,
-}
-PUBLISHED = {"text": 1, "publish": 1}
+RULES = {name: name if name.startswith("figure") else f"figure_{name}" for name in REGISTRY}
+FIGURES = dict.fromkeys(RULES.values(), 1)
+
+
+def figures_of(*artifacts: str, plain: bool = True) -> dict[str, int]:
+    """Rules of the figures that plot an artifact, of plain SGD or at all levels of winsorization."""
+    chosen = [name for name, of in OF_RUNS.items() if of.artifact in artifacts and of.plain == plain]
+    return {RULES[name]: 1 for name in chosen}
+
+
 CLAIMS = {"claims": 1, "figure_claims": 1}
-FROM_SAMPLED_WORLDS = {"nullworlds": 1, "figure2": 1, "figure3": 1}
-FROM_EXACT_WORLDS = {"nullworlds_exact": 1, "figure2_exact": 1, "figure3_exact": 1, **CLAIMS}
+FROM_SAMPLED_WORLDS = {"nullworlds": 1, **figures_of("nullworlds")}
+FROM_EXACT_WORLDS = {"nullworlds_exact": 1, **figures_of("nullworlds_exact"), **CLAIMS}
 FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS}
 FROM_GRADIENTS = {"gradients": 1, **FROM_SAMPLED_WORLDS}
-FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, "figure_coherence": 1, **FROM_EXACT_WORLDS}
+FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, **figures_of("coherence"), **FROM_EXACT_WORLDS}
 FROM_SNAPSHOTS = {**FROM_GRADIENTS, **FROM_CONTRIBUTIONS}
-FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, "figure1": 1, **FROM_SNAPSHOTS}
+FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, **figures_of("history"), **FROM_SNAPSHOTS}
+OF_WINSORIZATION = {**figures_of("history", "activity", plain=False), **CLAIMS}
 FROM_TRAIN = {
     "train": 4,
     "train_without_snapshots": 1,
@@ -52,6 +53,15 @@ FROM_TRAIN = {
 }
 FROM_CORRUPT = {"corrupt": 2, **FROM_TRAIN}
 ALL = {"data": 1, **FROM_CORRUPT}
+
+# What a figure of another experiment needs first: of one run of plain SGD, or of two runs of winsorized SGD.
+ANALYSES: dict[str, Mapping[str, int]] = {
+    "history": {},
+    "nullworlds": {"gradients": 1, "nullworlds": 1},
+    "nullworlds_exact": {"contributions": 1, "nullworlds_exact": 1},
+    "coherence": {"contributions": 1, "coherence": 1},
+    "activity": {"activity": 2},
+}
 
 # For every leaf of the schema: a path in SMALL, another value, and exactly the jobs that read it or
 # follow from them.
@@ -85,7 +95,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
             "corrupt": 1,
             "train": 1,
             "runs": 1,
-            "figure1": 1,
+            **figures_of("history"),
             **FROM_SNAPSHOTS,
             "contributions": 1,
             "coherence": 1,
@@ -94,12 +104,12 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "experiments.*.winsor": (
         "experiments.winsorization.winsor",
         [0, 3],
-        {"train": 1, "runs": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS},
+        {"train": 1, "runs": 1, "activity": 1, **OF_WINSORIZATION},
     ),
     "experiments.*.replicates": (
         "experiments.winsorization.replicates",
         2,
-        {"corrupt": 1, "train": 2, "runs": 1, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS},
+        {"corrupt": 1, "train": 2, "runs": 1, "activity": 2, **OF_WINSORIZATION},
     ),
     "experiments.*.together": (
         "experiments.bare.together",
@@ -111,44 +121,23 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "gradients.examples": ("gradients.examples", 61, {**FROM_GRADIENTS, "figure2_exact": 1}),
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),
     "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
-    "nullworlds.drawn": ("nullworlds.drawn", 1, FROM_NULLWORLDS),
-    "nullworlds.worlds": ("nullworlds.worlds", 201, FROM_NULLWORLDS),
+    "nullworlds.shown": ("nullworlds.shown", 1, FROM_NULLWORLDS),
+    "nullworlds.count": ("nullworlds.count", 201, FROM_NULLWORLDS),
     "nullworlds.level": ("nullworlds.level", 0.8, FROM_NULLWORLDS),
-    "figures.figure1.experiment": ("figures.figure1.experiment", "winsorization", {"figure1": 1}),
+    **{
+        f"figures.{name}.experiment": (
+            f"figures.{name}.experiment",
+            "winsorization" if entry.plain else "pair",
+            {RULES[name]: 1, **ANALYSES[entry.artifact]},
+        )
+        for name, entry in OF_RUNS.items()
+    },
     "figures.figure1.learned": ("figures.figure1.learned", "last", {"figure1": 1}),
-    "figures.figure1.beside": ("figures.figure1.beside", "Snakefile", {"figure1": 1}),
-    "figures.figure4.beside": ("figures.figure4.beside", "Snakefile", {"figure4": 1}),
-    "figures.figure2.experiment": (
-        "figures.figure2.experiment",
-        "winsorization",
-        {"gradients": 1, "nullworlds": 1, "figure2": 1},
-    ),
-    "figures.figure2_exact.experiment": (
-        "figures.figure2_exact.experiment",
-        "winsorization",
-        {"contributions": 1, "nullworlds_exact": 1, "figure2_exact": 1},
-    ),
-    "figures.figure3.experiment": (
-        "figures.figure3.experiment",
-        "winsorization",
-        {"gradients": 1, "nullworlds": 1, "figure3": 1},
-    ),
-    "figures.figure3_exact.experiment": (
-        "figures.figure3_exact.experiment",
-        "winsorization",
-        {"contributions": 1, "nullworlds_exact": 1, "figure3_exact": 1},
-    ),
-    "figures.coherence.experiment": (
-        "figures.coherence.experiment",
-        "winsorization",
-        {"contributions": 1, "coherence": 1, "figure_coherence": 1},
-    ),
-    "figures.activity.experiment": (
-        "figures.activity.experiment",
-        "pair",
-        {"activity": 2, "figure_activity": 1},
-    ),
-    "figures.figure4.experiment": ("figures.figure4.experiment", "label_noise", {"figure4": 1}),
+    **{
+        f"figures.{name}.compare_with": (f"figures.{name}.compare_with", "Snakefile", {RULES[name]: 1})
+        for name, entry in OF_RUNS.items()
+        if entry.levels
+    },
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
@@ -160,13 +149,6 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     ),
     "claims.winsorization": ("claims.winsorization", "label_noise", CLAIMS),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
-    "publish.folder": ("publish", {"folder": "published", "template": "config/small.yaml"}, PUBLISHED),
-    "publish.template": ("publish", {"folder": "published", "template": "Snakefile"}, PUBLISHED),
-    "publish.beside": (
-        "publish",
-        {"folder": "published", "template": "Snakefile", "beside": ["config/small.yaml"]},
-        PUBLISHED,
-    ),
 }
 
 
@@ -238,9 +220,7 @@ def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
 
 def test_changing_c_reruns_no_corruption(tree: Tree) -> None:
     tree.configure(changed("experiments.winsorization.winsor", [0, 1, 4]))
-    assert tree.planned() == Counter(
-        {"train": 2, "runs": 1, "figure4": 1, "activity": 2, "figure_activity": 1, **CLAIMS}
-    )
+    assert tree.planned() == Counter({"train": 2, "runs": 1, "activity": 2, **OF_WINSORIZATION})
 
 
 def test_touching_every_file_reruns_nothing(tree: Tree) -> None:
@@ -273,13 +253,13 @@ def test_edited_module_of_the_null_worlds_reruns_these_and_what_follows(tree: Tr
     assert tree.planned() == Counter(FROM_NULLWORLDS)
 
 
-def test_edited_figure_redraws_figures_alone(tree: Tree) -> None:
+def test_edited_figure_makes_figures_alone_again(tree: Tree) -> None:
     edit(tree.folder / "cgpipe" / "figures" / "figure1.py", "0.72", "0.8")
     assert tree.planned() == Counter(FIGURES)
 
 
 def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None:
-    module = tree.folder / "cgpipe" / "learning" / "training.py"
+    module = tree.folder / "cgpipe" / "learning" / "evaluation.py"
     edit(module, r'^""".*"""$', '"""Another docstring."""\n\n# A comment.')
     edit(module, r"^    right = correct.cpu\(\).numpy\(\)$", r"    # why\n\g<0>  # how")
     assert tree.planned() == Counter()
@@ -288,9 +268,7 @@ def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None
 def test_a_deleted_figure_and_a_deleted_run_are_made_again(tree: Tree) -> None:
     (tree.results / "figures" / "figure1.png").unlink()
     shutil.rmtree(tree.results / "winsorization" / "noise-050" / "winsor-2")
-    assert tree.planned() == Counter(
-        {"figure1": 1, "train": 1, "runs": 1, "figure4": 1, "activity": 1, "figure_activity": 1, **CLAIMS}
-    )
+    assert tree.planned() == Counter({"figure1": 1, "train": 1, "runs": 1, "activity": 1, **OF_WINSORIZATION})
 
 
 def test_what_reran_to_the_same_content_stops_there(tree: Tree) -> None:
@@ -298,9 +276,9 @@ def test_what_reran_to_the_same_content_stops_there(tree: Tree) -> None:
     module = tree.folder / "cgpipe" / "inference" / "nullworlds.py"
     edit(module, r"zeros\(examples, np\.bool_\)", "zeros(examples, dtype=np.bool_)")
     worlds = "results/small/label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc"
-    # As if killed after the null worlds were made, and before the figures were drawn.
+    # As if killed after the null worlds were made, and before the figures were made.
     tree.snakemake(worlds)
-    assert tree.planned() == Counter({"figure2": 1, "figure3": 1, **FROM_EXACT_WORLDS})
+    assert tree.planned() == Counter({**figures_of("nullworlds"), **FROM_EXACT_WORLDS})
 
 
 # --- without Snakemake's memory ----------------------------------------------------------------------
@@ -309,8 +287,8 @@ FORGOTTEN = (
     "seed",
     "experiments.*.learning_rate",
     "experiments.*.noise",
-    "nullworlds.drawn",
-    "figures.figure1.beside",
+    "nullworlds.shown",
+    "figures.figure1.compare_with",
     "figures.style.width",
     "claims.full_batch",
 )

@@ -18,8 +18,9 @@ import yaml
 from safetensors.numpy import load_file
 from trees import ROOT, SMALL, Tree
 
-from cgpipe.pipeline.config import load
-from cgpipe.pipeline.plan import all_cells
+from cgpipe.inference.claims.registry import all_claims
+from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.plan import all_runs
 
 PLOTTED = ("pdf", "svg", "png", "csv")
 WRITTEN = ("*.nc", "*.safetensors", *(f"*.{ending}" for ending in PLOTTED))
@@ -135,7 +136,7 @@ def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -
                 each["squared_norm"].astype("f8").sum(["example", "layer"]), whole["energy"], rtol=1e-4
             )
             np.testing.assert_allclose(whole["loss"], history["loss_training"], rtol=1e-5)
-            learned = each["size"].sel(cell=["pristine, learned", "corrupt, learned"]).sum("cell")
+            learned = each["size"].sel(group=each["group_learned"]).sum("group")
             np.testing.assert_array_equal(learned, history["correct"].sum("example"))
             layers = coherence.sel(group="all", part=["layer 0", "layer 1"])
             weighted = (layers["alpha"] * layers["energy"]).sum("part") / layers["energy"].sum("part")
@@ -172,7 +173,7 @@ def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tre
 def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_end(finished: Tree) -> None:
     found = pd.read_csv(finished.results / "claims.csv")
     assert list(found.columns[:2]) == ["claim", "statistic"]
-    assert set(found["claim"]) == {f"C{k}" for k in range(1, 13)}
+    assert set(found["claim"]) == {claim.name for claim in all_claims()}
     assert set(found.loc[found["claim"].isin(["C1", "C2", "C6", "C9", "C12"]), "verdict"]) == {"inconclusive"}
     assert found.loc[found["verdict"] == "inconclusive", "why"].notna().all()
     with xr.open_dataset(finished.results / "claims.nc", engine="netcdf4") as claims:
@@ -350,14 +351,14 @@ def test_report_holds_figures_and_numbers_with_captions(finished: Tree) -> None:
         assert part in page
 
 
-def test_dry_run_of_the_paper_lists_every_cell() -> None:
+def test_dry_run_of_the_paper_lists_every_run() -> None:
     settings = load(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")))
     command = [sys.executable, "-m", "snakemake", "-n", "--nolock", "--forceall"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     planned = set(re.findall(r"results/paper/\S+/history\.nc", said.stdout + said.stderr))
     expected = {
-        "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*cell)
-        for cell in all_cells(settings)
+        "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*run)
+        for run in all_runs(settings)
     }
     assert len(expected) == 37
     assert planned == expected

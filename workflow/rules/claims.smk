@@ -27,7 +27,7 @@ if CONFIG.claims:
         localrule: True
         params:
             stage="claims",
-            spec=canonical(plan.claims()),
+            spec=settings("claims"),
             code=code_hash("claims"),
             files=file_options,
         shell:

@@ -1,6 +1,5 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/pipeline/plan.py, fingerprint.py).
-import filecmp
 import os
 import signal
 import sys
@@ -16,9 +15,11 @@ if (HERE / "cgpipe").is_dir():
     sys.path.insert(0, str(HERE))
 
 import cgpipe
-from cgpipe.pipeline import configfiles, gpus, layout, plan
+from cgpipe.figures.registry import entry_of
+from cgpipe.pipeline import gpus, layout, plan
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.config import advice, load
+from cgpipe.pipeline.config import files as configfiles
+from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.jobs import Planned, as_options
 from cgpipe.pipeline.slow import slow_ways
@@ -76,7 +77,6 @@ CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-WRITTEN = [f"{RESULTS}/text/{name}" for name in plan.WRITTEN] if CONFIG.publish else []
 
 # What all rules run: a stage with its settings and files, isolated from PYTHONPATH and the packages of the user's
 # home (-I). The variables are in plan.environment; jobs inherit them, and on a cluster each job parses this again.
@@ -115,13 +115,13 @@ wildcard_constraints:
     experiment="|".join(CONFIG.experiments),
 
 
-def planned(rule, compare=None):
+def planned(rule):
     """Input of a rule, a file that is newer than the results of a job if they are not as planned."""
 
     def newer_or_ancient(wildcards):
         path = local(str(PLANNED))
         job = getattr(rules, rule)
-        if AS_PLANNED and AS_PLANNED.outdates(rule, job, wildcards, compare):
+        if AS_PLANNED and AS_PLANNED.outdates(rule, job, wildcards):
             return path
         return ancient(path)
 
@@ -130,8 +130,9 @@ def planned(rule, compare=None):
 
 def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
-    of_stage = getattr(plan, stage)
-    return lambda wildcards: canonical(of_stage(CONFIG, dict(wildcards) | more))
+    return lambda wildcards: canonical(
+        plan.settings(CONFIG, stage, dict(wildcards) | more)
+    )
 
 
 def file_options(wildcards, input, output):
@@ -187,12 +188,17 @@ def training_files(run):
 def claim_files(experiment, path, **which):
     """Artifacts of the runs of an experiment that the claims name, or none."""
     name = CONFIG.claims and getattr(CONFIG.claims, experiment)
-    return paths_of(path, plan.cells(CONFIG, name, **which)) if name else []
+    return paths_of(path, plan.runs(CONFIG, name, **which)) if name else []
 
 
-def drawn_from(path, figure, **which):
-    """An artifact of each run that a figure draws."""
-    return paths_of(path, plan.cells(CONFIG, FIGURES[figure], **which))
+def plotted_by(figure):
+    """The artifacts that a figure plots: one of each run, or that of the claims."""
+    entry = entry_of(figure)
+    path = f"{RESULTS}/{layout.PLOTTED[entry.artifact][1]}"
+    if not entry.of_runs:
+        return [path]
+    which = {"plain": entry.plain, "mixed": entry.mixed}
+    return paths_of(path, plan.runs(CONFIG, FIGURES[figure], **which))
 
 
 def file_of_settings(path):
@@ -201,8 +207,8 @@ def file_of_settings(path):
 
 
 def compared_with(figure):
-    """The table of another workflow that a figure shows too, or none."""
-    path = getattr(getattr(CONFIG.figures, figure, None), "beside", None)
+    """The table of another workflow that a figure is compared with, or none."""
+    path = getattr(getattr(CONFIG.figures, figure, None), "compare_with", None)
     return [file_of_settings(path)] if path else []
 
 
@@ -213,32 +219,19 @@ def figure_files(figure):
     ]
 
 
-def drawn_as(*endings):
-    """All figures, or the numbers that they show."""
-    return [
-        f"{RESULTS}/figures/{figure}.{ending}"
-        for figure in plan.drawn(CONFIG)
-        for ending in endings
-    ]
-
-
 def rule_of(figure):
-    """Name of the rule that draws a figure."""
+    """Name of the rule that makes a figure."""
     return figure if figure.startswith("figure") else f"figure_{figure}"
 
 
-def figure_label(figure):
-    return figure.removeprefix("figure").replace("_", " ")
-
-
-def why_no_copy(outputs, inputs):
-    copied = {path.name: path for path in inputs}
-    for path in outputs:
-        source = copied[path.name]
-        if path.exists() and source.exists():
-            if not filecmp.cmp(path, source, shallow=False):
-                return {"is not as it was made": path}
-    return {}
+def in_report(figure, category):
+    """Caption, category and labels of a figure, or of its numbers, in the report."""
+    label = figure.removeprefix("figure").replace("_", " ")
+    return {
+        "caption": f"../report/{figure}.rst",
+        "category": category,
+        "labels": {"figure": label, "shows": entry_of(figure).title},
+    }
 
 
 def report_slow_runs():

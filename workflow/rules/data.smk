@@ -10,7 +10,7 @@ rule data:
     localrule: True
     params:
         stage="data",
-        spec=canonical(plan.data(CONFIG)),
+        spec=settings("data"),
         code=code_hash("data"),
         files=lambda wildcards, output: as_options(
             output, {"downloads": str(Path(output.dataset).parents[1] / "downloads")}

@@ -1,68 +1,21 @@
-# One rule a figure: what it draws, and its place in the report. The table beside each figure holds the
-# numbers that it shows.
-SHOWN = {
-    "figure1": (
-        "Label noise: learning curves",
-        lambda: drawn_from(HISTORY, "figure1", plain=True),
-    ),
-    "figure2": (
-        "Fractions of the gradient, and null worlds: a sample",
-        lambda: drawn_from(WORLDS, "figure2", plain=True, mixed=True),
-    ),
-    "figure2_exact": (
-        "Fractions of the gradient, and null worlds: exact",
-        lambda: drawn_from(EXACT_WORLDS, "figure2_exact", plain=True, mixed=True),
-    ),
-    "figure3": (
-        "Mean cumulative contributions, and null worlds: a sample",
-        lambda: drawn_from(WORLDS, "figure3", plain=True, mixed=True),
-    ),
-    "figure3_exact": (
-        "Mean cumulative contributions, and null worlds: exact",
-        lambda: drawn_from(EXACT_WORLDS, "figure3_exact", plain=True, mixed=True),
-    ),
-    "figure4": (
-        "Winsorized SGD: accuracies and overfit",
-        lambda: drawn_from(HISTORY, "figure4"),
-    ),
-    "coherence": (
-        "Coherence of the gradients of all examples",
-        lambda: drawn_from(COHERENCE, "coherence", plain=True),
-    ),
-    "activity": (
-        "Winsorized SGD: hidden units in use",
-        lambda: drawn_from(ACTIVITY, "activity"),
-    ),
-    "claims": (
-        "The claims of the paper: statistics and verdicts",
-        lambda: [CLAIMS],
-    ),
-}
-
-
-for figure in plan.drawn(CONFIG):
-    shows, drawn = SHOWN[figure]
+# One rule for each figure: the artifacts that it plots, and its place in the report. A figure comes with the table of
+# the numbers that it shows. The figures are listed in cgpipe/figures/registry.py.
+for figure in plan.all_figures(CONFIG):
 
     rule:
         name:
             rule_of(figure)
         input:
-            artifacts=drawn(),
-            beside=compared_with(figure),
+            artifacts=plotted_by(figure),
+            compare_with=compared_with(figure),
             planned=planned(rule_of(figure)),
         output:
             table=report(
-                f"{RESULTS}/figures/{figure}.csv",
-                caption=f"../report/{figure}.rst",
-                category="Numbers",
-                labels={"figure": figure_label(figure), "shows": shows},
+                f"{RESULTS}/figures/{figure}.csv", **in_report(figure, "Numbers")
             ),
             pdf=f"{RESULTS}/figures/{figure}.pdf",
             svg=report(
-                f"{RESULTS}/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category="Figures",
-                labels={"figure": figure_label(figure), "shows": shows},
+                f"{RESULTS}/figures/{figure}.svg", **in_report(figure, "Figures")
             ),
             png=f"{RESULTS}/figures/{figure}.png",
             record=f"{RESULTS}/figures/{figure}.json",
@@ -78,7 +31,7 @@ for figure in plan.drawn(CONFIG):
             files=lambda wildcards, input, output: as_options(
                 {
                     "out": output.table.removesuffix(".csv"),
-                    "beside": input.beside,
+                    "compare_with": input.compare_with,
                 },
                 arguments=input.artifacts,
             ),

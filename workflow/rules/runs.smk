@@ -1,7 +1,7 @@
 # What made each run. A fallback costs time and rounds differently, so it stands in the report, and is said at the end.
 rule runs:
     input:
-        histories=paths_of(HISTORY, plan.all_cells(CONFIG)),
+        histories=paths_of(HISTORY, plan.all_runs(CONFIG)),
         planned=planned("runs"),
     output:
         table=report(
@@ -21,7 +21,7 @@ rule runs:
     localrule: True
     params:
         stage="runs",
-        spec=canonical(plan.runs()),
+        spec=settings("runs"),
         code=code_hash("runs"),
         files=file_options,
     shell:

@@ -54,8 +54,8 @@ def instruction_set() -> str:
 
     It follows torch, so the environment variable ATEN_CPU_CAPABILITY chooses for both.
     """
-    found = torch.backends.cpu.get_cpu_capability()
-    return found if found in INSTRUCTIONS else "DEFAULT"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return capability if capability in INSTRUCTIONS else "DEFAULT"
 
 
 def load() -> Path:
@@ -137,11 +137,11 @@ def _cache() -> Path:
 
 
 def _digest() -> str:
-    """Hash of all that the library depends on beside the instruction set."""
+    """Hash of all that the library depends on but the instruction set."""
     folder = Path(__file__).parent
     libc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else ""
-    of = [torch.__version__, platform.machine(), libc or "", *_flags()]
-    text = "\n".join([*of, *((folder / name).read_text("utf-8") for name in SOURCES)])
+    setting = [torch.__version__, platform.machine(), libc or "", *_flags()]
+    text = "\n".join([*setting, *((folder / name).read_text("utf-8") for name in SOURCES)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -216,23 +216,23 @@ def _compile(scratch: Path) -> Path:
                 made.write_bytes(content + _seal(content))
                 return made
             failures[shlex.join(compiler)] = failure
-    said = "; ".join(f"{name} failed: {failure}" for name, failure in failures.items())
-    if NO_ROOM.search(said):
-        raise OSError(said)
-    raise BuildError(f"{said}. {_cure(said)}")
+    reasons = "; ".join(f"{name} failed: {failure}" for name, failure in failures.items())
+    if NO_ROOM.search(reasons):
+        raise OSError(reasons)
+    raise BuildError(f"{reasons}. {_cure(reasons)}")
 
 
 def _compilers() -> list[list[str]]:
     """Commands to try: the user's alone, or else those that are there."""
     given = os.environ.get("CXX", "").strip()
     if not given:
-        found: dict[Path, str] = {}  # several names may be one program
+        programs: dict[Path, str] = {}  # several names may be one program
         for name in ("c++", "g++", "clang++"):
             if path := shutil.which(name):
-                found.setdefault(Path(path).resolve(), path)
-        if not found:
+                programs.setdefault(Path(path).resolve(), path)
+        if not programs:
             raise BuildError(f"c++, g++ and clang++: not found on the PATH. {INSTALL}, or name one in CXX")
-        return [[str(Path(path).absolute())] for path in found.values()]
+        return [[str(Path(path).absolute())] for path in programs.values()]
     try:
         command = [given] if shutil.which(given) else shlex.split(given)
     except ValueError as error:
@@ -262,7 +262,7 @@ def _run(command: list[str], scratch: Path, environment: dict[str, str]) -> str:
         return f"it cannot be run ({error.strerror})"
     with running:
         try:
-            said = running.communicate(timeout=SECONDS_TO_COMPILE)[0].decode(errors="replace")
+            output = running.communicate(timeout=SECONDS_TO_COMPILE)[0].decode(errors="replace")
         except BaseException as error:
             # A compiler is several processes; none is left behind.
             with suppress(ProcessLookupError):
@@ -272,7 +272,7 @@ def _run(command: list[str], scratch: Path, environment: dict[str, str]) -> str:
             raise
     if running.returncode == 0:
         return ""
-    lines = [line.strip()[:300] for line in said.splitlines() if line.strip()]
+    lines = [line.strip()[:300] for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if TELLING.search(line)] or lines
     if telling:
         return " | ".join(telling[:3])
@@ -281,9 +281,9 @@ def _run(command: list[str], scratch: Path, environment: dict[str, str]) -> str:
     return f"exit status {running.returncode}, without a word"
 
 
-def _cure(said: str) -> str:
-    """What to do about what compilers said."""
-    if NO_MEMORY.search(said):
+def _cure(reasons: str) -> str:
+    """What to do about the errors of compilers."""
+    if NO_MEMORY.search(reasons):
         return "It takes about 1 GB of memory: give the job more"
     unset = ", or unset CXX" if os.environ.get("CXX", "").strip() else ""
     return (

@@ -148,9 +148,9 @@ def winsorized_linear_update_(
     a, δ = _checked(inputs, output_gradients, c)
     reference.check_target(weight, bias, a, δ)
     if c > MOST_LISTED:
-        of_weight, of_bias = reference.sorted_linear_gradient(a, δ, c, trimmed)
-        weight.sub_(of_weight, alpha=rate)
-        bias.sub_(of_bias, alpha=rate)
+        weight_gradient, bias_gradient = reference.sorted_linear_gradient(a, δ, c, trimmed)
+        weight.sub_(weight_gradient, alpha=rate)
+        bias.sub_(bias_gradient, alpha=rate)
     else:
         _winsorize(a, δ, weight, bias, c, -rate, trimmed, add=True)
 

@@ -74,6 +74,17 @@ def winsorized_linear_gradient(
     -----
     RuntimeWarning
         Once, if the kernel cannot be used, so that the reference stands in for it.
+
+    Examples
+    --------
+    The gradients 0, 1, 2, 3 and 100 of one weight are clipped to 1, 1, 2, 3 and 3:
+
+    >>> import torch
+    >>> inputs = torch.ones(5, 1)
+    >>> output_gradients = torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]])
+    >>> weight, bias = winsorized_linear_gradient(inputs, output_gradients, c=1)
+    >>> weight.tolist(), bias.tolist()
+    ([[2.0]], [2.0])
     """
     if inputs.dtype != torch.float32 or output_gradients.dtype != torch.float32:
         return reference.winsorized_linear_gradient(inputs, output_gradients, c, trimmed=trimmed)
@@ -173,8 +184,8 @@ def _missing_on_the_gpu() -> str:
 
         _try(gpu.winsorized_linear_gradient, "cuda")
     except Exception as error:  # of drivers, compilers and file systems, and all of Triton's own
-        said = " ".join(str(error).split())[:500]
-        return f"{type(error).__name__}: {said}. {TRITON}"
+        reason = " ".join(str(error).split())[:500]
+        return f"{type(error).__name__}: {reason}. {TRITON}"
     return ""
 
 
@@ -183,11 +194,11 @@ def _try(kernel: Callable[..., tuple[torch.Tensor, torch.Tensor]], device: str) 
     a = torch.arange(180, dtype=torch.float32).mul_(1.7).sin_().relu_().view(9, 20).to(device)
     δ = torch.arange(45, dtype=torch.float32).mul_(2.3).sin_().view(9, 5).to(device)
     for c in (1, 3):
-        for found, right in zip(
+        for gradient, expected in zip(
             kernel(a, δ, c), reference.sorted_linear_gradient(a, δ, c, False), strict=True
         ):
-            if not torch.allclose(found, right, rtol=0, atol=1e-5):
-                off = float((found - right).abs().max())
+            if not torch.allclose(gradient, expected, rtol=0, atol=1e-5):
+                off = float((gradient - expected).abs().max())
                 raise ArithmeticError(
                     f"on a small layer with c = {c} it is off by {off:.2g}, so what compiled it is at fault: "
                     "use another compiler, without flags of your own"
@@ -210,9 +221,9 @@ def _reference_update(
     trimmed: bool = False,
 ) -> None:
     reference.check_target(weight, bias, inputs, output_gradients)
-    of_weight, of_bias = _reference_gradient(inputs, output_gradients, c, trimmed)
-    weight.sub_(of_weight, alpha=rate)
-    bias.sub_(of_bias, alpha=rate)
+    weight_gradient, bias_gradient = _reference_gradient(inputs, output_gradients, c, trimmed)
+    weight.sub_(weight_gradient, alpha=rate)
+    bias.sub_(bias_gradient, alpha=rate)
 
 
 @torch.library.impl(_LIBRARY, "winsorized_linear_gradient", "CUDA")
@@ -239,9 +250,9 @@ def _gpu_update(
 ) -> None:
     if not serves(c, "cuda") or ready("cuda") == "reference":
         reference.check_target(weight, bias, inputs, output_gradients)
-        of_weight, of_bias = _gpu_gradient(inputs, output_gradients, c, trimmed)
-        weight.sub_(of_weight, alpha=rate)
-        bias.sub_(of_bias, alpha=rate)
+        weight_gradient, bias_gradient = _gpu_gradient(inputs, output_gradients, c, trimmed)
+        weight.sub_(weight_gradient, alpha=rate)
+        bias.sub_(bias_gradient, alpha=rate)
         return
     from cgpipe.learning.aggregation import gpu  # noqa: PLC0415 - imports triton
 

@@ -28,10 +28,10 @@ def winsorized_mean(values: npt.ArrayLike, c: int, *, trimmed: bool = False) -> 
     batch = v.shape[0]
     mean = np.empty(v.shape[1:])
     for position in np.ndindex(*v.shape[1:]):
-        of_examples = [float(v[(b, *position)]) for b in range(batch)]
-        lowest_first = sorted(of_examples)
+        per_example = [float(v[(b, *position)]) for b in range(batch)]
+        lowest_first = sorted(per_example)
         low, high = lowest_first[c], lowest_first[batch - 1 - c]
-        clipped = [min(max(x, low), high) for x in of_examples]
+        clipped = [min(max(x, low), high) for x in per_example]
         kept = lowest_first[c : batch - c] if trimmed else clipped
         mean[position] = sum(kept) / len(kept)
     return mean

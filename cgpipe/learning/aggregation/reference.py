@@ -7,7 +7,7 @@ gradient at its output, g[b, o, i] = δ[b, o] · a[b, i], and its bias gradient 
 functions here form these products for a few output units at a time, so their memory stays bounded
 whatever the layer's size, and sort them over the examples.
 
-`oracle.py` beside this file says the same in float64, slowly, and kernel.cpp in float32 without forming
+`oracle.py` computes the same in float64, slowly, and kernel.cpp in float32 without forming
 the products; tests hold them together.
 """
 

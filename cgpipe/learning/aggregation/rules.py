@@ -1,40 +1,40 @@
 """Update rules: how the per-example gradients of a minibatch become one update.
 
 Chatterjee 2020, section 3, for winsorization; Chatterjee and Zielinski 2020, "Weak and Strong Gradient
-Directions", for the median of means and its kin. Each rule's direction is at the scale of one example's
+Directions", for the median of means and related rules. Each rule's direction is at the scale of one example's
 gradient, and a step is w ← w - rate · direction.
+
+A new rule is a class here with its row in RULES, its name in `cgpipe.names.UpdateName`, and its definition in
+tests/learning/test_rules.py.
 
 Index letters: b example, o output unit, i input unit.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
 from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.reference import check_count, mean_linear_gradient
+from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer
 
-UpdateName = Literal[
-    "winsorized_mean", "trimmed_mean", "median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"
-]
+Gradient = tuple[torch.Tensor, torch.Tensor]  # of a layer's weight (o, i), and of its bias (o,)
 
 
 class Fused(NamedTuple):
-    """What `torch.ops.cgpipe.sgd_step_` needs to know to make a rule's update."""
+    """What the fused kernels need to know to make a rule's update."""
 
     c: int
     trimmed: bool
 
 
-class UpdateRule(ABC):
-    """One way to update."""
+class UpdateRule:
+    """One way to update: a rule defines `update_layer`, or `update` and the rest if it keeps a state."""
 
-    fused: Fused | None = None  # None: it cannot make this one
+    fused: Fused | None = None  # None: the fused kernels do not serve this rule
 
-    @abstractmethod
     def update(
         self,
         layers: Sequence[Layer],
@@ -55,9 +55,15 @@ class UpdateRule(ABC):
         rate : float
             Step size.
         """
+        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
+            self.update_layer(layer, a, δ, rate)
+
+    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
+        """Change one layer, in place; `a`, shape (b, i), entered it, and δ, (b, o), is the gradient there."""
+        raise NotImplementedError
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What the next update depends on beside the minibatch; live tensors, by name."""
+        """What the next update depends on in addition to the minibatch; live tensors, by name."""
         return {}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
@@ -77,17 +83,10 @@ class Mean(UpdateRule):
 
     fused = Fused(0, trimmed=False)
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
+    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
         """Subtract the mean gradient."""
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            layer.weight.addmm_(δ.T, a, alpha=-rate / len(a))
-            layer.bias.sub_(δ.sum(0), alpha=rate / len(a))
+        layer.weight.addmm_(δ.T, a, alpha=-rate / len(a))  # (o, i)
+        layer.bias.sub_(δ.sum(0), alpha=rate / len(a))  # (o,)
 
 
 class Clipped(UpdateRule):
@@ -107,69 +106,69 @@ class Clipped(UpdateRule):
     def __init__(self, c: int, *, trimmed: bool = False) -> None:
         self.fused = Fused(c, trimmed)
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
-        """Subtract it by the fused operator, or, in another precision than float32, by sorting."""
+    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
+        """Subtract the clipped mean by the fused operator, or, in float64, by sorting."""
         c, trimmed = self.fused
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            if a.dtype == torch.float32:
-                if operators.serves(c, a.device.type):
-                    operators.ready(a.device.type)
-                torch.ops.cgpipe.winsorized_linear_update_.default(
-                    layer.weight, layer.bias, a, δ, c, rate, trimmed
-                )
-            else:
-                gradients = operators.winsorized_linear_gradient(a, δ, c, trimmed=trimmed)
-                _subtract(layer, *gradients, rate)
+        if a.dtype != torch.float32:
+            gradient = operators.winsorized_linear_gradient(a, δ, c, trimmed=trimmed)
+            _subtract(layer, *gradient, rate)
+            return
+        if operators.serves(c, a.device.type):
+            operators.ready(a.device.type)
+        torch.ops.cgpipe.winsorized_linear_update_.default(layer.weight, layer.bias, a, δ, c, rate, trimmed)
 
 
-class MedianOfThree(UpdateRule):
+class MedianOfThreeGroups(UpdateRule):
     """M3: the minibatch in three groups; coordinate-wise median of their mean gradients.
 
     Sizes differ by one at most; of 100 examples the first 34, the next 33 and the last 33.
     """
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
+    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
         """Subtract the median."""
-        if len(inputs[0]) < 3:
-            raise ValueError(
-                f"m3 with a minibatch of {len(inputs[0])}: three groups need at least 3 examples"
-            )
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            groups = [
-                mean_linear_gradient(*group)
-                for group in zip(a.tensor_split(3), δ.tensor_split(3), strict=True)
-            ]
-            weight, bias = (_median_of_three(*three) for three in zip(*groups, strict=True))
-            _subtract(layer, weight, bias, rate)
+        if len(a) < 3:
+            raise ValueError(f"m3 with a minibatch of {len(a)}: three groups need at least 3 examples")
+        groups = zip(a.tensor_split(3), δ.tensor_split(3), strict=True)
+        means = [mean_linear_gradient(*group) for group in groups]
+        weight, bias = (_median_of_three(*three) for three in zip(*means, strict=True))
+        _subtract(layer, weight, bias, rate)
 
 
-class OfThreeSteps(UpdateRule):
+class SignOfSum(UpdateRule):
+    """The sign of the mean gradient: 1, 0 or -1 for each parameter."""
+
+    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
+        """Subtract the sign."""
+        weight, bias = mean_linear_gradient(a, δ)
+        _subtract(layer, weight.sign_(), bias.sign_(), rate)
+
+
+class SumOfSigns(UpdateRule):
+    """The signs of the per-example gradients, averaged: in [-1, 1] for each parameter.
+
+    As a product's sign is the product of the signs, no per-example gradient is formed.
+    """
+
+    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
+        """Subtract the mean sign."""
+        _subtract(layer, *mean_linear_gradient(a.sign(), δ.sign()), rate)
+
+
+class LastThreeSteps(UpdateRule):
     """RM3 and RA3: coordinate-wise median, or mean, of this minibatch's mean gradient and the last two.
 
-    No momentum; the first update is made when three are held, so two minibatches are only looked at.
+    No momentum; the first update is made once there are three, so the first two minibatches change nothing.
 
     Parameters
     ----------
-    median : bool
-        The median (RM3) or the mean (RA3), its control.
+    combine : callable
+        The median (RM3) or the mean (RA3), its control, of three tensors.
     """
 
-    def __init__(self, *, median: bool) -> None:
-        self.median = median
+    def __init__(self, combine: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        self.combine = combine
         self._held = 0
-        self._earlier: list[list[tuple[torch.Tensor, torch.Tensor]]] = []  # (one and two steps ago, layer)
+        self._earlier: list[list[Gradient]] = []  # (one and two steps ago, layer)
 
     def update(
         self,
@@ -183,17 +182,17 @@ class OfThreeSteps(UpdateRule):
             self._earlier = [
                 [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in layers] for _ in range(2)
             ]
-        for number, (layer, a, δ) in enumerate(zip(layers, inputs, output_gradients, strict=True)):
-            of_layer = mean_linear_gradient(a, δ), self._earlier[0][number], self._earlier[1][number]
+        for layer, a, δ, one_ago, two_ago in zip(
+            layers, inputs, output_gradients, *self._earlier, strict=True
+        ):
+            now = mean_linear_gradient(a, δ)
             if self._held >= 2:
-                combine = _median_of_three if self.median else _mean_of_three
-                weight, bias = (combine(*three) for three in zip(*of_layer, strict=True))
+                weight, bias = (self.combine(*three) for three in zip(now, one_ago, two_ago, strict=True))
                 _subtract(layer, weight, bias, rate)
             # In place: a captured step finds them where they were.
-            now, before, long_before = of_layer
             for kind in range(2):
-                long_before[kind].copy_(before[kind])
-                before[kind].copy_(now[kind])
+                two_ago[kind].copy_(one_ago[kind])
+                one_ago[kind].copy_(now[kind])
         self._held = min(2, self._held + 1)
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -219,38 +218,31 @@ class OfThreeSteps(UpdateRule):
         ]
 
 
-class SignOfSum(UpdateRule):
-    """The sign of the mean gradient: 1, 0 or -1 for each parameter."""
-
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
-        """Subtract it."""
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            weight, bias = mean_linear_gradient(a, δ)
-            _subtract(layer, weight.sign_(), bias.sign_(), rate)
+def _subtract(layer: Layer, weight_gradient: torch.Tensor, bias_gradient: torch.Tensor, rate: float) -> None:
+    layer.weight.sub_(weight_gradient, alpha=rate)
+    layer.bias.sub_(bias_gradient, alpha=rate)
 
 
-class SumOfSigns(UpdateRule):
-    """The signs of the per-example gradients, averaged: in [-1, 1] for each parameter.
+def _median_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    return torch.maximum(torch.minimum(x, y), torch.minimum(torch.maximum(x, y), z))
 
-    As a product's sign is the product of the signs, none of them is formed.
-    """
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
-        """Subtract it."""
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            _subtract(layer, *mean_linear_gradient(a.sign(), δ.sign()), rate)
+def _mean_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    return (x + y + z) / 3
+
+
+CLIPPING: tuple[UpdateName, ...] = ("winsorized_mean", "trimmed_mean")
+# Each takes c and the size of a minibatch.
+RULES: dict[UpdateName, Callable[[int, int], UpdateRule]] = {
+    "winsorized_mean": lambda c, _: Clipped(c) if c else Mean(),
+    "trimmed_mean": lambda c, _: Clipped(c, trimmed=True) if c else Mean(),
+    "median": lambda _, batch_size: Clipped((batch_size - 1) // 2),
+    "m3": lambda *_: MedianOfThreeGroups(),
+    "rm3": lambda *_: LastThreeSteps(_median_of_three),
+    "ra3": lambda *_: LastThreeSteps(_mean_of_three),
+    "sign_of_sum": lambda *_: SignOfSum(),
+    "sum_of_signs": lambda *_: SumOfSigns(),
+}
 
 
 def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
@@ -274,36 +266,47 @@ def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
     ------
     ValueError
         If there is no such rule, it takes no c, or 2c >= batch_size.
+
+    Examples
+    --------
+    Three examples whose gradients are 0, 1 and 5. Their median is 1:
+
+    >>> import torch
+    >>> layer = Layer(weight=torch.zeros(1, 1), bias=torch.zeros(1))
+    >>> rule = update_rule("median", c=0, batch_size=3)
+    >>> rule.update([layer], [torch.ones(3, 1)], [torch.tensor([[0.0], [1.0], [5.0]])], rate=0.5)
+    >>> layer.weight.item(), layer.bias.item()
+    (-0.5, -0.5)
     """
-    if name not in get_args(UpdateName):
-        raise ValueError(f"there is no update rule {name!r}: give one of {', '.join(get_args(UpdateName))}")
+    if name not in RULES:
+        raise ValueError(f"there is no update rule {name!r}: give one of {', '.join(RULES)}")
     check_count(c, batch_size)
-    if name in ("winsorized_mean", "trimmed_mean"):
-        return Clipped(c, trimmed=name == "trimmed_mean") if c else Mean()
-    if c:
-        raise ValueError(f"{name} with c = {c}: only winsorized_mean and trimmed_mean clip; give c = 0")
-    match name:
-        case "median":
-            return Clipped((batch_size - 1) // 2)
-        case "m3":
-            return MedianOfThree()
-        case "rm3":
-            return OfThreeSteps(median=True)
-        case "ra3":
-            return OfThreeSteps(median=False)
-        case "sign_of_sum":
-            return SignOfSum()
-    return SumOfSigns()
+    if c and name not in CLIPPING:
+        raise ValueError(f"{name} with c = {c}: only {' and '.join(CLIPPING)} clip; give c = 0")
+    return RULES[name](c, batch_size)
 
 
-def _subtract(layer: Layer, weight_gradient: torch.Tensor, bias_gradient: torch.Tensor, rate: float) -> None:
-    layer.weight.sub_(weight_gradient, alpha=rate)
-    layer.bias.sub_(bias_gradient, alpha=rate)
+def served(rule: UpdateRule, device: str) -> bool:
+    """Whether a fused kernel is made for a rule's updates on a device, `cpu` or `cuda`."""
+    return rule.fused is not None and operators.serves(rule.fused.c, device)
 
 
-def _median_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    return torch.maximum(torch.minimum(x, y), torch.minimum(torch.maximum(x, y), z))
+def kernel(rule: UpdateRule, device: str) -> str:
+    """What makes a rule's updates in float32; a kernel is compiled if need be.
 
+    Parameters
+    ----------
+    rule : UpdateRule
+        As of `update_rule`.
+    device : {"cpu", "cuda"}
+        Where the network is.
 
-def _mean_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    return (x + y + z) / 3
+    Returns
+    -------
+    str
+        The CPU kernel's instruction set, `triton`, `reference` (sorting), or `torch` for torch alone.
+    """
+    if not served(rule, device):
+        return "torch"
+    made_by = operators.ready(device)
+    return "torch" if rule.fused and rule.fused.c == 0 and made_by == "reference" else made_by

@@ -1,5 +1,5 @@
 // One step of SGD on a fully connected ReLU network with a softmax cross-entropy loss, in one call: forward,
-// backward and update. It is `forward` and `output_gradients` of ../networks.py and the update of rules.py
+// backward and update. It is `forward` and `output_gradients` of networks/dense.py and the update of rules.py
 // again, for a network this small spends a quarter of its step between torch's operators and in passes over
 // memory that one loop can make at once.
 //

@@ -1,1 +1,1 @@
-"""The shell: one module a stage. Reads artifacts, calls a wing, writes artifacts."""
+"""One module a stage: it reads artifacts, calls a function of the layers below, and writes artifacts."""

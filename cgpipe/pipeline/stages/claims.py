@@ -4,29 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pandas as pd
 import xarray as xr
 
-from cgpipe.inference.claims import Cell, Runs, findings
+from cgpipe.inference.claims.claim import Runs
+from cgpipe.inference.claims.registry import findings
+from cgpipe.inference.claims.statistics import joined
+from cgpipe.inference.verdicts import COLUMNS
 from cgpipe.inference.verdicts import table as rows_of
 from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of, whole, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import read_alike
-
-MEANING = {
-    "claim": "claim of the paper, C1 to C12",
-    "statistic": "what was computed",
-    "criterion": "where the claim puts the statistic",
-    "estimate": "mean of the statistic over the replicates in which it is defined",
-    "low": "smallest over these",
-    "high": "largest over these",
-    "n": "replicates in which it is defined",
-    "p": "p-value, the largest of the replicates; NaN where the statistic has none, in all or in one of them",
-    "verdict": "holds, does not hold, or inconclusive",
-    "why": "why it is inconclusive",
-}
+from cgpipe.runs import Run
 
 
 @dataclass(frozen=True)
@@ -46,54 +37,54 @@ def run(
     claims: Path,
     table: Path,
 ) -> None:
-    """Read what the claims are about, and write their verdicts."""
-    beside: dict[str, dict[tuple[float, int], xr.Dataset]] = {}
-    for stage, paths in (("coherence", coherence), ("nullworlds", nullworlds)):
-        beside[stage] = {}
-        for path, read in zip(paths, read_alike(paths, stage), strict=True):
-            settings = settings_of(read)
-            if settings.get("source", "exact") != "exact":
-                raise ValueError(f"{path} is of a sample; give the null worlds of all examples")
-            beside[stage][settings["noise"], settings["replicate"]] = read
+    """Read the runs that the claims are about, and write the verdicts."""
     runs = Runs(
-        label_noise=[with_analysis(cell, beside) for cell in histories(label_noise)],
-        winsorization=histories(winsorization),
-        full_batch=histories(full_batch),
+        label_noise=read_runs(label_noise, "train"),
+        winsorization=read_runs(winsorization, "train"),
+        full_batch=read_runs(full_batch, "train"),
+        coherence=read_runs(coherence, "coherence"),
+        nullworlds=read_runs(nullworlds, "nullworlds"),
     )
-    everything = [cell.history for cells in runs for cell in cells]
-    everything += [read for of_stage in beside.values() for read in of_stage.values()]
+    check_complete(nullworlds, runs)
+    check_analysed(runs, "coherence")
+    check_analysed(runs, "nullworlds")
+    everything = [run.data for part in runs for run in part]
     check_same_images(everything)
-    found = rows_of(findings(runs))
+    rows = rows_of(findings(runs))
     with whole(table) as temporary:
-        found.to_csv(temporary, index=False, lineterminator="\n")
+        rows.to_csv(temporary, index=False, lineterminator="\n")
     made = provenance.of_many(*everything).answering_for(table)
-    write_netcdf(as_dataset(found), claims, title="Claims of the paper", provenance=made)
-    for verdict, count in found["verdict"].value_counts().items():
+    write_netcdf(as_dataset(rows), claims, title="Claims of the paper", provenance=made)
+    for verdict, count in rows["verdict"].value_counts().items():
         log.info("%s: %d", verdict, count)
 
 
-def histories(paths: Sequence[Path]) -> list[Cell]:
-    """Runs, with what their settings say of them."""
-    cells = []
-    for read in read_alike(paths, "train"):
-        of = settings_of(read)
-        cells.append(Cell(of["noise"], of["winsor"], of["replicate"], read))
-    return cells
+def read_runs(paths: Sequence[Path], stage: str) -> list[Run]:
+    """Artifacts of a stage, by the levels in their settings; the analyses are of plain SGD alone."""
+    artifacts = read_alike(paths, stage)
+    settings = [settings_of(artifact) for artifact in artifacts]
+    return [
+        Run(levels["noise"], levels.get("winsor", 0), levels["replicate"], artifact)
+        for levels, artifact in zip(settings, artifacts, strict=True)
+    ]
 
 
-def with_analysis(cell: Cell, beside: dict[str, dict[tuple[float, int], xr.Dataset]]) -> Cell:
-    """With what was found of the run's gradients."""
-    found: dict[str, Any] = {stage: of.get((cell.noise, cell.replicate)) for stage, of in beside.items()}
-    for stage, analysis in found.items():
-        if analysis is None:
-            continue
-        analysed = json.loads(analysis.attrs["inputs"])["train"]
-        if any(analysed[key] != cell.history.attrs[key] for key in ("spec", "code")):
+def check_complete(paths: Sequence[Path], runs: Runs) -> None:
+    """Raise ValueError if null worlds are those of a sample."""
+    for path, run in zip(paths, runs.nullworlds, strict=True):
+        if settings_of(run.data)["source"] != "exact":
+            raise ValueError(f"{path} is of a sample; give the null worlds of all examples")
+
+
+def check_analysed(runs: Runs, stage: Literal["coherence", "nullworlds"]) -> None:
+    """Raise ArtifactError if analyses of a stage were made from other runs than the histories."""
+    for run, analysis in joined(runs.label_noise, getattr(runs, stage)):
+        analysed = json.loads(analysis.data.attrs["inputs"])["train"]
+        if any(analysed[key] != run.data.attrs[key] for key in ("spec", "code")):
             raise ArtifactError(
-                f"{stage} at noise {cell.noise:g}, replicate {cell.replicate}, is of another run than the "
-                f"history: {analysed['spec']} and {cell.history.attrs['spec']}. Let snakemake make them again"
+                f"{stage} at noise {run.noise:g}, replicate {run.replicate}, is of another run than the "
+                f"history: {analysed['spec']} and {run.data.attrs['spec']}. Let snakemake make them again"
             )
-    return cell._replace(**found)
 
 
 def check_same_images(read: Sequence[xr.Dataset]) -> None:
@@ -102,9 +93,9 @@ def check_same_images(read: Sequence[xr.Dataset]) -> None:
         raise ArtifactError("the runs were made from different images. Let snakemake make them again")
 
 
-def as_dataset(found: pd.DataFrame) -> xr.Dataset:
+def as_dataset(rows: pd.DataFrame) -> xr.Dataset:
     """The table as a Dataset along `row`."""
     return xr.Dataset(
-        {name: ("row", found[name].to_numpy(), {"long_name": meaning}) for name, meaning in MEANING.items()},
-        coords={"row": ("row", found.index.to_numpy(), {"long_name": "row of the table"})},
+        {name: ("row", rows[name].to_numpy(), {"long_name": meaning}) for name, meaning in COLUMNS.items()},
+        coords={"row": ("row", rows.index.to_numpy(), {"long_name": "row of the table"})},
     )

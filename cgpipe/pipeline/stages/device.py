@@ -5,14 +5,12 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from cgpipe.names import Device
 from cgpipe.pipeline import disks, gpus
 from cgpipe.pipeline.progress import log
-
-Device = Literal["auto", "cpu", "cuda"]
 
 UNKNOWN = "which GPUs other jobs have taken cannot be known, and the first is used"
 _LOCKS: list[int] = []  # the open file by which this process has taken a GPU, until it ends
@@ -37,7 +35,7 @@ def choose(device: Device) -> torch.device:
         For `cuda` without a GPU that torch can use, and for `auto` in a job that holds a GPU which torch
         cannot use. The message has torch's own reason.
     """
-    leave_no_precision_to_the_environment()
+    fix_precision()
     if device == "cpu":
         return torch.device("cpu")
     reason = why_no_gpu()
@@ -111,8 +109,8 @@ def why_no_gpu() -> str | None:
         for text in warned:
             log.warning("%s", text)
         return None
-    said = [text.partition("(Triggered internally")[0] for text in (str(error), *warned)]
-    return "; ".join(dict.fromkeys(" ".join(text.split()).rstrip(".") for text in said))
+    reasons = [text.partition("(Triggered internally")[0] for text in (str(error), *warned)]
+    return "; ".join(dict.fromkeys(" ".join(text.split()).rstrip(".") for text in reasons))
 
 
 def take_gpu() -> None:
@@ -146,7 +144,7 @@ def _lock(path: Path) -> bool:
     return True
 
 
-def leave_no_precision_to_the_environment() -> None:
+def fix_precision() -> None:
     """Set what the user's environment would change in the numbers; before anything runs on a GPU."""
     # cuBLAS takes TF32 for float32 if this says so, whatever torch says; its workspace chooses algorithms.
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from cgpipe.pipeline.artifacts import ArtifactError, read_netcdf
@@ -101,10 +99,3 @@ def _made_by(dataset: xr.Dataset) -> dict[str, Any]:
     if "data" in inputs:
         common["sha256 of the images"] = inputs["data"]["sha256"]
     return common
-
-
-def flat_images(dataset: xr.Dataset, part: str) -> npt.NDArray[np.float32]:
-    """Images as the network sees them: (example, feature), intensities from 0 to 1, nothing else."""
-    images = dataset[f"{part}_images"].values
-    flat = images.reshape(len(images), -1).astype(np.float32)
-    return flat / np.float32(dataset.attrs["pixel_max"])

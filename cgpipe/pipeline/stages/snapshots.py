@@ -1,51 +1,22 @@
-"""Snapshots of a run, as stage `train` keeps them: its parameters at the logged steps, a step at a time."""
+"""Snapshots of a run, as stage `train` wrote them: its parameters at the logged steps, a step at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from cgpipe.networks.dense import Layer
-from cgpipe.pipeline.artifacts import open_tensors
+from cgpipe.pipeline.artifacts import Tensors, open_tensors
 from cgpipe.pipeline.progress import log
 
-
-@dataclass(frozen=True)
-class Snapshots:
-    """Those of one run; iterating gives the layers at each step, from the input on."""
-
-    description: dict[str, Any]
-    weights: list[Any]  # a layer each, (step, out, in) on disk
-    biases: list[Any]  # (step, out)
-    device: torch.device
-
-    @property
-    def steps(self) -> npt.NDArray[np.int64]:
-        """Updates made, shape (step,)."""
-        return np.array(self.description["steps"])
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Outputs and inputs of each layer."""
-        return [(out, into) for _, out, into in (weight.get_shape() for weight in self.weights)]
-
-    def __iter__(self) -> Iterator[list[Layer]]:
-        for t, step in enumerate(self.steps):
-            yield [
-                Layer(torch.from_numpy(weight[t]).to(self.device), torch.from_numpy(bias[t]).to(self.device))
-                for weight, bias in zip(self.weights, self.biases, strict=True)
-            ]
-            log.info("step %d, %d of %d", step, t + 1, len(self.steps))
+Snapshots = Iterator[tuple[int, list[Layer]]]  # updates made, and the layers from the input on
 
 
 @contextmanager
-def open_snapshots(path: Path, device: torch.device) -> Iterator[Snapshots]:
-    """Open the snapshots of a run; their layers come on the device.
+def open_snapshots(path: Path, device: torch.device) -> Iterator[tuple[dict[str, Any], Snapshots]]:
+    """Open the snapshots of a run: yields their description, and each step with its layers on the device.
 
     Raises
     ------
@@ -53,8 +24,12 @@ def open_snapshots(path: Path, device: torch.device) -> Iterator[Snapshots]:
         If the file is missing, cut short, altered, or not safetensors.
     """
     with open_tensors(path) as (description, file):
-        numbers = range(len(file.keys()) // 2)
-        weights, biases = (
-            [file.get_slice(f"{name}.{number}") for number in numbers] for name in ("weight", "bias")
-        )
-        yield Snapshots(description, weights, biases, device)
+        yield description, _read(description["steps"], file, device)
+
+
+def _read(steps: list[int], file: Tensors, device: torch.device) -> Snapshots:
+    numbers = range(len(file.keys()) // 2)
+    parameters = [[file.get_slice(f"{name}.{number}") for name in ("weight", "bias")] for number in numbers]
+    for t, step in enumerate(steps):
+        yield step, [Layer(*(torch.from_numpy(p[t]).to(device) for p in layer)) for layer in parameters]
+        log.info("step %d, %d of %d", step, t + 1, len(steps))

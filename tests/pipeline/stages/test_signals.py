@@ -5,7 +5,8 @@ import sys
 
 STAGES = """
 import importlib, pkgutil, signal
-from cgpipe import cli, stages
+from cgpipe import cli
+from cgpipe.pipeline import stages
 for module in pkgutil.iter_modules(stages.__path__, "cgpipe.pipeline.stages."):
     importlib.import_module(module.name)
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN, module.name

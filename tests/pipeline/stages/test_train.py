@@ -6,14 +6,20 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
+import cgpipe
+from cgpipe.data.images import flat_images
 from cgpipe.learning.aggregation import operators
-from cgpipe.pipeline.artifacts import Provenance, read_netcdf
+from cgpipe.learning.aggregation.rules import kernel, update_rule
+from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import StoppedError
-from cgpipe.pipeline.stages import corrupt, data, text, train
+from cgpipe.pipeline.stages import corrupt, data, train
+from cgpipe.pipeline.streams import stream
+from cgpipe.reproduction.results import made_with
 
 SPEC = {
     "batch_size": 50,
@@ -53,12 +59,12 @@ class Stop:
 
     def __init__(self, after):
         self.after = after
-        self.asked = 0  # twice before each update
+        self.asked = 0  # once before each update
 
     @property
     def signal(self):
         self.asked += 1
-        return signal.SIGTERM if self.after is not None and self.asked > 2 * self.after else None
+        return signal.SIGTERM if self.after is not None and self.asked > self.after else None
 
 
 @pytest.fixture
@@ -96,11 +102,45 @@ def trained(tmp_path, inputs, monkeypatch):
 
     yield function
     torch.set_num_threads(threads)
-    torch.set_grad_enabled(True)
 
 
 def made_by(history):
     return json.loads(read_netcdf(history, "train").attrs["made_by"])
+
+
+def test_the_stage_writes_what_a_direct_call_returns(trained, inputs):
+    history = trained((None, "", 1, {}), snapshots=True)
+    torch.set_num_threads(1)
+    digits, labels = read_netcdf(inputs["dataset"], "data"), read_netcdf(inputs["corrupted"], "corrupt")
+    snapshots: dict[str, list[np.ndarray]] = {}
+
+    def keep(run):
+        for name, values in run.parameters().items():
+            snapshots.setdefault(name, []).append(values)
+
+    returned = cgpipe.learning.train(
+        flat_images(digits, "train"),
+        labels["label_train"].values,
+        flat_images(digits, "test"),
+        digits["test_labels"].values,
+        hidden=[8],
+        steps=12,
+        batch_size=50,
+        learning_rate=0.1,
+        c=2,
+        pristine=labels["pristine"].values,
+        rng=stream(3, "initialisation", 0),
+        batch_rng=stream(3, "batches", 0),
+        on_logged=keep,
+    )
+    written = read_netcdf(history, "train")
+    assert written.attrs["classes"] == returned.attrs["classes"] == 10
+    assert written.equals(returned)
+    with open_tensors(history.with_name("snapshots.safetensors")) as (description, tensors):
+        assert description["steps"] == returned["step"].values.tolist()
+        assert tensors.keys() == snapshots.keys()
+        for name, values in snapshots.items():
+            assert np.array_equal(tensors.get_tensor(name), np.stack(values))
 
 
 HERE = operators.build.instruction_set()
@@ -130,7 +170,7 @@ def test_every_kernel_and_number_of_threads_that_took_part_is_noted_in_order(tra
         ("reference", 2, [6, 7]),
         (HERE, 2, [8, 12]),
     ]
-    made = text.made_with([history]).set_index("name")["value"]
+    made = made_with([read_netcdf(history, "train")]).set_index("name")["value"]
     assert made["device"] == "cpu"
     assert made["kernel"] == f"{HERE}, then reference"
 
@@ -172,10 +212,10 @@ def test_a_gpu_that_the_job_holds_and_does_not_use_is_noted(trained, environment
     ],
 )
 def test_the_kernel_is_named_by_what_makes_the_updates(monkeypatch, update, winsor, with_kernel, without):
-    rule = train.update_rule(update, winsor, 50)
-    assert train.kernel(rule, torch.device("cpu")) == with_kernel
+    rule = update_rule(update, winsor, 50)
+    assert kernel(rule, "cpu") == with_kernel
     monkeypatch.setattr(operators, "missing", lambda _: "no compiler")
-    assert train.kernel(rule, torch.device("cpu")) == without
+    assert kernel(rule, "cpu") == without
 
 
 @pytest.mark.filterwarnings("ignore:the fused GPU kernel:RuntimeWarning")
@@ -190,10 +230,10 @@ def test_the_kernel_is_named_by_what_makes_the_updates(monkeypatch, update, wins
     ],
 )
 def test_so_it_is_on_a_gpu(monkeypatch, update, winsor, with_kernel, without):
-    rule = train.update_rule(update, winsor, 50)
+    rule = update_rule(update, winsor, 50)
     for missing, expected in (("", with_kernel), ("no compiler", without)):
         monkeypatch.setattr(operators, "missing", lambda _, missing=missing: missing)
-        assert train.kernel(rule, torch.device("cuda")) == expected
+        assert kernel(rule, "cuda") == expected
 
 
 # --- kernel: required -----------------------------------------------------------------------------

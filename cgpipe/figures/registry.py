@@ -1,0 +1,148 @@
+"""The figures, an entry each: which artifacts a figure plots, and how the report and the settings name it.
+
+A new figure is a module `cgpipe/figures/{name}.py` with functions `table` and `draw`, an entry here, a
+caption `workflow/report/{name}.rst` and a test. The settings, the workflow and stage `figures` read this.
+It imports only Python and `cgpipe.names`, because the Snakefile and the settings come through here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cgpipe.names import Learned
+
+
+@dataclass(frozen=True)
+class Key:
+    """An option of a figure that is a key of its section in the config."""
+
+    kind: Any
+    default: Any
+    description: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure."""
+
+    title: str  # in the report
+    description: str  # of its section in the config
+    artifact: Literal["history", "nullworlds", "nullworlds_exact", "coherence", "activity", "claims"]
+    plain: bool = False  # plots runs of plain SGD alone
+    mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
+    hidden: bool = False  # needs a network with hidden units
+    levels: tuple[
+        str, ...
+    ] = ()  # columns that match another table of the figure with it; none: no comparison
+    keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
+    shared: tuple[str, ...] = ()  # options from other settings, see `cgpipe.pipeline.plan.figure`
+
+    @property
+    def of_runs(self) -> bool:
+        """Whether it plots artifacts of the runs of an experiment, and so has a section in the config."""
+        return self.artifact != "claims"
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it plots gradients of a sample of examples and weights."""
+        return self.artifact == "nullworlds"
+
+    @property
+    def snapshots(self) -> bool:
+        """Whether its artifacts are made from the parameters that a run kept."""
+        return self.artifact not in ("history", "claims")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Keyword arguments of its functions `table` and `draw`."""
+        return (*self.keys, *self.shared)
+
+
+def entry_of(name: str) -> Entry:
+    """The entry of a figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no figure of that name.
+    """
+    if name not in FIGURES:
+        raise ValueError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
+    return FIGURES[name]
+
+
+FIGURES: dict[str, Entry] = {
+    "figure1": Entry(
+        title="Label noise: learning curves",
+        description="Learning curves and learned examples under label noise",
+        artifact="history",
+        plain=True,
+        levels=("noise",),
+        keys={
+            "learned": Key(
+                Learned,
+                "at_step",
+                "When an example counts as learned at step t in panel d. `at_step`: it is classified "
+                "correctly at step t. `first`: correctly at some step up to t. `last`: correctly from some "
+                "step up to t until the end of the run",
+            )
+        },
+    ),
+    "figure2": Entry(
+        title="Fractions of the gradient, and null worlds: a sample",
+        description="Fractions f of the gradient, in the data and in null worlds, from a sample as in the "
+        "paper",
+        artifact="nullworlds",
+        plain=True,
+        mixed=True,
+    ),
+    "figure2_exact": Entry(
+        title="Fractions of the gradient, and null worlds: exact",
+        description="Figure 2 from all examples and all parameters",
+        artifact="nullworlds_exact",
+        plain=True,
+        mixed=True,
+        shared=("examples",),
+    ),
+    "figure3": Entry(
+        title="Mean cumulative contributions, and null worlds: a sample",
+        description="Mean cumulative contributions i, in the data and in null worlds, from a sample as in "
+        "the paper",
+        artifact="nullworlds",
+        plain=True,
+        mixed=True,
+    ),
+    "figure3_exact": Entry(
+        title="Mean cumulative contributions, and null worlds: exact",
+        description="Figure 3 from all examples and all parameters",
+        artifact="nullworlds_exact",
+        plain=True,
+        mixed=True,
+    ),
+    "figure4": Entry(
+        title="Winsorized SGD: accuracies and overfit",
+        description="Accuracies and overfit under winsorized SGD",
+        artifact="history",
+        levels=("noise", "winsor"),
+        shared=("classes",),
+    ),
+    "coherence": Entry(
+        title="Coherence of the gradients of all examples",
+        description="m-coherence of the gradients of all examples",
+        artifact="coherence",
+        plain=True,
+    ),
+    "activity": Entry(
+        title="Winsorized SGD: hidden units in use",
+        description="Active and dead hidden units, by level of winsorization",
+        artifact="activity",
+        hidden=True,
+    ),
+    "claims": Entry(
+        title="The claims of the paper: statistics and verdicts",
+        description="The claims of the paper as tests, a table and a figure",
+        artifact="claims",
+    ),
+}
+# Those that have a section in the config.
+OF_RUNS = {name: entry for name, entry in FIGURES.items() if entry.of_runs}

@@ -1,0 +1,134 @@
+"""One update of a network by a minibatch.
+
+Index letters: b example of the minibatch, o output unit, i input unit.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cgpipe.learning.aggregation.rules import UpdateRule, kernel
+from cgpipe.learning.finite import NonFiniteError, non_finite_place, require_finite
+from cgpipe.networks.dense import Layer, forward, output_gradients
+
+
+class Trainer:
+    """Updates of a network on a dataset that lies on its device.
+
+    Minibatches are indices, every step writes into the same memory, and on a GPU a step is captured once
+    and replayed, as its kernels are shorter than their launches.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The network; changed in place.
+    images : tensor of float, shape (example, features)
+        The training set.
+    labels : tensor of int, shape (example,)
+        Its labels.
+    batch_size : int
+        Examples in a minibatch.
+    learning_rate : float
+        Step size, for gradients at the scale of one example.
+    rule : UpdateRule
+        How the per-example gradients become one update.
+    """
+
+    # Updates before one is captured, so that libraries have set up what they need.
+    WARM_UP = 3
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        batch_size: int,
+        learning_rate: float,
+        rule: UpdateRule,
+    ) -> None:
+        self.layers, self.images, self.labels = layers, images, labels
+        self.learning_rate, self.rule = learning_rate, rule
+        self._batch = torch.empty(batch_size, dtype=torch.int64, device=images.device)  # (b,)
+        self._batch_images = images.new_empty(batch_size, images.shape[1])  # (b, i)
+        self._batch_labels = labels.new_empty(batch_size)  # (b,)
+        self._outputs = [images.new_empty(batch_size, len(layer.bias)) for layer in layers]  # (b, o) each
+        self._gradients = [torch.empty_like(output) for output in self._outputs]  # (b, o) each
+        self._on_gpu = images.device.type == "cuda"
+        # Kernels are compiled here, before the first step.
+        made_by = kernel(rule, images.device.type) if images.dtype == torch.float32 else "torch"
+        # On the CPU a whole step is one operator, if the kernel serves the rule.
+        self._in_one_operator = not self._on_gpu and made_by not in ("torch", "reference")
+        self._finite = torch.ones((), dtype=torch.bool, device=images.device)
+        self._steps = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def step(self, batch: npt.NDArray[np.int64]) -> None:
+        """Make one update.
+
+        Parameters
+        ----------
+        batch : array of int64, shape (batch_size,)
+            Indices of the minibatch.
+
+        Raises
+        ------
+        NonFiniteError
+            On the CPU, if an activation or a gradient is not finite; the network is left as it was. A GPU is
+            not waited for: there `check` raises it.
+        """
+        self._batch.copy_(torch.from_numpy(batch))  # (b,)
+        if self._graph is None and self._on_gpu and self._steps == self.WARM_UP:
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._update()
+        if self._graph is not None:
+            self._graph.replay()
+        else:
+            self._update()
+        self._steps += 1
+
+    def check(self) -> None:
+        """See whether the updates so far were finite.
+
+        Raises
+        ------
+        NonFiniteError
+            If one was not.
+        """
+        if not bool(self._finite):
+            raise NonFiniteError(
+                "an activation or a gradient was not finite at one of the updates before; device: cpu "
+                "tells at which, and in which layer"
+            )
+
+    def _update(self) -> None:
+        if self._in_one_operator:
+            self._update_in_one_operator()
+        else:
+            self._update_by_parts()
+
+    def _update_in_one_operator(self) -> None:
+        assert self.rule.fused is not None
+        weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+        finite = torch.ops.cgpipe.sgd_step_.default(
+            *(weights, biases, self.images, self.labels, self._batch),
+            *(self._batch_images, self._batch_labels, self._outputs, self._gradients),
+            *(self.rule.fused.c, self.learning_rate, self.rule.fused.trimmed),
+        )
+        if not finite:
+            inputs = [self._batch_images, *self._outputs[:-1]]
+            raise NonFiniteError(non_finite_place(self.layers, inputs, self._outputs[-1], self._gradients))
+
+    def _update_by_parts(self) -> None:
+        images = torch.index_select(self.images, 0, self._batch, out=self._batch_images)  # (b, i)
+        labels = torch.index_select(self.labels, 0, self._batch, out=self._batch_labels)  # (b,)
+        inputs, logits = forward(self.layers, images, out=self._outputs)  # (b, i) each; (b, class)
+        gradients = output_gradients(self.layers, inputs, logits, labels, out=self._gradients)  # (b, o) each
+        if self._on_gpu:
+            sums = torch.stack([values.sum() for values in (logits, *gradients)])  # (layer + 1,)
+            self._finite.logical_and_(torch.isfinite(sums).all())
+        else:
+            require_finite(self.layers, inputs, logits, gradients)
+        self.rule.update(self.layers, inputs, gradients, self.learning_rate)

@@ -1,0 +1,182 @@
+"""The sections `experiments` and `corruption`, and what follows from them alone."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+)
+
+from cgpipe.data.shapes import DATASETS
+from cgpipe.names import Init, Selection, UpdateName
+from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
+
+# An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
+FEWEST_CHOSEN = 1.5
+
+
+class Corruption(Section):
+    """Label noise."""
+
+    selection: Selection = Field(
+        "exact",
+        description="How examples are selected for label noise. `exact`: round(noise x examples) of them, "
+        "as in the paper. `bernoulli`: each with probability noise, independently, as in its released code",
+    )
+
+
+def is_all(batch_size: Any) -> bool:
+    """Whether a batch size is `all`; it is, until the number of training examples is known."""
+    return bool(batch_size == "all")
+
+
+def _number_or_all(given: Any, number: ValidatorFunctionWrapHandler) -> Any:
+    if is_all(given):
+        return given
+    try:
+        return number(given)
+    except ValidationError:
+        hint = suggestion(given.lower(), ["all"]) if isinstance(given, str) else ""
+        raise ValueError(f"a whole number of at least 1, or all{hint}") from None
+
+
+BatchSize = Annotated[
+    int,
+    Field(ge=1),
+    WrapValidator(_number_or_all),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["all"]}]}),
+]
+
+
+class Experiment(Section):
+    """One network and one schedule, at several levels of label noise and winsorization."""
+
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(
+        description="Units of each hidden layer. `[2048]` is one hidden layer, `[]` a linear classifier"
+    )
+    init: Init = Field(
+        "xavier",
+        description="Distribution of the initial weights: normal, with variance 2/(fan_in+fan_out) for "
+        "`xavier` (the paper) and 4/(fan_in+fan_out) for `official` (its released code). Biases start at 0",
+    )
+    learning_rate: float = Field(
+        0.1, gt=0, le=1.0e38, description="Learning rate of SGD, for the mean gradient of a minibatch"
+    )
+    batch_size: BatchSize = Field(
+        100, description="Examples in a minibatch. `all` is full-batch gradient descent"
+    )
+    steps: int = Field(ge=1, description="Number of updates in a run")
+    noise: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        [0.0, 0.25, 0.5, 0.75, 1.0],
+        min_length=1,
+        description="Levels of label noise. A level is the share of the training examples whose labels are "
+        "permuted",
+    )
+    update: UpdateName = Field(
+        "winsorized_mean",
+        description="How the per-example gradients of a minibatch become one update, for each parameter. "
+        "`winsorized_mean`: their mean, with the c smallest and the c largest clipped. `trimmed_mean`: their "
+        "mean without these. `median`: their median. `m3`: the median of the means of three groups of the "
+        "minibatch. `rm3` and `ra3`: the median and the mean of the mean gradients of this step and the last "
+        "two. `sign_of_sum`: the sign of their sum. `sum_of_signs`: the sum of their signs, divided by their "
+        "number",
+    )
+    winsor: list[Annotated[int, Field(ge=0)]] = Field(
+        [0],
+        min_length=1,
+        description="Levels c of winsorization: how many per-example gradients are clipped (`trimmed_mean`: "
+        "left out) on each side of a minibatch, for each parameter. 0 is plain SGD. With batch_size 100, c "
+        "is the paper's percentile. 2c must be below batch_size. Other updates allow `[0]` only",
+    )
+    replicates: int = Field(
+        3,
+        ge=1,
+        description="Number of repetitions. Each has its own label noise, initial weights and order of "
+        "minibatches",
+    )
+    together: bool = Field(
+        False,
+        description="Whether one job trains all levels of winsorization of a noise level and replicate, one "
+        "after the other. This saves the start of a process per level, which matters where runs take "
+        "seconds. In exchange, a changed list of levels trains all of them again, and one run that diverges "
+        "fails the job",
+    )
+    snapshots: bool = Field(
+        True,
+        description="Whether runs save their parameters at the logged steps. Figures 2 and 3 and the figures "
+        "of coherence and activity need them",
+    )
+
+    @field_validator("noise", "winsor")
+    @classmethod
+    def _each_once(cls, values: list[float]) -> list[float]:
+        report(
+            Mistake((place,), value, "each level once")
+            for place, value in enumerate(values)
+            if value in values[:place]
+        )
+        return values
+
+    @field_validator("update")
+    @classmethod
+    def _three_groups(cls, update: str, info: ValidationInfo) -> str:
+        batch = info.data.get("batch_size", 3)
+        if update == "m3" and not is_all(batch) and batch < 3:
+            raise ValueError(f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}")
+        return update
+
+    @field_validator("winsor")
+    @classmethod
+    def _something_left(cls, values: list[int], info: ValidationInfo) -> list[int]:
+        batch = info.data.get("batch_size", math.inf)
+        update = info.data.get("update", "winsorized_mean")
+
+        def mistakes() -> Iterator[Mistake]:
+            for place, c in enumerate(values):
+                if c and update not in ("winsorized_mean", "trimmed_mean"):
+                    yield Mistake((place,), c, f"0, as {update} does not clip")
+                if not is_all(batch) and 2 * c >= batch:
+                    most = (batch - 1) // 2
+                    allowed = f"c with 2c below batch_size, which is {batch}, so at most {most}"
+                    yield Mistake((place,), c, allowed)
+
+        report(mistakes())
+        return values
+
+
+def without_plain_sgd(name: str, experiment: Experiment) -> Iterator[str]:
+    """What is allowed instead of an experiment that does not have winsor level 0; nothing if it has."""
+    if 0 not in experiment.winsor:
+        yield f"an experiment with winsor level 0, plain SGD; {name} has {experiment.winsor}"
+
+
+def without_snapshots(name: str, experiment: Experiment) -> Iterator[str]:
+    """What is allowed instead of an experiment that keeps no snapshots; nothing if it does."""
+    if not experiment.snapshots:
+        yield f"an experiment with snapshots: true; {name} has false"
+
+
+def training_examples(valid: Mapping[str, Any]) -> float:
+    """Size of the training set of the dataset in these settings; no limit without a valid dataset."""
+    return DATASETS[valid["dataset"]].examples if "dataset" in valid else math.inf
+
+
+def is_mixed(noise: float, selection: Selection, examples: float) -> bool:
+    """Whether both groups, pristine and corrupt, can have an example in a training set of this size.
+
+    At an `exact` level this is known: round(noise · examples) are chosen, and it takes two to exchange
+    labels.
+    """
+    return 0 < noise < 1 and (selection != "exact" or noise * examples >= FEWEST_CHOSEN)
+
+
+def widths(dataset: str, experiment: Experiment) -> list[int]:
+    """Units of the input, of each hidden layer and of the output of an experiment's network."""
+    return [DATASETS[dataset].features, *experiment.hidden, DATASETS[dataset].classes]

@@ -1,0 +1,114 @@
+"""The section `figures`, and which experiments a figure can show."""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from pydantic import Field, create_model
+
+from cgpipe.figures.registry import OF_RUNS, Entry
+from cgpipe.names import Palette, Selection
+from cgpipe.pipeline.config.experiments import (
+    FEWEST_CHOSEN,
+    Corruption,
+    Experiment,
+    is_mixed,
+    training_examples,
+    widths,
+    without_plain_sgd,
+    without_snapshots,
+)
+from cgpipe.pipeline.config.section import Mistake, Section, Slug
+
+
+class Figure(Section):
+    """One figure."""
+
+    experiment: Slug = Field(description="Name of the experiment that the figure shows")
+
+
+class Curves(Figure):
+    """A figure that can be compared with that of another workflow."""
+
+    compare_with: str | None = Field(
+        None,
+        min_length=1,
+        description="Table of the same figure from another workflow: its `.csv`, relative to the folder of "
+        "the Snakefile. It is plotted in pale colours at the levels that both have. Omit for none",
+    )
+
+
+class Style(Section):
+    """The look of the figures."""
+
+    width: float = Field(7.0, gt=0, le=100, description="Width of the figures, in inches")
+    font_size: float = Field(8.0, gt=0, le=100, description="Font size, in points")
+    dpi: int = Field(200, ge=10, le=2400, description="Resolution of the PNG files")
+    palette: Palette = Field("colorblind", description="Seaborn palette that the colours come from")
+
+
+def _section(name: str, entry: Entry) -> Any:
+    """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
+    model: type[Figure] = Curves if entry.levels else Figure
+    if entry.keys:
+        fields: dict[str, Any] = {
+            key: (option.kind, Field(option.default, description=option.description))
+            for key, option in entry.keys.items()
+        }
+        title = name.title().replace("_", "")
+        model = create_model(title, __base__=model, __doc__=f"{entry.title}.", **fields)
+    return model | None, Field(None, description=f"{entry.description}. Omit for none")
+
+
+_SECTIONS: dict[str, Any] = {name: _section(name, entry) for name, entry in OF_RUNS.items()}
+
+
+class Figures(create_model("Figures", __base__=Section, **_SECTIONS)):  # type: ignore[misc]
+    """Which figures to make, and of which experiments."""
+
+    style: Style = Field(default_factory=Style, description="The look of all figures")
+
+    def wanted(self) -> dict[str, Figure]:
+        """The figures to make, by name."""
+        sections = {name: getattr(self, name) for name in OF_RUNS}
+        return {name: section for name, section in sections.items() if section is not None}
+
+
+def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Figures of experiments that lack what is shown; `valid` has what stands above and has no errors."""
+    experiments: Mapping[str, Experiment] = valid.get("experiments", {})
+    for name, figure in figures.wanted().items():
+        if figure.experiment in experiments:
+            given = figure.experiment
+            for allowed in _allowed(OF_RUNS[name], given, experiments[given], valid):
+                yield Mistake((name, "experiment"), given, allowed)
+
+
+def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
+    """What is allowed instead of an experiment that a figure cannot show."""
+    if entry.plain:
+        yield from without_plain_sgd(name, experiment)
+    if entry.hidden and not experiment.hidden:
+        yield f"an experiment with hidden units; {name} has none"
+    dataset = valid.get("dataset")
+    sample: Any = valid.get("gradients") if entry.sampled else None
+    if entry.mixed:
+        selection: Selection = valid.get("corruption", Corruption()).selection
+        examples = training_examples(valid)
+        if not any(is_mixed(noise, selection, examples) for noise in experiment.noise):
+            fewest = f", so from {FEWEST_CHOSEN / examples:g} on with {examples:,} training examples"
+            yield (
+                "an experiment with a noise level between 0 and 1, where there are both pristine and corrupt "
+                f"examples{fewest if selection == 'exact' and dataset else ''}; {name} has {experiment.noise}"
+            )
+    if sample and sample.examples == 1:
+        yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
+    if entry.snapshots:
+        yield from without_snapshots(name, experiment)
+    if sample and dataset:
+        smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
+        if smallest < sample.weights:
+            yield (
+                f"an experiment whose layers each have the {sample.weights} weights that "
+                f"gradients.weights samples; the smallest of {name} has {smallest}"
+            )

@@ -1,0 +1,157 @@
+"""The settings as pydantic models.
+
+The schema in `workflow/schemas/` and the table in `config/README.md` are generated from here (`make docs`).
+A check of several keys is a validator of the last of them: it sees those above that have no errors, so that
+all errors are reported together.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from cgpipe.data.shapes import DATASETS
+from cgpipe.names import Device, Kernel
+from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
+from cgpipe.pipeline.config.experiments import Corruption, Experiment, is_all, training_examples
+from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
+from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
+
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[tuple(DATASETS)]
+
+
+class Gradients(Section):
+    """The sample of per-example gradients."""
+
+    examples: int = Field(
+        400, ge=1, description="Training examples whose gradients are sampled, chosen once per run"
+    )
+    weights: int = Field(
+        300, ge=1, description="Weights sampled in each layer (no biases), chosen once per run"
+    )
+
+
+class Contributions(Section):
+    """What is computed with the contributions of all examples."""
+
+    stiffness_examples: int = Field(
+        1_000,
+        ge=2,
+        le=10_000,
+        description="Training examples whose pairs the stiffness is computed from, chosen once per run. "
+        "Memory grows with the square of their number",
+    )
+
+
+class NullWorlds(Section):
+    """How many null worlds there are, and how they are shown."""
+
+    shown: int = Field(3, ge=0, description="Null worlds shown as rows of figures 2 and 3")
+    count: int = Field(
+        10_000,
+        ge=1,
+        validate_default=True,
+        description="Null worlds from which the null bands and the permutation p-values are computed",
+    )
+    level: float = Field(0.95, gt=0, lt=1, description="Share of the null worlds inside the null band")
+
+    @field_validator("count")
+    @classmethod
+    def _enough_to_show(cls, count: int, info: ValidationInfo) -> int:
+        shown = info.data.get("shown", 0)
+        if count < shown:
+            raise ValueError(f"at least as many as are shown, {shown}")
+        return count
+
+
+class Config(Section):
+    """All settings."""
+
+    name: Slug = Field(description="Name of the folder of results, `results/{name}/`")
+    seed: int = Field(
+        0, ge=0, description="Seed of all random streams. Each replicate and each purpose has its own stream"
+    )
+    dataset: DatasetName = Field(
+        description="Dataset to train on. `digits` comes with scikit-learn, the others with torchvision"
+    )
+    data_root: str | None = Field(
+        None,
+        description="Folder that holds the dataset in torchvision's layout. `~` and variables such as "
+        "`$HOME` are expanded, and a relative path starts at the folder that holds `results/`. If unset or "
+        "empty, the environment variable `CGPIPE_DATA_ROOT` is used in the same way. If that is unset too, "
+        "the dataset is downloaded into `results/downloads`",
+    )
+    device: Device = Field("auto", description="Where networks run. `auto` is the GPU if there is one")
+    kernel: Kernel = Field(
+        "auto",
+        description="What a training does if its fused kernel cannot be compiled or loaded. `auto`: it warns "
+        "and uses torch instead (winsorized mean, trimmed mean and median by sorting, about 30 times slower; "
+        "plain SGD on a CPU at half the speed). `required`: it stops before its first step and reports the "
+        "reason. Trainings without a kernel are not affected: the other updates, and on a GPU plain SGD and "
+        "c above 16",
+    )
+    corruption: Corruption = Field(default_factory=Corruption, description="Label noise")
+    experiments: dict[Slug, Experiment] = Field(
+        min_length=1, description="The training runs. Each experiment has a name of your choice"
+    )
+    gradients: Gradients = Field(default_factory=Gradients, description="The sample of per-example gradients")
+    contributions: Contributions = Field(
+        default_factory=Contributions, description="The contributions of all examples"
+    )
+    nullworlds: NullWorlds = Field(default_factory=NullWorlds, description="The permutation tests")
+    figures: Figures = Field(default_factory=Figures, description="The figures to make")
+    claims: Claims | None = Field(
+        None, description="Tests of the paper's claims, with a table and a figure. Omit for none"
+    )
+
+    @field_validator("experiments")
+    @classmethod
+    def _batches_of_the_dataset(
+        cls, experiments: dict[str, Experiment], info: ValidationInfo
+    ) -> dict[str, Experiment]:
+        most = training_examples(info.data)
+        allowed = f"at most {most}, the training examples of {info.data.get('dataset')}"
+
+        def mistakes() -> Iterator[Mistake]:
+            for name, experiment in experiments.items():
+                if not is_all(experiment.batch_size):
+                    if experiment.batch_size > most:
+                        yield Mistake((name, "batch_size"), experiment.batch_size, allowed)
+                    continue
+                for place, c in enumerate(experiment.winsor):
+                    if 2 * c >= most:
+                        yield Mistake((name, "winsor", place), c, f"c with 2c below batch_size: {allowed}")
+
+        report(mistakes())
+        return {
+            name: experiment.model_copy(update={"batch_size": most})
+            if is_all(experiment.batch_size)
+            else experiment
+            for name, experiment in experiments.items()
+        }
+
+    @field_validator("gradients", "contributions")
+    @classmethod
+    def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
+        most = training_examples(info.data)
+        report(
+            Mistake((key,), given, f"at most {most}, the training examples of {info.data['dataset']}")
+            for key, given in section.model_dump(include={"examples", "stiffness_examples"}).items()
+            if given > most
+        )
+        return section
+
+    @field_validator("figures")
+    @classmethod
+    def _experiments_that_can_be_shown(cls, section: Figures, info: ValidationInfo) -> Figures:
+        report(mistakes_in_figures(section, info.data))
+        return section
+
+    @field_validator("claims")
+    @classmethod
+    def _experiments_that_can_answer(cls, section: Claims | None, info: ValidationInfo) -> Claims | None:
+        report(mistakes_in_claims(section, info.data) if section else ())
+        return section

@@ -1,0 +1,54 @@
+"""What the sections of the settings have in common."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A part of the settings. Unknown keys are errors, and so is text where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Mistake(NamedTuple):
+    """An error that a check of several keys finds."""
+
+    path: tuple[str | int, ...]  # below the keys that are checked
+    given: Any
+    allowed: str
+
+
+def report(mistakes: Iterable[Mistake]) -> None:
+    """Raise all mistakes together, if there are any; pydantic adds them to its own."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("value_error", "{error}", {"error": allowed}), loc=path, input=given
+        )
+        for path, given, allowed in mistakes
+    ]
+    if details:
+        raise ValidationError.from_exception_data("Config", details)
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """The Section in an annotation such as `Figure | None` or `dict[str, Experiment]`."""
+    if get_origin(annotation) in (Union, UnionType, dict):
+        sections = map(section_in, get_args(annotation))
+        return next((section for section in sections if section is not None), None)
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return None
+
+
+def suggestion(given: str, known: Sequence[str]) -> str:
+    """The known word that is most like what was given, as the end of a message; empty without one."""
+    close = difflib.get_close_matches(unicodedata.normalize("NFKC", given), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

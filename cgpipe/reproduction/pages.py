@@ -1,0 +1,145 @@
+"""The pages about the results: tables between markers, and sentences that are checked against the tables.
+
+`<!-- begin NAME -->` and `<!-- end NAME -->` enclose a table, which is generated. `<!-- check NAME -->` ends
+a paragraph, or an item of a list, whose sentences a conclusion of that name is about. The sentences are
+written by hand. Where their condition does not hold, or a number in them is another, they are refused.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, get_type_hints
+
+import pandas as pd
+
+from cgpipe.pipeline.documents import put_between
+from cgpipe.reproduction.tables import Published, TableError, Values
+
+NONE = "–"
+
+
+class Conclusion(NamedTuple):
+    """Whether the tables support a sentence, and the numbers in it, in their order."""
+
+    holds: bool
+    numbers: tuple[str, ...] = ()
+
+
+Parts = dict[str, Callable[[Published], str | Conclusion]]
+
+
+class ConclusionError(ValueError):
+    """A page draws conclusions that do not follow from the tables."""
+
+
+def says(holds: object, *numbers: str) -> Conclusion:
+    """A conclusion."""
+    return Conclusion(bool(holds), numbers)
+
+
+def parts_of(module: ModuleType) -> Parts:
+    """Tables and conclusions of a page, by name: what its module defines for `Published` alone."""
+    functions = inspect.getmembers(module, inspect.isfunction)
+    return {
+        name.replace("_", "-"): function
+        for name, function in functions
+        if function.__module__ == module.__name__
+        and not name.startswith("_")
+        and [kind for key, kind in get_type_hints(function).items() if key != "return"] == [Published]
+    }
+
+
+def fill(name: str, page: str, parts: Parts, published: Published) -> tuple[str, list[str]]:
+    """Write the tables of a page anew, and check its sentences.
+
+    Parameters
+    ----------
+    name : str
+        Of the page, for messages.
+    page : str
+        Markdown with markers.
+    parts : mapping
+        Tables and conclusions of the page, by name.
+    published : Published
+        The published tables.
+
+    Returns
+    -------
+    page : str
+        With the tables as they are now.
+    refused : list of str
+        Sentences that do not follow from the tables.
+
+    Raises
+    ------
+    TableError
+        If a part asks for what the tables lack.
+    ValueError
+        If the page lacks the markers of a part, or has markers of others.
+    """
+    marked = re.findall(r"<!-- (?:begin|check) (.*?) -->", page)
+    if set(marked) != set(parts):
+        differ = ", ".join(sorted(set(marked) ^ set(parts)))
+        raise ValueError(f"{name}: {differ}: marked in the page or defined in the code, but not both")
+    refused = []
+    for part, function in parts.items():
+        try:
+            made = function(published)
+        except TableError as error:
+            raise TableError(f"{name}, {part}: {error}") from error
+        if isinstance(made, str):
+            page = put_between(page, part, f"{made}\n", name)
+            continue
+        text = sentences(page, part)
+        if not made.holds:
+            refused.append(f"{part} ({name}): the tables no longer say so, write it anew: {text}")
+        elif not re.search(".*?".join(rf"(?<![\d.]){re.escape(n)}(?!\.?\d)" for n in made.numbers), text):
+            refused.append(f"{part} ({name}): the numbers are now {', '.join(made.numbers)}: {text}")
+    return page, refused
+
+
+def sentences(page: str, check: str) -> str:
+    """The paragraph, or the item of a list, that ends with a check, without other checks and line breaks."""
+    before = page[: page.index(f"<!-- check {check} -->")]
+    start = max(before.rfind("\n\n"), before.rfind("\n- "), 0)
+    return " ".join(re.sub(r"<!-- check .*? -->", "", before[start:]).split()).removeprefix("- ")
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as a percentage."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def fixed(value: float, digits: int = 3) -> str:
+    """A number with so many decimals; a dash where there is none."""
+    return NONE if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def spread(values: Values, digits: int = 3) -> str:
+    """Mean over the replicates and, where there are several, the smallest and the largest."""
+    if values.n <= 1:
+        return fixed(values.mean, digits)
+    return f"{fixed(values.mean, digits)} ({fixed(values.low, digits)} to {fixed(values.high, digits)})"
+
+
+def each(values: Values, digits: int = 3) -> str:
+    """The values of the replicates, in ascending order."""
+    return ", ".join(fixed(value, digits) for value in sorted(values.each))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; a `|` within an entry is escaped."""
+    lines = [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |" for row in (header, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(header), *lines[1:]])
+
+
+def grid(
+    corner: str,
+    rows: Mapping[str, Any],
+    columns: Sequence[tuple[str, Any]],
+    entry: Callable[[Any, Any], str],
+) -> str:
+    """A table with an entry for each row and column."""
+    lines = ([label, *(entry(row, column) for _, column in columns)] for label, row in rows.items())
+    return table([corner, *(label for label, _ in columns)], lines)

@@ -1,0 +1,201 @@
+"""Results of a workflow: whether they are complete and belong together, and the files that are published."""
+
+import hashlib
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from cgpipe.figures.registry import entry_of
+from cgpipe.pipeline import layout, plan
+from cgpipe.pipeline.artifacts import ArtifactError
+from cgpipe.pipeline.canonical import canonical
+from cgpipe.pipeline.config.models import Config
+from cgpipe.pipeline.records import NoRecordError, record_of, seal_of
+from cgpipe.pipeline.stages.inputs import read_current
+
+SMALL = 100_000  # bytes: a larger SVG is not published, as git keeps each version of it
+
+
+class ResultsError(ValueError):
+    """Results are not complete, or not what the settings ask for."""
+
+
+def files_of(config: Config, results: Path) -> dict[str, bytes]:
+    """The files that are published of the results of a workflow.
+
+    Parameters
+    ----------
+    config : Config
+        Its settings.
+    results : Path
+        Folder of its results.
+
+    Returns
+    -------
+    dict from str to bytes
+        By name: table and PNG of each figure, its SVG if it is small; what the runs took and were made with.
+
+    Raises
+    ------
+    ResultsError
+        If a run or a figure is missing, was made with other settings or from other files than those that are
+        there, or was changed since.
+    """
+    try:
+        runs = [_history(config, results, run) for run in plan.all_runs(config)]
+        files: dict[str, bytes] = {}
+        for figure in plan.all_figures(config):
+            files |= _figure(config, results, figure)
+    except (ArtifactError, NoRecordError, FileNotFoundError, ResultsError) as error:
+        raise ResultsError(
+            f"{results} is not complete, and nothing was published: {error}. Let snakemake finish it, or "
+            "move it elsewhere to keep what is published"
+        ) from error
+    tables = {
+        "costs.csv": costs_of(results / "benchmarks", [path for path, _ in runs]),
+        "software.csv": made_with([history for _, history in runs]),
+    }
+    return files | {
+        name: table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()
+    }
+
+
+def _history(config: Config, results: Path, run: plan.RunPath) -> tuple[Path, xr.Dataset]:
+    path = results / layout.HISTORY.format(**run._asdict())
+    history = read_current(path, "train")
+    if history.attrs["spec"] != canonical(plan.settings(config, "train", run._asdict())):
+        raise ResultsError(f"{path} was made with other settings")
+    return path, history
+
+
+def _figure(config: Config, results: Path, figure: str) -> Iterator[tuple[str, bytes]]:
+    """Files of a figure, each as its record has it."""
+    path = results / "figures" / f"{figure}.json"
+    record = record_of(path)
+    if (record["stage"], record["spec"]) != ("figures", canonical(plan.figure(config, figure))):
+        raise ResultsError(f"{path} was made with other settings")
+    made_from = set(json.loads(record["input_sha256"]))
+    if figure == "claims":
+        claims = read_current(results / layout.CLAIMS, "claims")
+        there = {claims.encoding["sha256"]}
+        _check_claims(config, results, claims)
+    else:
+        entry = entry_of(figure)
+        stage, artifact = layout.PLOTTED[entry.artifact]
+        experiment = plan.figures(config)[figure]
+        runs = plan.runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
+        paths = [results / artifact.format(**run._asdict()) for run in runs]
+        there = {read_current(one, stage).encoding["sha256"] for one in paths}
+    # One more may be the table of another workflow that the figure shows too.
+    shown_too = getattr(getattr(config.figures, figure, None), "compare_with", None)
+    if not there <= made_from or len(made_from - there) > bool(shown_too):
+        raise ResultsError(f"{path} was made from other files than those that are there now")
+    for ending in ("csv", "png", "svg"):
+        name = f"{figure}.{ending}"
+        content = path.with_name(name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != json.loads(record["files"]).get(name):
+            raise ResultsError(f"{path.with_name(name)} is not as it was written")
+        if ending != "svg" or len(content) < SMALL:
+            yield name, content
+
+
+def _check_claims(config: Config, results: Path, claims: xr.Dataset) -> None:
+    """That the verdicts are on all runs, and on files that are there now."""
+    experiments = filter(None, config.claims.model_dump().values()) if config.claims else ()
+    histories = {
+        seal_of(results / layout.HISTORY.format(**run._asdict()))
+        for experiment in experiments
+        for run in plan.runs(config, experiment)
+    }
+    there = {seal_of(path) for path in results.rglob("*.nc")}
+    if not histories <= set(json.loads(claims.attrs["input_sha256"])) <= there:
+        raise ResultsError(
+            f"{results / layout.CLAIMS} was made from other files than those that are there now"
+        )
+
+
+def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
+    """What the jobs of each stage took, by their benchmark files.
+
+    Parameters
+    ----------
+    benchmarks : Path
+        Folder of Snakemake's benchmark files, with a folder or file for each stage.
+    histories : sequence of Path
+        Of the runs to count. Other runs, of earlier settings, are left out. Jobs that are not of runs, such
+        as figures, are all counted.
+
+    Returns
+    -------
+    DataFrame
+        A row for each stage, and from `train` on for each experiment (`all` elsewhere): number of jobs, hours
+        of wall time and of CPU time, both summed over the jobs, and the largest resident memory of a job, in
+        MB. A job that was interrupted and resumed counts with its last attempt.
+    """
+    rows = []
+    runs = [set(path.parent.parts) for path in histories]
+    for path in sorted(benchmarks.rglob("*.tsv")):
+        parts = path.relative_to(benchmarks).with_suffix("").parts
+        # A job is of one run or, as corruption is, of what several have in common.
+        of_runs = parts[-1].startswith("replicate-")
+        if of_runs and not any(run.issuperset(parts[1:]) for run in runs):
+            continue
+        measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
+        rows.append(
+            {
+                "stage": parts[0],
+                "experiment": parts[1] if len(parts) > 3 else "all",
+                "wall_hours": measured["s"] / 3600,
+                "cpu_hours": measured["cpu_time"] / 3600,
+                "largest_rss_mb": measured["max_rss"],
+            }
+        )
+    if not rows:
+        raise ResultsError(
+            f"{benchmarks} holds no benchmark files: they come with the results, keep the two together"
+        )
+    grouped = pd.DataFrame(rows).groupby(["stage", "experiment"], sort=True)
+    summed = grouped[["wall_hours", "cpu_hours"]].sum().round(4)
+    summed.insert(0, "jobs", grouped.size())
+    summed["largest_rss_mb"] = grouped["largest_rss_mb"].max().round()
+    return summed.reset_index()
+
+
+def made_with(histories: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """What the runs were made with, by `name`: `device`, `kernel`, libraries; and where this is published.
+
+    Returns
+    -------
+    DataFrame
+        Columns `name`, `value`; with counts where runs differ.
+    """
+    counted: dict[str, Counter[str]] = {}
+    for history in histories:
+        makers = json.loads(history.attrs["made_by"])
+        of_run = {
+            name: ", then ".join(dict.fromkeys(maker[name] for maker in makers))
+            for name in ("device", "kernel")
+        }
+        for name, value in (of_run | json.loads(history.attrs["software"])).items():
+            counted.setdefault(name, Counter())[value] += 1
+    values = {
+        name: next(iter(runs))
+        if len(runs) == 1
+        else ", ".join(f"{value} ({n} runs)" for value, n in sorted(runs.items()))
+        for name, runs in counted.items()
+    }
+    return pd.DataFrame([*values.items(), ("published on", machine())], columns=["name", "value"])
+
+
+def machine() -> str:
+    """Model and number of the processors of this machine."""
+    models = Path("/proc/cpuinfo")
+    lines = models.read_text(encoding="utf-8").splitlines() if models.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{named[0] if named else platform.machine()}, {os.cpu_count()} cores"

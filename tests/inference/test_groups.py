@@ -1,0 +1,187 @@
+"""One call for a test of a group, and for f and i of both groups: against their parts, loops and scipy."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from cgpipe.gradients.contributions import contributions, fraction, mean_cumulative, self_terms, terms
+from cgpipe.inference.groups import null_test, null_worlds
+from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, p_value
+
+STEPS = np.array([*range(10), 20])
+
+
+def gradients(examples, seed=1, steps=STEPS):
+    return np.random.default_rng(seed).normal(size=(len(steps), examples, 6)) + 0.3  # (step, example, weight)
+
+
+def worlds_of(pristine, *, steps=STEPS, worlds=50, **settings):
+    pristine = np.asarray(pristine)
+    g = gradients(len(pristine), steps=steps)
+    rng = np.random.default_rng(0)
+    return null_worlds(contributions(g), self_terms(g), pristine, steps, worlds=worlds, rng=rng, **settings)
+
+
+# --- null_test ------------------------------------------------------------------------------------
+
+
+@given(st.integers(2, 20), st.integers(1, 30), st.floats(0.1, 0.99), st.data())
+def test_a_test_is_made_of_its_parts(examples, worlds, level, data):
+    members = np.arange(examples) < data.draw(st.integers(1, examples - 1))
+    u = contributions(gradients(examples))
+    test = null_test(u, members, worlds=worlds, level=level, rng=np.random.default_rng(3))
+    null = fraction(null_group_sums(u, members, worlds, rng=np.random.default_rng(3)), u.sum(1))
+    np.testing.assert_array_equal(test.statistic, fraction(u[:, members].sum(1), u.sum(1)))
+    np.testing.assert_array_equal(test.null_distribution, null)
+    np.testing.assert_array_equal(test.p_value, p_value(test.statistic, null))
+    assert test.curve_p_value == curve_p_value(test.statistic, null)
+    np.testing.assert_array_equal([test.low, test.high], null_band(null, level))
+
+
+def test_it_agrees_with_scipy_on_any_statistic_of_the_sums():
+    u, members = contributions(gradients(25)), np.arange(25) < 9
+    test = null_test(
+        xr.DataArray(u),
+        members.tolist(),
+        lambda group, total: group / 9 - (total - group) / 16,
+        worlds=4_000,
+        rng=np.random.default_rng(0),
+    )
+    expected = stats.permutation_test(
+        (u[:, members], u[:, ~members]),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        permutation_type="independent",
+        n_resamples=4_000,
+        axis=-1,
+        vectorized=True,
+        rng=np.random.default_rng(1),
+    )
+    np.testing.assert_allclose(test.statistic, expected.statistic, rtol=1e-9)
+    np.testing.assert_allclose(test.p_value, expected.pvalue, atol=0.05)
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+def test_of_a_group_of_all_or_none_null_worlds_are_undefined(everyone):
+    test = null_test(contributions(gradients(7)), np.full(7, everyone), rng=np.random.default_rng(0))
+    np.testing.assert_allclose(test.statistic, everyone)
+    for values in (test.p_value, test.curve_p_value, test.low, test.high, test.null_distribution):
+        assert np.isnan(values).all()
+
+
+def test_what_is_no_group_and_what_is_not_finite_are_refused():
+    u, rng = contributions(gradients(7)), np.random.default_rng(0)
+    with pytest.raises(ValueError, match="6 members for 7 examples"):
+        null_test(u, np.arange(6) < 3, rng=rng)
+    with pytest.raises(ValueError, match="0 null worlds: give at least 1"):
+        null_test(u, np.arange(7) < 3, worlds=0, rng=rng)
+    with pytest.raises(ValueError, match="not finite"):
+        null_test(np.where(u == u.max(), np.nan, u), np.arange(7) < 3, rng=rng)
+
+
+def test_a_result_cannot_be_changed():
+    test = null_test(contributions(gradients(7)), np.arange(7) < 3, worlds=9, rng=np.random.default_rng(0))
+    with pytest.raises(AttributeError):
+        test.curve_p_value = 0.0
+
+
+# --- null_worlds ----------------------------------------------------------------------------------
+
+
+@given(st.integers(2, 12), st.data())
+def test_f_and_i_are_those_of_the_summed_gradients(examples, data):
+    size = data.draw(st.integers(1, examples - 1))
+    pristine = np.arange(examples) < size
+    worlds = worlds_of(pristine)
+    assert worlds["group_size"].values.tolist() == [size, examples - size]
+    products = np.array([g @ g.T for g in gradients(examples)])  # (step, example, example)
+    squares = products.sum((1, 2))
+    alone = products.trace(axis1=1, axis2=2)
+    np.testing.assert_allclose(worlds["squared_norm"], squares)
+    np.testing.assert_allclose(worlds["self_term_share"], alone / squares)
+    apart = products * ~np.eye(examples, dtype=bool)
+    for group, members in {"pristine": pristine, "corrupt": ~pristine}.items():
+        here, of_group = worlds.sel(group=group), products[:, members].sum((1, 2))
+        np.testing.assert_allclose(here["f"], of_group / squares)
+        np.testing.assert_allclose(here["i"], np.cumsum(of_group)[:10] / members.sum())
+        pairs = apart[:, members].sum((1, 2)) / (squares - alone)
+        np.testing.assert_allclose(here["f_pairs"], pairs, rtol=1e-6)
+
+
+def test_null_worlds_are_those_of_a_test_of_the_pristine():
+    pristine = np.arange(30) < 12
+    u = contributions(gradients(30))
+    worlds = worlds_of(pristine, shown=4, level=0.9)
+    f = null_test(u, pristine, worlds=50, level=0.9, rng=np.random.default_rng(0))
+    i = null_test(
+        u[:10],
+        pristine,
+        lambda group, _: mean_cumulative(group, 12),
+        worlds=50,
+        level=0.9,
+        rng=np.random.default_rng(0),
+    )
+    for name, test in {"f": f, "i": i}.items():
+        here = worlds.sel(group="pristine")
+        np.testing.assert_allclose(here[f"{name}_null"], test.null_distribution[:4], rtol=1e-12)
+        np.testing.assert_allclose(here[f"{name}_null_low"], test.low, rtol=1e-12)
+        np.testing.assert_allclose(here[f"{name}_null_high"], test.high, rtol=1e-12)
+        np.testing.assert_allclose(worlds[f"{name}_p"], test.p_value)
+        assert float(worlds[f"{name}_curve_p"]) == test.curve_p_value
+    np.testing.assert_allclose(worlds["f_null"].sum("group"), 1)
+    assert worlds.attrs == {"worlds": 50}
+
+
+def test_i_is_of_the_steps_before_the_first_gap():
+    assert worlds_of(np.arange(7) < 3)["early_step"].values.tolist() == list(range(10))
+    assert worlds_of(np.arange(7) < 3, early_steps=4)["early_step"].values.tolist() == [0, 1, 2, 3]
+    gap = worlds_of(np.arange(7) < 3, steps=np.array([0, 1, 5]))
+    assert gap["early_step"].values.tolist() == [0, 1]
+
+
+def test_all_worlds_are_shown_where_there_are_fewer():
+    assert worlds_of(np.arange(7) < 3, worlds=2)["world"].values.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("full", ["pristine", "corrupt"])
+def test_an_empty_group_leaves_what_is_defined(full):
+    worlds = worlds_of([full == "pristine"] * 7)
+    empty = "corrupt" if full == "pristine" else "pristine"
+    assert worlds["group_size"].sel(group=[full, empty]).values.tolist() == [7, 0]
+    for name in ("f", "f_pairs"):
+        assert (worlds[name].sel(group=full) == 1).all()
+        assert (worlds[name].sel(group=empty) == 0).all()
+    assert np.isfinite(worlds["i"].sel(group=full)).all()
+    assert np.isnan(worlds["i"].sel(group=empty)).all()
+    assert np.isfinite(worlds[["squared_norm", "self_term_share"]].to_array()).all()
+    undefined = ["i_lead", "i_lead_p", "f_null_pristine_above", "f_null_corrupt_above"]
+    parts = ("p", "curve_p", "null", "null_low", "null_high")
+    undefined += [f"{statistic}_{part}" for statistic in "fi" for part in parts]
+    for name in undefined:
+        assert np.isnan(worlds[name]).all(), name
+
+
+def test_of_groups_that_are_not_empty_all_is_defined():
+    worlds = worlds_of([True] * 6 + [False])
+    for name, values in worlds.data_vars.items():
+        assert np.isfinite(values).all(), name
+
+
+# --- what they are given --------------------------------------------------------------------------
+
+
+def test_terms_of_a_sample_and_of_all_layers_are_the_same():
+    g = gradients(8).astype(np.float32)
+    sampled = xr.Dataset({"gradient": (("step", "example", "weight"), g)})
+    u, alone = terms(sampled)
+    np.testing.assert_array_equal(u, contributions(g))
+    np.testing.assert_array_equal(alone, self_terms(g))
+    layers = {
+        name: (("step", "example", "layer"), np.stack([function(g[..., :2]), function(g[..., 2:])], axis=2))
+        for name, function in {"contribution": contributions, "squared_norm": self_terms}.items()
+    }
+    for expected, values in zip((u, alone), terms(xr.Dataset(layers)), strict=True):
+        assert values.dtype == np.float64
+        np.testing.assert_allclose(values, expected, rtol=1e-12)

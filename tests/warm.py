@@ -1,0 +1,162 @@
+"""Snakemake and its jobs, forked from a process that has imported all libraries.
+
+Importing them takes most of the time of a small workflow. Nothing of this package is imported beforehand,
+as each copy of the repository has its own. The workflow of the fixture `finished` starts each process anew,
+as users do.
+"""
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+LIBRARIES = (
+    *(
+        "torch",
+        "xarray",
+        "netCDF4",
+        "safetensors.numpy",
+        "scipy.stats",
+        "pandas",
+        "matplotlib.figure",
+        "seaborn",
+    ),
+    *(
+        "sklearn.datasets",
+        "sklearn.model_selection",
+        "pydantic",
+        "yaml",
+        "grimp",
+        "click",
+        "tqdm",
+        "lazy_loader",
+    ),
+    *("snakemake.cli", "snakemake_executor_plugin_slurm"),
+)
+# What the package sets before it imports them, and the threads of a job.
+BEFORE = {
+    "HDF5_USE_FILE_LOCKING": "FALSE",
+    "MATPLOTLIBRC": os.devnull,
+    "MPLBACKEND": "agg",
+    "OMP_NUM_THREADS": "1",
+    "SLURM_CONF": os.devnull,
+}
+
+
+def serve(path: str, executable: str) -> None:
+    """Fork for each request; the child becomes what was asked for, and its exit status is sent back."""
+    import importlib
+    import runpy
+    import signal
+
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    print("ready", flush=True)
+    while True:
+        connection, _ = listener.accept()
+        if os.fork():
+            connection.close()
+            continue
+        listener.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        message, files, _, _ = socket.recv_fds(connection, 10_000_000, 3, socket.MSG_WAITALL)
+        arguments, folder, environment = json.loads(message)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = [p for p in sys.path if "site-packages" in p or p.startswith(sys.base_prefix)]
+        status = 1
+        try:
+            if arguments[:2] == ["-m", "snakemake"]:
+                sys.path[:0] = ["", *environment.get("PYTHONPATH", "").split(os.pathsep)]
+                sys.argv, sys.executable = ["snakemake", *arguments[2:]], executable
+                sys.modules["snakemake.cli"].main()
+            else:
+                sys.argv = arguments[1:]
+                runpy.run_path(arguments[1], run_name="__main__")
+            status = 0
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        connection.sendall(bytes([status & 255]))
+        os._exit(status & 255)
+
+
+# Stands for Python in the jobs: `-I PACKAGE STAGE ...` is forked, all else is Python's.
+CLIENT = """\
+#!{python} -IS
+import array, json, os, socket, sys
+if sys.argv[1:2] != ["-I"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+with socket.socket(socket.AF_UNIX) as to:
+    to.connect({path!r})
+    message = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+    socket.send_fds(to, [message], [0, 1, 2])
+    to.shutdown(socket.SHUT_WR)
+    status = to.recv(1)
+sys.exit(status[0] if status else 137)
+"""
+
+
+@cache
+def _server() -> tuple[Path, "subprocess.Popen[str]"]:
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    path, client = folder / "socket", folder / "python"
+    client.write_text(CLIENT.format(python=sys.executable, path=str(path)), encoding="utf-8")
+    client.chmod(0o755)
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import warm; "
+    program += f"warm.serve({str(path)!r}, {str(client)!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, **BEFORE}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    atexit.register(_stop, process)
+    return path, process
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate()
+
+
+def snakemake(
+    arguments: list[str], folder: Path, environment: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """As `python -m snakemake` with the same."""
+    path, _ = _server()
+    command = ["-m", "snakemake", *arguments]
+    with (
+        tempfile.TemporaryFile("w+") as stdout,
+        tempfile.TemporaryFile("w+") as stderr,
+        Path(os.devnull).open() as nothing,
+        socket.socket(socket.AF_UNIX) as to,
+    ):
+        to.settimeout(900)
+        to.connect(str(path))
+        message = json.dumps([command, str(folder), environment]).encode()
+        socket.send_fds(to, [message], [file.fileno() for file in (nothing, stdout, stderr)])
+        to.shutdown(socket.SHUT_WR)
+        status = to.recv(1)
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(
+            command, status[0] if status else 137, stdout.read(), stderr.read()
+        )
