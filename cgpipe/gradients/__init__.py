@@ -1,4 +1,4 @@
-"""Per-example gradients, and what each example contributes to the decrease of the loss."""
+"""Per-example gradients, what each example contributes to a step, and coherence."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Null worlds and the claims of the papers: what chance would show, and what the runs do show."""
+"""Permutation tests over null worlds, and verdicts on the claims of the papers."""
 
 import lazy_loader
 

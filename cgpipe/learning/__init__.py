@@ -1,4 +1,4 @@
-"""Networks, stochastic gradient descent, and how per-example gradients become one update."""
+"""Training, evaluation, and update rules from per-example gradients."""
 
 import lazy_loader
 

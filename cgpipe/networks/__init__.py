@@ -1,4 +1,4 @@
-"""Networks, with what a per-example gradient is made of."""
+"""Networks, with the layer inputs and output gradients that per-example gradients consist of."""
 
 import lazy_loader
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import yaml
 
-from cgpipe.inference.claims.claim import CG
-from cgpipe.inference.claims.registry import all_claims
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
@@ -22,7 +20,7 @@ STATISTICS: Parts = {
     f"{claim.name.lower()}-statistics": partial(paper.statistics, claim=claim.name)
     for claim in all_claims(CG)
 }
-PAPER: Parts = parts_of(paper) | parts_of(paper_gradients) | parts_of(paper_winsorized) | STATISTICS
+PAPER: Parts = parts_of(paper) | parts_of(paper_gradients) | parts_of(paper_winsorized)
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
     "paper": ("config/config.yaml", "docs/reproduction", PAPER),
@@ -63,7 +61,15 @@ def reproduce(root: Path) -> None:
     old |= check_files(root, settings, {*new})
     published = tables_of(root, new)
     refused: list[str] = []
-    for name, parts in (*((f"{name}/README.md", parts) for _, name, parts in PAGES.values()), OVERVIEW):
+    # Of claims that are published: one that is new has no results yet.
+    statistics: Parts = {
+        f"{claim.lower()}-statistics": partial(paper.statistics, claim=claim)
+        for claim in published.paper.rows("claims")["claim"].unique()
+    }
+    pages = {f"{name}/README.md": parts for _, name, parts in PAGES.values()} | dict([OVERVIEW])
+    paper_page = f"{PAGES['paper'][1]}/README.md"
+    pages[paper_page] = pages[paper_page] | statistics
+    for name, parts in pages.items():
         document = (root / name).read_text(encoding="utf-8")
         page, objections = fill(name, document, parts, published)
         new[root / name] = page.encode()

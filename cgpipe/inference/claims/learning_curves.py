@@ -84,8 +84,8 @@ def order_of_noise(runs: Runs) -> Iterator[Finding]:
 
 @claim(
     "C3",
-    "pristine examples are learned first, nearly as fast as with no noise, corrupt ones as slowly as with "
-    "nothing but noise",
+    "pristine examples are learned first, nearly as fast as with no noise; corrupt ones as slowly as with "
+    "pure noise",
 )
 def order_of_learning(runs: Runs) -> Iterator[Finding]:
     """By the last step from which on an example stays right, and by the curves of the two groups."""
