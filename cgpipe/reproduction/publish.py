@@ -16,10 +16,6 @@ from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import files_of
 from cgpipe.reproduction.tables import Published, Tables, read_tables
 
-STATISTICS: Parts = {
-    f"{claim.name.lower()}-statistics": partial(paper.statistics, claim=claim.name)
-    for claim in all_claims(CG)
-}
 PAPER: Parts = parts_of(paper) | parts_of(paper_gradients) | parts_of(paper_winsorized)
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
