@@ -74,6 +74,16 @@ def c11_replicates(p: Published) -> Conclusion:
     return says(all(places) and here[2].mean == several[2].high and here[0].mean == several[0].low, *ends)
 
 
+def c11_falls(p: Published) -> Conclusion:
+    curves = [
+        p.paper.rows("figure4", curve=f"{of} accuracy", noise=0.5, winsor=c).sort_values("step")["mean"]
+        for of in ("training", "test")
+        for c in WINSOR[2:]
+    ]
+    steadily = [curve.iloc[curve.argmax() :].is_monotonic_decreasing for curve in curves]
+    return says(min(curve.max() - curve.iloc[-1] for curve in curves) > 0.1 and not any(steadily))
+
+
 def c11_one(p: Published) -> Conclusion:
     low, middle, high = (kept(p.paper, noise, 1) for noise in MIXED)
     return says(min(low, middle) > 0.85 and high < kept(p.paper, 0.75, 2))

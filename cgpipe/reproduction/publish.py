@@ -54,7 +54,7 @@ def reproduce(root: Path) -> None:
         if results.is_dir():
             new |= {folder / file: content for file, content in files_of(settings[page], results).items()}
             old |= {*folder.glob("*.svg")} - {*new}
-    check_files(root, settings, {*new})
+    old |= check_files(root, settings, {*new})
     published = tables_of(root, new)
     refused: list[str] = []
     # Of claims that are published: one that is new has no results yet.
@@ -78,7 +78,7 @@ def reproduce(root: Path) -> None:
                 temporary.write_bytes(content)
             log.info("wrote %s", path.relative_to(root))
     for path in old:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def read_settings(path: Path) -> Config:
@@ -96,10 +96,13 @@ def tables_of(root: Path, new: Mapping[Path, bytes]) -> Published:
     return Published(*(of(root / name) for _, name, _ in PAGES.values()))
 
 
-def check_files(root: Path, settings: Mapping[str, Config], new: set[Path]) -> None:
+def check_files(root: Path, settings: Mapping[str, Config], new: set[Path]) -> set[Path]:
     """Raise FileExistsError or FileNotFoundError unless each file is a page or made from results.
 
-    Files that `whole` was writing when it was killed are no error: it removes them the next time.
+    Returns
+    -------
+    set of Path
+        What was left behind when this was killed.
     """
     needed, allowed = set(), set()
     for page, (_, name, _) in PAGES.items():
@@ -121,3 +124,4 @@ def check_files(root: Path, settings: Mapping[str, Config], new: set[Path]) -> N
             f"{folder} lacks {', '.join(sorted(str(path.relative_to(folder)) for path in missing))}: restore "
             "it, or let snakemake make the results again"
         )
+    return unfinished

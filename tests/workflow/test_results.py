@@ -2,14 +2,17 @@
 
 import copy
 import io
+import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from trees import SMALL, Tree
 
+from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.reproduction.results import ResultsError, files_of
@@ -64,3 +67,19 @@ def test_results_that_are_not_whole_are_refused(
 def test_results_of_other_settings_are_refused(finished: Tree) -> None:
     with pytest.raises(ResultsError, match="was made with other settings"):
         files_of(settings(seed=2), finished.results)
+    more = copy.deepcopy(SMALL["experiments"])
+    more["label_noise"]["replicates"] = 2
+    with pytest.raises(ResultsError, match=r"replicate-1/history\.nc not found"):
+        files_of(settings(experiments=more), finished.results)
+
+
+def test_a_figure_and_verdicts_on_other_runs_than_those_that_are_there_are_refused(tree: Tree) -> None:
+    run, other = (tree.results / f"winsorization/noise-050/winsor-{c}/replicate-0/history.nc" for c in (2, 0))
+    spec, dataset = read_netcdf(run, "train").attrs["spec"], read_netcdf(other, "train")
+    made = Provenance("train", spec, dataset.attrs["code"])
+    made = replace(made, inputs=json.loads(dataset.attrs["inputs"]))
+    write_netcdf(dataset, run, title="another", provenance=made)
+    without = {name: section for name, section in SMALL["figures"].items() if name != "figure4"}
+    for figure, of in (("figure4", settings()), ("claims", settings(figures=without))):
+        with pytest.raises(ResultsError, match=rf"{figure}\S* was made from other files than those that are"):
+            files_of(of, tree.results)
