@@ -1,1 +1,1 @@
-"""The pages of `docs/reproduction`: what the published tables say, checked and written into prose."""
+"""The pages of `docs/reproduction`: tables written from the published ones, and sentences checked by them."""

@@ -4,11 +4,10 @@ import pandas as pd
 
 from cgpipe.figures.words import format_p
 from cgpipe.inference.claims.registry import count_verdicts, summary_table
+from cgpipe.inference.claims.statistics import EVERY, MIXED
 from cgpipe.reproduction.pages import NONE, Conclusion, fixed, grid, percent, says, spread, table
 from cgpipe.reproduction.quantities import (
     END,
-    EVERY,
-    MIXED,
     WINSOR,
     learning,
     network,

@@ -3,12 +3,12 @@
 import numpy as np
 
 from cgpipe.figures.words import format_p
+from cgpipe.inference.claims.statistics import MIXED
 from cgpipe.reproduction.pages import Conclusion, fixed, grid, percent, says, table
 from cgpipe.reproduction.paper import steps, verdict
 from cgpipe.reproduction.quantities import (
     AT_50,
     END,
-    MIXED,
     far_and_near,
     fractions,
     network,

@@ -1,10 +1,9 @@
 """The page of the paper's experiments, continued: winsorized SGD (C9 to C11)."""
 
+from cgpipe.inference.claims.statistics import EVERY, MIXED
 from cgpipe.reproduction.pages import Conclusion, fixed, grid, percent, says, spread
 from cgpipe.reproduction.paper import CLIPPED, LEVELS
 from cgpipe.reproduction.quantities import (
-    EVERY,
-    MIXED,
     WINSOR,
     kept,
     pristine_share,

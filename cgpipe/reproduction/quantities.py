@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from cgpipe.inference.claims.statistics import MIXED
 from cgpipe.inference.decades import decades
 from cgpipe.reproduction.tables import Tables, Values, records, values_of
 
-MIXED = (0.25, 0.5, 0.75)  # noise levels with both pristine and corrupt examples
-EVERY = (0.0, *MIXED, 1.0)  # noise levels of the paper
-WINSOR = (0, 1, 2, 4, 8)  # c of its figure 4
+WINSOR = (0, 1, 2, 4, 8)  # c of the paper's figure 4
 END, END_WINSORIZED = 100_000, 60_000  # last steps of the runs under label noise, and of winsorized SGD
 # Curves of f^p, and of the self terms, by table, row and group.
 CURVES = {

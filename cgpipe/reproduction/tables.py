@@ -12,10 +12,6 @@ from cgpipe.figures.comparison import split_sources
 from cgpipe.inference.decades import decades
 from cgpipe.inference.verdicts import Criterion
 
-MIXED = (0.25, 0.5, 0.75)  # noise levels with both pristine and corrupt examples
-EVERY = (0.0, *MIXED, 1.0)  # noise levels of the paper
-WINSOR = (0, 1, 2, 4, 8)  # c of its figure 4
-AT_50 = "50% noise"  # in the names of statistics
 SUMMARY = ("mean", "low", "high", "n")
 
 

@@ -1,1 +1,1 @@
-"""The claims of the papers as tests: `claim` says what a claim is, `registry` has them all."""
+"""The claims of the papers as tests: `claim` says what a claim is, `registry` lists them."""

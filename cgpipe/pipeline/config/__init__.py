@@ -1,4 +1,4 @@
-"""The settings of a workflow: how they are written, what is allowed, and what is reported of errors.
+"""The settings of a workflow: how they are written, what is allowed, and how errors are reported.
 
 - `load` checks settings, `models` says what they are, with a module for each section that depends on others:
   `experiments`, `figures`, `claims`.
