@@ -107,7 +107,7 @@ def test_the_first_of_the_replicates_is_that_of_the_reproduction(table: str) -> 
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
-    documents = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/*.md")]
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("config/*.md")]
     links = [
         (document, link)
         for document in documents
