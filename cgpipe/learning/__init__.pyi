@@ -5,12 +5,14 @@ from .aggregation.rules import UpdateRule, update_rule
 from .batches import BatchOrder
 from .evaluation import Evaluation, evaluate, learned_steps, logged_steps
 from .finite import NonFiniteError
+from .run import Examples, TrainingRun, examples, start_run
 from .trainer import Trainer
-from .training import TrainingRun, train
+from .training import train, train_pack
 
 __all__ = [
     "BatchOrder",
     "Evaluation",
+    "Examples",
     "NonFiniteError",
     "Trainer",
     "TrainingRun",
@@ -18,11 +20,14 @@ __all__ = [
     "active_examples",
     "clipped_per_side",
     "evaluate",
+    "examples",
     "learned_steps",
     "logged_steps",
     "mean_linear_gradient",
     "measure_activity",
+    "start_run",
     "train",
+    "train_pack",
     "update_rule",
     "winsorized_linear_gradient",
     "winsorized_mean",

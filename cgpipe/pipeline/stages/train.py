@@ -15,7 +15,8 @@ from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.rules import kernel, served, update_rule
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
-from cgpipe.learning.training import TrainingRun, train
+from cgpipe.learning.run import TrainingRun
+from cgpipe.learning.training import train
 from cgpipe.names import Device, Init, Kernel, UpdateName
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
 from cgpipe.pipeline.canonical import canonical
