@@ -227,10 +227,8 @@ def examples(
 
     Returns
     -------
-
-    Examples
-    --------
-        float32 and int64.
+    tuple
+        The images as float32 and the labels as int64.
 
     Raises
     ------
