@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.learning.aggregation.rules import kernel
+from cgpipe.learning.aggregation.operators import ready
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import serves
@@ -228,13 +228,18 @@ class _Alone:
         self.runs = []
 
 
+def in_lockstep(run: TrainingRun) -> bool:
+    """Whether `train_pack` trains a run in lockstep with others; if need be, a kernel is compiled and tried."""
+    return run.training.images.device.type == "cuda" and serves(run) and ready("cuda") == "triton"
+
+
 def _packs(runs: Sequence[TrainingRun]) -> "Iterator[_Alone | Lockstep]":
     """The runs that there are kernels for in lockstep, those of one shape together; the others one by one."""
     together: dict[object, list[TrainingRun]] = {}
     alone = []
     for run in runs:
-        device = run.training.images.device
-        if device.type == "cuda" and kernel(run.rule, "cuda") == "triton" and serves(run):
+        if in_lockstep(run):
+            device = run.training.images.device
             shape = (device, run.order.batch_size, *(layer.weight.shape for layer in run.layers))
             together.setdefault(shape, []).append(run)
         else:

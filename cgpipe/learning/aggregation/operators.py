@@ -118,9 +118,9 @@ TRITON = (
 def serves(c: int, device: str) -> bool:
     """Whether a fused kernel is made for the updates of level c on a device, `cpu` or `cuda`.
 
-    On a GPU, where c is large the values are sorted.
+    On a GPU, plain SGD (c = 0) is torch's, and where c is large the values are sorted.
     """
-    return device == "cpu" or c <= reference.MOST_LISTED
+    return device == "cpu" or 0 < c <= reference.MOST_LISTED
 
 
 def ready(device: str = "cpu") -> str:

@@ -1,7 +1,6 @@
 """A step of many runs at once: parameters stacked, and all kernels of a step in one graph."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -232,25 +231,6 @@ class Lockstep:
             kernels.update_by_pixel[grid](*first, *shared, *sizes, **options)
         else:
             kernels.update_by_unit[grid](entered, *self._lists[number], *shared, *sizes, **options)
-
-
-def memory(widths: Sequence[int], batch: int, *, clips: bool) -> int:
-    """Bytes on the device that a run in lockstep takes, besides the images and labels.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Units of the input, of each hidden layer and of the output.
-    batch : int
-        Examples in a minibatch.
-    clips : bool
-        Whether its update rule clips.
-    """
-    units = sum(widths[1:])
-    parameters = sum((i + 1) * o for i, o in pairwise(widths))
-    # Parameters are copied into one place; what leaves a layer, and the gradient there, are of one size.
-    floats = 2 * parameters + 2 * batch * units
-    return 4 * (floats + (units * (2 * batch + 2) if clips else 0))
 
 
 def _clips(run: TrainingRun) -> bool:
