@@ -229,7 +229,7 @@ class _Alone:
 
 
 def in_lockstep(run: TrainingRun) -> bool:
-    """Whether `train_pack` trains a run in lockstep with others; if need be, a kernel is compiled and tried."""
+    """Whether `train_pack` trains a run in lockstep with others."""
     return run.training.images.device.type == "cuda" and serves(run) and ready("cuda") == "triton"
 
 
