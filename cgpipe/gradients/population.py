@@ -133,11 +133,11 @@ def group_gradients(
         of_examples = losses(logits, labels[part])[order].cpu()  # (e,)
         sizes = np.bincount(group.cpu().numpy(), minlength=count)
         size += sizes
-        in_groups = (values.split(sizes.tolist()) for values in (squares, of_examples, order))
+        in_groups = (torch.split(values, sizes.tolist()) for values in (squares, of_examples, order))
         for k, (of_squares, of_losses, members) in enumerate(zip(*in_groups, strict=True)):
             energy[k] += of_squares.numpy().sum(0)
             loss[k] += of_losses.numpy().sum(dtype=np.float64)
-            for few in members.split(AT_ONCE):
+            for few in torch.split(members, AT_ONCE):
                 for of_layer, a, δ in zip(sums, inputs, gradients, strict=True):
                     of_few = δ[few]  # (e, o)
                     of_layer.weight[k] += of_few.T @ a[few]
@@ -298,7 +298,7 @@ def measure_contributions(
         sums = group_gradients(layers, images, labels, group, len(GROUPS))
         each = example_contributions(layers, images, labels, sums.total())
         signs, cosines = stiffness(inner_products(layers, images[index], labels[index]), first, second)
-        values = {
+        values: dict[str, npt.NDArray[Any]] = {
             "contribution": each.u.astype(np.float32),
             "squared_norm": each.squared_norm.astype(np.float32),
             "gram": sums.gram(),
