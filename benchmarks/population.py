@@ -14,6 +14,7 @@ import click
 import numpy as np
 import torch
 from scipy import stats
+from threadpoolctl import threadpool_limits
 from torch.nn.functional import cross_entropy, linear
 
 from benchmarks import ways
@@ -154,12 +155,19 @@ def null_worlds(data: ways.Data, rounds: int) -> dict[str, Any]:
             rng=rng,
         )
 
-    found = seconds({"ours": lambda: null_group_sums(u, members, 10_000, rng=rng), "scipy": by_scipy}, rounds)
+    def ours(threads: int) -> None:
+        with threadpool_limits(1):
+            null_group_sums(u, members, 10_000, rng=rng, threads=threads)
+
+    threads = torch.get_num_threads()
+    ways_there = {"ours": lambda: ours(threads), "one_thread": lambda: ours(1), "scipy": by_scipy}
+    found = seconds(ways_there, rounds)
     return {
         "worlds": 10_000,
         "steps": STEPS,
         "examples": len(data.labels),
         "seconds": spread(found["ours"]),
+        "one_thread_to_ours": spread(found["one_thread"] / found["ours"]),
         "scipy_to_ours": spread(found["scipy"] / FEW_WORLDS / (found["ours"] / 10_000 / STEPS)),
     }
 
