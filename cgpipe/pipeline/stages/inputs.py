@@ -16,7 +16,7 @@ from cgpipe.pipeline.records import seal_of
 
 # What the runs of an experiment may differ in.
 LEVELS = ("noise", "winsor", "replicate")
-Spec = TypeVar("Spec")
+Settings = TypeVar("Settings")
 
 
 class PackError(RuntimeError):
@@ -24,8 +24,8 @@ class PackError(RuntimeError):
 
 
 def each_run(
-    spec: Spec | list[Spec], provenance: Provenance, **files: Sequence[Path]
-) -> list[tuple[Spec, Provenance, list[Path]]]:
+    spec: Settings | list[Settings], provenance: Provenance, **files: Sequence[Path]
+) -> list[tuple[Settings, Provenance, list[Path]]]:
     """The settings, the provenance and the files of each run of a job.
 
     Parameters
