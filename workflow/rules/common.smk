@@ -130,9 +130,7 @@ def planned(rule):
 
 def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
-    return lambda wildcards: canonical(
-        plan.settings(CONFIG, stage, dict(wildcards) | more)
-    )
+    return lambda wildcards: canonical(plan.settings(CONFIG, stage, dict(wildcards) | more))
 
 
 def file_options(wildcards, input, output):
@@ -159,19 +157,14 @@ def gpus_for_little(wildcards):
 
 def experiments_where(condition):
     """Constraint on the experiments of a rule."""
-    names = [
-        name for name, experiment in CONFIG.experiments.items() if condition(experiment)
-    ]
+    names = [name for name, experiment in CONFIG.experiments.items() if condition(experiment)]
     return "|".join(names) or "(?!)"
 
 
 def all_levels(path, experiment):
     """A path of a run, at every level of winsorization."""
     levels = sorted(CONFIG.experiments[experiment].winsor)
-    return [
-        path.replace("{experiment}", experiment).replace("{winsor}", str(c))
-        for c in levels
-    ]
+    return [path.replace("{experiment}", experiment).replace("{winsor}", str(c)) for c in levels]
 
 
 def paths_of(path, runs):
@@ -213,10 +206,7 @@ def compared_with(figure):
 
 
 def figure_files(figure):
-    return [
-        f"{RESULTS}/figures/{figure}.{ending}"
-        for ending in ("csv", "pdf", "svg", "png", "json")
-    ]
+    return [f"{RESULTS}/figures/{figure}.{ending}" for ending in ("csv", "pdf", "svg", "png", "json")]
 
 
 def rule_of(figure):
