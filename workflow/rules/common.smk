@@ -138,6 +138,16 @@ def file_options(wildcards, input, output):
     return as_options(input, output)
 
 
+def data_options(wildcards, output):
+    """The file that stage data writes, as an option, and where it may download to."""
+    return as_options(output, {"downloads": str(Path(output.dataset).parents[1] / "downloads")})
+
+
+def of_stage(name, *, files=file_options, **more):
+    """Params of a rule: its stage, with the settings and the code that make its jobs valid, and its files."""
+    return {"stage": name, "spec": settings(name, **more), "code": code_hash(name), "files": files}
+
+
 def training_options(wildcards, input, output):
     """The files that a training reads, as options, and the folders of its runs."""
     histories = [Path(path) for path in output if Path(path).name == "history.nc"]
@@ -214,14 +224,11 @@ def rule_of(figure):
     return figure if figure.startswith("figure") else f"figure_{figure}"
 
 
-def in_report(figure, category):
-    """Caption, category and labels of a figure, or of its numbers, in the report."""
-    label = figure.removeprefix("figure").replace("_", " ")
-    return {
-        "caption": f"../report/{figure}.rst",
-        "category": category,
-        "labels": {"figure": label, "shows": entry_of(figure).title},
-    }
+def in_report(name, category, shows=None):
+    """Caption, category and labels of a figure or a table in the report; `shows` is a figure's title unless given."""
+    label = name.removeprefix("figure").replace("_", " ")
+    labels = {"figure": label, "shows": shows or entry_of(name).title}
+    return {"caption": f"../report/{name}.rst", "category": category, "labels": labels}
 
 
 def report_slow_runs():

@@ -25,10 +25,7 @@ for figure in plan.all_figures(CONFIG):
             spec=canonical(plan.figure(CONFIG, figure)),
             code=code_hash("figures"),
             files=lambda wildcards, input, output: as_options(
-                {
-                    "out": output.table.removesuffix(".csv"),
-                    "compare_with": input.compare_with,
-                },
+                {"out": output.table.removesuffix(".csv"), "compare_with": input.compare_with},
                 arguments=input.artifacts,
             ),
         shell:
