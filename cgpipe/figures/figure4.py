@@ -54,17 +54,18 @@ def table(runs: Sequence[Run], *, classes: int) -> pd.DataFrame:
     rows = []
     for run in runs:
         steps = run.data["step"].values
-        training = run.data["accuracy_training"].values
-        test = run.data["accuracy_test"].values
-        levels = {"winsor": run.winsor, "noise": run.noise, "replicate": run.replicate}
-        unexplained = overfit(training, test, run.noise, classes)
-        for name, values in zip(CURVES, (training, test, unexplained), strict=True):
-            rows.append(pd.DataFrame({**levels, "step": steps, "curve": name, "value": values}))
-        excess = training.max() - run.data["pristine"].values.mean()
-        for name, value in (("best test accuracy", test.max()), ("excess", excess)):
-            rows.append(pd.DataFrame({**levels, "step": steps[-1:], "curve": name, "value": float(value)}))
-    per_replicate = pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]]
-    return summarise(per_replicate)
+        training, test = (run.data[f"accuracy_{part}"].values for part in ("training", "test"))
+        curves = {
+            "training accuracy": training,
+            "test accuracy": test,
+            "overfit": overfit(training, test, run.noise, classes),
+            "best test accuracy": test.max(keepdims=True),
+            "excess": training.max(keepdims=True) - run.data["pristine"].values.mean(),
+        }
+        for name, values in curves.items():
+            levels = {"winsor": run.winsor, "noise": run.noise, "curve": name, "replicate": run.replicate}
+            rows.append(pd.DataFrame({**levels, "step": steps[-len(values) :], "value": values}))
+    return summarise(pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]])
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, classes: int) -> Figure:

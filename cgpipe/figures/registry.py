@@ -31,9 +31,8 @@ class Entry:
     plain: bool = False  # plots runs of plain SGD alone
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
     hidden: bool = False  # needs a network with hidden units
-    levels: tuple[
-        str, ...
-    ] = ()  # columns that match another table of the figure with it; none: no comparison
+    # Columns that match another table of the figure with it; none: no comparison.
+    levels: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
     shared: tuple[str, ...] = ()  # options from other settings, see `cgpipe.pipeline.plan.figure`
 
