@@ -13,30 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cgpipe.figures.style import (
-    CORRUPT,
-    DASHED,
-    DOTTED,
-    NULL_BAND,
-    PRISTINE,
-    LineStyle,
-    Style,
-    curve,
-    new_figure,
-    note,
-    replicates_note,
-)
+from cgpipe.figures.style import DASHED, DOTTED, LineStyle, Style, curve, new_figure, note, replicates_note
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.words import format_p, percent
 from cgpipe.runs import Run
 
+# Places in the palette, lines, and letters.
 GROUPS: dict[str, tuple[int, LineStyle, str]] = {
-    "pristine": (PRISTINE, "-", "p"),
-    "corrupt": (CORRUPT, DASHED, "c"),
+    "pristine": (0, "-", "p"),
+    "corrupt": (3, DASHED, "c"),
 }
 WORLD = "world {}"  # name of the rows of a null world
 EXACT = "All examples, all parameters."  # source of the figures that take no sample
-SELF_TERMS = "0.35"  # grey
+SELF_TERMS, NULL_BAND = "0.35", "0.85"  # greys
 _LABEL_OF_ROW = {"data": "", "pairs": "\npairs $e\\neq e'$ alone"}
 
 

@@ -137,10 +137,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def grid(
-    corner: str,
-    rows: Mapping[str, Any],
-    columns: Sequence[tuple[str, Any]],
-    entry: Callable[[Any, Any], str],
+    corner: str, rows: Mapping[str, Any], columns: Sequence[tuple[str, Any]], entry: Callable[[Any, Any], str]
 ) -> str:
     """A table with an entry for each row and column."""
     lines = ([label, *(entry(row, column) for _, column in columns)] for label, row in rows.items())
