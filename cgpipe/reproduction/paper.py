@@ -1,5 +1,7 @@
 """The page of the paper's experiments: its tables, and the conclusions that its sentences draw."""
 
+from typing import Any
+
 import pandas as pd
 
 from cgpipe.figures.words import format_p
@@ -32,29 +34,23 @@ def claims(p: Published) -> str:
 
 def statistics(p: Published, claim: str) -> str:
     """Those behind a claim."""
-    return table(
-        ["statistic", "claimed", "found", "n", "p", "verdict"],
-        (
-            [
-                *(row["statistic"], row["criterion"], spread(values_of(row)), str(row["n"])),
-                *(NONE if pd.isna(row["p"]) else format_p(row["p"]), with_reason(row)),
-            ]
-            for row in records(p.paper.rows("claims", claim=claim))
-        ),
+    rows = (
+        [row["statistic"], row["criterion"], spread(values_of(row)), str(row["n"]), *judged(row)]
+        for row in records(p.paper.rows("claims", claim=claim))
     )
+    return table(["statistic", "claimed", "found", "n", "p", "verdict"], rows)
 
 
-def with_reason(row: dict[str, str]) -> str:
-    """A verdict, and why there is no other."""
-    return row["verdict"] if pd.isna(row["why"]) else f"{row['verdict']}: {row['why']}"
+def judged(row: dict[str, Any]) -> tuple[str, str]:
+    """The p-value of a statistic, and its verdict with the reason if there is none."""
+    why = "" if pd.isna(row["why"]) else f": {row['why']}"
+    return NONE if pd.isna(row["p"]) else format_p(row["p"]), row["verdict"] + why
 
 
 def replicates(p: Published) -> Conclusion:
     runs = (p.paper.rows("claims", claim="C12"), *map(p.paper.rows, ("figure1", "figure4", "activity")))
-    return says(
-        {rows["n"].max() for rows in runs} == {1}
-        and {p.replicates.rows(f)["n"].max() for f in ("figure1", "figure4")} == {3}
-    )
+    several = [p.replicates.rows(figure) for figure in ("figure1", "figure4")]
+    return says([{rows["n"].max() for rows in of} for of in (runs, several)] == [{1}, {3}])
 
 
 def replicates_agree(p: Published) -> Conclusion:
@@ -172,9 +168,7 @@ def c4_norms(p: Published) -> str:
     """‖g‖² of the mean loss: the tables have that of the sum over the examples."""
 
     def norm(noise: float) -> float:
-        squared, size = (
-            p.paper.network(quantity, noise, "all")["mean"] for quantity in ("squared_norm", "size")
-        )
+        squared, size = (p.paper.network(of, noise, "all")["mean"] for of in ("squared_norm", "size"))
         return float(squared[squared.index < 10].mean() / size.iloc[0] ** 2)
 
     return table([*LEVELS], [[fixed(norm(noise), 2) for noise in EVERY]])
@@ -186,18 +180,12 @@ def c4_norms(p: Published) -> str:
 def costs(p: Published) -> str:
     """By stage and experiment."""
     digits = {"wall_hours": 2, "cpu_hours": 2, "largest_rss_mb": 0}
-    return table(
-        ["stage", "experiment", "jobs", "hours of wall time", "hours of CPU time", "largest memory (MB)"],
-        (
-            [
-                row["stage"],
-                row["experiment"],
-                str(row["jobs"]),
-                *(fixed(row[k], n) for k, n in digits.items()),
-            ]
-            for row in records(p.paper.rows("costs"))
-        ),
+    rows = (
+        [row["stage"], row["experiment"], str(row["jobs"]), *(fixed(row[k], n) for k, n in digits.items())]
+        for row in records(p.paper.rows("costs"))
     )
+    of = ["hours of wall time", "hours of CPU time", "largest memory (MB)"]
+    return table(["stage", "experiment", "jobs", *of], rows)
 
 
 def software(p: Published) -> str:

@@ -35,9 +35,8 @@ def c9_constant(p: Published) -> Conclusion:
 
 def c10_open(p: Published) -> Conclusion:
     row = p.paper.claim("C10")
-    return says(
-        row["verdict"] == "inconclusive" and row["mean"] < 0 and row["p"] <= 0.05 and "99%" in row["why"]
-    )
+    open_for_that = row["verdict"] == "inconclusive" and "99%" in row["why"]
+    return says(open_for_that and row["mean"] < 0 and row["p"] <= 0.05)
 
 
 def c11_open(p: Published) -> Conclusion:

@@ -1,10 +1,7 @@
 """The page of the replicates at 50 % noise: its tables, and the conclusions that its sentences draw."""
 
-import pandas as pd
-
-from cgpipe.figures.words import format_p
-from cgpipe.reproduction.pages import NONE, Conclusion, each, fixed, grid, says, spread, table
-from cgpipe.reproduction.paper import steps, with_reason
+from cgpipe.reproduction.pages import Conclusion, each, fixed, grid, says, spread, table
+from cgpipe.reproduction.paper import judged, steps
 from cgpipe.reproduction.tables import WINSOR, Published, met, records, values_of
 
 NOISE = 0.5
@@ -24,18 +21,11 @@ def most_at_first(p: Published) -> Conclusion:
 
 def claims(p: Published) -> str:
     """All statistics that are defined, and in how many replicates each is where the claim puts it."""
-    rows = p.replicates.rows("claims")
-    return table(
-        ["claim", "statistic", "claimed", "found", "met by", "p", "verdict"],
-        (
-            [
-                *(row["claim"], row["statistic"], row["criterion"], each(values_of(row))),
-                f"{sum(met(row))} of {row['n']}",
-                *(NONE if pd.isna(row["p"]) else format_p(row["p"]), with_reason(row)),
-            ]
-            for row in records(rows[rows["n"] > 0])
-        ),
-    )
+    rows = []
+    for row in records(p.replicates.rows("claims").query("n > 0")):
+        claim = [row[column] for column in ("claim", "statistic", "criterion")]
+        rows.append([*claim, each(values_of(row)), f"{sum(met(row))} of {row['n']}", *judged(row)])
+    return table(["claim", "statistic", "claimed", "found", "met by", "p", "verdict"], rows)
 
 
 def curves(p: Published) -> str:
