@@ -124,9 +124,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                         curve(axes, rows, colors[k % len(colors)], linestyle, pale=pale)
         log_steps(axes, last)
         axes.set_title(f"({panel}) {title}", loc="left")
-        axes.set_ylim(bottom=0)
-        if panel != "c":
-            axes.set_ylim(0, 1.02)
+        axes.set_ylim(0, None if panel == "c" else 1.02)
     for axes in panels[2:]:
         axes.set_xlabel("step")
     handles = [Line2D([], [], color=colors[k % len(colors)]) for k in range(len(levels))]

@@ -143,12 +143,9 @@ class Statistic(NamedTuple):
             bounded = numbers[numbers["row"].isin(["data", *worlds])]
             low, high = bounded["low"].min() - 0.05, bounded["high"].max() + 0.05
             grid[0, 0].set_ylim(min(-0.1, max(low, -0.5)), max(1.1, min(high, 1.5)))
-        handles: list[Any] = [
-            Line2D([], [], color=colors[place], linestyle=linestyle)
-            for place, linestyle, _ in GROUPS.values()
-        ]
+        lines = (Line2D([], [], color=colors[place], linestyle=line) for place, line, _ in GROUPS.values())
+        handles: list[Any] = [*lines, Patch(color=NULL_BAND)]
         names = [f"{group}, ${self.name}^{letter}$" for group, (_, _, letter) in GROUPS.items()]
-        handles.append(Patch(color=NULL_BAND))
         names.append("null band")
         if pairs:
             handles.append(Line2D([], [], color=SELF_TERMS, linestyle=DOTTED))

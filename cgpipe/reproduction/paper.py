@@ -107,7 +107,7 @@ def not_lasting(p: Published) -> Conclusion:
 
 def units(p: Published) -> Conclusion:
     at = {"quantity": "dead", "noise": 0.5, "layer": 2, "step": 60_000}
-    plain, *clipped = (p.paper.mean("activity", winsor=c, **at) for c in WINSOR)
+    plain, *clipped = (p.paper.at("activity", winsor=c, **at).mean for c in WINSOR)
     return says(plain < 0.01 and min(clipped) > 0.04)
 
 

@@ -1,5 +1,7 @@
 """The page of the paper's experiments, continued: winsorized SGD (C9 to C11)."""
 
+from functools import partial
+
 from cgpipe.inference.claims.statistics import EVERY, MIXED
 from cgpipe.reproduction.pages import Conclusion, fixed, grid, percent, says, spread
 from cgpipe.reproduction.paper import CLIPPED, LEVELS
@@ -89,4 +91,5 @@ def c11_units(p: Published) -> str:
         for layer in (1, 2, 3)
     ]
     rows = {str(c): c for c in WINSOR}
-    return grid("c", rows, columns, lambda c, of: fixed(p.paper.mean("activity", noise=0.5, winsor=c, **of)))
+    activity = partial(p.paper.at, "activity", noise=0.5)
+    return grid("c", rows, columns, lambda c, of: fixed(activity(winsor=c, **of).mean))

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from cgpipe.figures.comparison import split_sources
-from cgpipe.inference.claims.statistics import MIXED
 from cgpipe.inference.decades import decades
 from cgpipe.inference.verdicts import Criterion
 
@@ -101,15 +100,6 @@ class Tables:
         """The quantity of the only such row."""
         return values_of(self.row(table, **levels), table)
 
-    def mean(self, table: str, /, **levels: Any) -> float:
-        """Its mean over the replicates."""
-        return self.at(table, **levels).mean
-
-    def by_decade(self, table: str, /, **levels: Any) -> list[float]:
-        """Mean of a curve over the logged steps of each decade of steps."""
-        rows = self.rows(table, **levels).sort_values("step")
-        return [float(mean) for mean in rows["mean"].groupby(decades(rows["step"])).mean()]
-
     def claim(self, claim: str, *words: str) -> dict[str, Any]:
         """The first row of a claim whose statistic has all these words."""
         for row in records(self.rows("claims", claim=claim)):
@@ -133,7 +123,8 @@ class Tables:
     def fractions(self, curve: str, noise: float) -> list[float]:
         """Mean over the logged steps of each decade of one of CURVES."""
         table, row, group = CURVES[curve]
-        return self.by_decade(table, row=row, noise=noise, group=group)
+        rows = self.rows(table, row=row, noise=noise, group=group).sort_values("step")
+        return [float(mean) for mean in rows["mean"].groupby(decades(rows["step"])).mean()]
 
     def of_sums(self, noise: float) -> list[Values]:
         """f^p of each decade: the sum of ⟨g, g^p⟩ over its logged steps by that of ⟨g, g⟩."""
@@ -161,14 +152,6 @@ class Tables:
         first, second = (self.network("pair_coherence", noise, group)["mean"] for group in groups)
         both = pd.concat([first, second], axis=1, join="inner")
         return list(both.index[both.iloc[:, 0] < both.iloc[:, 1]])
-
-    def far_and_near(self) -> tuple[float, float]:
-        """How far f^p of the sample is from that of all examples, and from what these make one expect."""
-        sampled, exact, expected = (
-            np.concatenate([self.fractions(curve, noise) for noise in MIXED])
-            for curve in ("sampled", "exact", "expected")
-        )
-        return float(abs(sampled - exact).sum()), float(abs(sampled - expected).sum())
 
 
 class Published(NamedTuple):

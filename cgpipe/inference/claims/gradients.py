@@ -53,21 +53,12 @@ def crossing(runs: Runs) -> Iterator[Finding]:
     def ends(run: Run, difference: st.Floats) -> Observed:
         return Observed(abs(difference[-1]), cannot_decide=st.reason_not_memorized(run))
 
+    mean, conditions = "mean of f^p - f^c", "to hold: it starts above; to fail: memorized"
     for noise in (0.25, 0.5):
         for statistic, criterion, test, unless in (
-            ("mean of f^p - f^c over steps 0 to 9", Criterion(">", 0), starts, STEPS_LOGGED),
-            (
-                "smallest mean of f^p - f^c over a later decade of steps",
-                Criterion("<", 0),
-                crosses,
-                "to hold: it starts above; to fail: memorized",
-            ),
-            (
-                "|mean of f^p - f^c| over the last decade of steps",
-                Criterion("≤", st.CLOSE),
-                ends,
-                "memorized",
-            ),
+            (f"{mean} over steps 0 to 9", Criterion(">", 0), starts, STEPS_LOGGED),
+            (f"smallest {mean} over a later decade of steps", Criterion("<", 0), crosses, conditions),
+            (f"|{mean}| over the last decade of steps", Criterion("≤", st.CLOSE), ends, "memorized"),
         ):
             observed = of_differences(runs, noise, test)
             yield Finding(f"{statistic}, {noise:.0%} noise", criterion, observed, unless=unless)

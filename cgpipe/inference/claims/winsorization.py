@@ -21,11 +21,8 @@ def never_above_proper(runs: Runs) -> Iterator[Finding]:
     for c in sorted({run.winsor for run in runs.winsorization if run.winsor > 1}) or [2]:
 
         def excess(replicate: Sequence[Run], c: int = c) -> Observed:
-            above = [
-                st.training_accuracy(run).max() - st.share_pristine(run)
-                for run in replicate
-                if run.winsor == c
-            ]
+            clipped = [run for run in replicate if run.winsor == c]
+            above = [st.training_accuracy(run).max() - st.share_pristine(run) for run in clipped]
             return Observed(
                 float(np.max(above)) if above else np.nan,
                 cannot_hold=st.reason_levels_missing(replicate, st.EVERY[1:])
@@ -137,10 +134,8 @@ def weakest_fall(value: Callable[[Run], float]) -> Callable[[Sequence[Run]], Obs
 
 def overfit_growth(run: Run) -> float:
     """Slope of overfit over log10 of the step."""
-    steps, excess = (
-        run.data["step"].values,
-        overfit(st.training_accuracy(run), st.test_accuracy(run), run.noise, st.classes_of(run)),
-    )
+    steps = run.data["step"].values
+    excess = overfit(st.training_accuracy(run), st.test_accuracy(run), run.noise, st.classes_of(run))
     later = steps >= 1
     if later.sum() < 2:
         return np.nan
