@@ -1,4 +1,7 @@
-from . import data, figures, gradients, inference, learning, networks
-from .version import __version__
-
-__all__ = ["__version__", "data", "figures", "gradients", "inference", "learning", "networks"]
+from . import data as data
+from . import figures as figures
+from . import gradients as gradients
+from . import inference as inference
+from . import learning as learning
+from . import networks as networks
+from .version import __version__ as __version__

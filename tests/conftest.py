@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Before torch is imported, here and in what the tests start: threads of two workers wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("cgpipe", deadline=None, database=None, max_examples=60)
 settings.load_profile("cgpipe")
 

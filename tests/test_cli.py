@@ -34,11 +34,16 @@ def run(*arguments, cwd=ROOT, **environment):
     )
 
 
-def data(tmp_path, *options, dataset="mnist", **environment):
-    """Run stage data in a folder."""
-    spec = json.dumps({"dataset": dataset})
+def data(tmp_path, *options, dataset="mnist"):
+    """Arguments that run stage data in a folder."""
     where = ("--downloads", tmp_path / "downloads", "--dataset", tmp_path / "dataset.nc")
-    return run("data", "--spec", spec, *where, *options, cwd=tmp_path, **environment)
+    return [*map(str, ("data", "--spec", json.dumps({"dataset": dataset}), *where, *options))]
+
+
+def in_this_process(monkeypatch, arguments, cwd, **environment):
+    """The same as `run` without a process of its own: its exit status."""
+    monkeypatch.chdir(cwd)
+    return CliRunner().invoke(cli.main, arguments, env=environment).exit_code
 
 
 # --- the table of stages --------------------------------------------------------------------------
@@ -92,35 +97,38 @@ def test_the_help_text_says_where_to_begin_and_what_each_command_does():
     "given", ["~/my data", "$HOME/my data", "${HERE}/my data", "my data", "{home}/my data"]
 )
 @pytest.mark.parametrize("how", ["option", "variable"])
-def test_the_data_root_is_a_path_as_shells_know_them(tmp_path, given, how):
+def test_the_data_root_is_a_path_as_shells_know_them(tmp_path, monkeypatch, caplog, given, how):
     (tmp_path / "my data").mkdir()
     given = given.replace("{home}", str(tmp_path))
     environment = {"HOME": str(tmp_path), "HERE": str(tmp_path), "CGPIPE_DATA_ROOT": None}
     options = ("--data-root", given) if how == "option" else ()
     if how == "variable":
         environment["CGPIPE_DATA_ROOT"] = given
-    done = data(tmp_path, *options, **environment)
-    assert done.returncode == 1
-    assert f"In {tmp_path}/my data there is nothing" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert in_this_process(monkeypatch, data(tmp_path, *options), tmp_path, **environment) == 1
+    (message,) = caplog.messages
+    assert f"In {tmp_path}/my data there is nothing" in message
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
-def test_an_empty_data_root_counts_as_unset(tmp_path, how):
+def test_an_empty_data_root_counts_as_unset(tmp_path, monkeypatch, caplog, how):
     raw = tmp_path / "downloads/MNIST/raw"
     raw.mkdir(parents=True)
     for name in datasets.MNIST_RAW_MD5:
         (raw / name).write_bytes(b"")
     options = ("--data-root", "") if how == "option" else ()
-    done = data(tmp_path, *options, CGPIPE_DATA_ROOT="" if how == "variable" else None)
-    assert f"{raw}/train-images-idx3-ubyte (0 bytes) has MD5" in done.stderr
+    environment = {"CGPIPE_DATA_ROOT": "" if how == "variable" else None}
+    assert in_this_process(monkeypatch, data(tmp_path, *options), tmp_path, **environment) == 1
+    assert f"{raw}/train-images-idx3-ubyte (0 bytes) has MD5" in caplog.text
 
 
 def test_a_data_root_that_is_a_file_is_told_and_is_nothing_to_the_digits(tmp_path):
     (tmp_path / "file").touch()
-    done = data(tmp_path, CGPIPE_DATA_ROOT=str(tmp_path / "file"))
+    root = {"CGPIPE_DATA_ROOT": str(tmp_path / "file")}
+    done = run(*data(tmp_path), cwd=tmp_path, **root)
+    assert done.returncode == 1
     assert f"{tmp_path}/file is a file, not a folder" in done.stderr
-    done = data(tmp_path, dataset="digits", CGPIPE_DATA_ROOT=str(tmp_path / "file"))
+    assert done.stderr.count("\n") == 1
+    done = run(*data(tmp_path, dataset="digits"), cwd=tmp_path, **root)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "dataset.nc").exists()
 
@@ -175,17 +183,12 @@ def test_a_python_without_anything_is_told_so(tmp_path):
     assert "Traceback" in done.stderr  # who imports the library gets an exception
 
 
-@pytest.mark.parametrize("value", ["", "0", "false", "no", "OFF "])
-def test_the_traceback_can_be_asked_for_not_to_be_shown(tmp_path, value):
-    done = corrupt(tmp_path, CGPIPE_TRACEBACK=value)
+def test_messages_of_cgpipe_have_a_traceback_if_it_is_asked_for(tmp_path):
+    done = corrupt(tmp_path, CGPIPE_TRACEBACK="0")
     assert done.returncode == 1
     assert done.stderr.endswith(f"{tmp_path}/dataset.nc not found: let snakemake make it, from stage data\n")
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("value", ["1", "true", "yes", "please"])
-def test_messages_of_cgpipe_have_a_traceback_too(tmp_path, value):
-    said = corrupt(tmp_path, CGPIPE_TRACEBACK=value).stderr
+    said = corrupt(tmp_path, CGPIPE_TRACEBACK="1").stderr
     assert "Traceback (most recent call last)" in said
     assert "dataset.nc not found" in said
 
@@ -262,6 +265,20 @@ def test_an_error_that_is_none_of_cgpipes_own_is_one_message_with_its_type_and_p
     again = call(monkeypatch, tmp_path, FOREIGN[said], "--traceback")
     assert isinstance(again.exception, Exception)
     assert type(again.exception).__name__ in said
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        *((no, False) for no in ("", "0", "false", "no", "OFF ")),
+        *((yes, True) for yes in ("1", "true", "yes", "please")),
+    ],
+)
+def test_the_traceback_can_be_asked_for_or_not(monkeypatch, tmp_path, value, wanted):
+    monkeypatch.setenv("CGPIPE_TRACEBACK", value)
+    done = call(monkeypatch, tmp_path, raising(TypeError("a number")))
+    assert done.exit_code == 1
+    assert isinstance(done.exception, TypeError if wanted else SystemExit)
 
 
 def test_an_interrupted_stage_ends_with_130_and_without_traceback(monkeypatch, tmp_path, caplog):

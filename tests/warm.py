@@ -14,6 +14,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 LIBRARIES = (
     *(
@@ -49,7 +50,7 @@ BEFORE = {
 
 
 def serve(path: str, executable: str) -> None:
-    """Fork for each request; the child becomes what was asked for, and its exit status is sent back."""
+    """Fork for each request; the child becomes what was asked for. Its number and status are sent."""
     import importlib
     import runpy
     import signal
@@ -73,6 +74,7 @@ def serve(path: str, executable: str) -> None:
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
+        connection.sendall(os.getpid().to_bytes(NUMBER))
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
@@ -110,16 +112,18 @@ with socket.socket(socket.AF_UNIX) as to:
     message = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
     socket.send_fds(to, [message], [0, 1, 2])
     to.shutdown(socket.SHUT_WR)
+    to.recv({number}, socket.MSG_WAITALL)
     status = to.recv(1)
 sys.exit(status[0] if status else 137)
 """
+NUMBER = 8  # bytes of the number of a process
 
 
 @cache
 def _server() -> tuple[Path, "subprocess.Popen[str]"]:
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
     path, client = folder / "socket", folder / "python"
-    client.write_text(CLIENT.format(python=sys.executable, path=str(path)), encoding="utf-8")
+    client.write_text(CLIENT.format(python=sys.executable, path=str(path), number=NUMBER), encoding="utf-8")
     client.chmod(0o755)
     program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import warm; "
     program += f"warm.serve({str(path)!r}, {str(client)!r})"
@@ -137,26 +141,39 @@ def _stop(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
+class Process:
+    """`python ARGUMENTS`, forked: it can be signalled and waited for, and ends with 137 where it is killed.
+
+    Its standard output and error are two open files.
+    """
+
+    def __init__(
+        self, arguments: list[str], folder: Path, environment: dict[str, str], *streams: IO[str]
+    ) -> None:
+        path, _ = _server()
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.settimeout(900)
+        self._connection.connect(str(path))
+        message = json.dumps([arguments, str(folder), environment]).encode()
+        with Path(os.devnull).open() as nothing:
+            socket.send_fds(self._connection, [message], [file.fileno() for file in (nothing, *streams)])
+        self._connection.shutdown(socket.SHUT_WR)
+        self.pid = int.from_bytes(self._connection.recv(NUMBER, socket.MSG_WAITALL))
+
+    def wait(self) -> int:
+        """Exit status, once it has ended."""
+        with self._connection:
+            status = self._connection.recv(1)
+        return status[0] if status else 137
+
+
 def snakemake(
     arguments: list[str], folder: Path, environment: dict[str, str]
 ) -> "subprocess.CompletedProcess[str]":
     """As `python -m snakemake` with the same."""
-    path, _ = _server()
     command = ["-m", "snakemake", *arguments]
-    with (
-        tempfile.TemporaryFile("w+") as stdout,
-        tempfile.TemporaryFile("w+") as stderr,
-        Path(os.devnull).open() as nothing,
-        socket.socket(socket.AF_UNIX) as to,
-    ):
-        to.settimeout(900)
-        to.connect(str(path))
-        message = json.dumps([command, str(folder), environment]).encode()
-        socket.send_fds(to, [message], [file.fileno() for file in (nothing, stdout, stderr)])
-        to.shutdown(socket.SHUT_WR)
-        status = to.recv(1)
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        status = Process(command, folder, environment, stdout, stderr).wait()
         stdout.seek(0)
         stderr.seek(0)
-        return subprocess.CompletedProcess(
-            command, status[0] if status else 137, stdout.read(), stderr.read()
-        )
+        return subprocess.CompletedProcess(command, status, stdout.read(), stderr.read())

@@ -10,17 +10,9 @@ import subprocess
 import sys
 
 KEPT = {
-    *(
-        "index-url",
-        "extra-index-url",
-        "find-links",
-        "no-index",
-        "trusted-host",
-        "proxy",
-        "cert",
-        "client-cert",
-    ),
-    *("keyring-provider", "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"),
+    *("index-url", "extra-index-url", "find-links", "no-index"),
+    *("trusted-host", "proxy", "cert", "client-cert", "keyring-provider"),
+    *("timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"),
 }
 # -I: no PYTHONPATH, no packages of the user's home.
 PIP = [sys.executable, "-I", "-m", "pip"]

@@ -1,5 +1,5 @@
-from .corruption import corrupt_labels, corruption
-from .datasets import DataError, load
-from .images import flat_images
-
-__all__ = ["DataError", "corrupt_labels", "corruption", "flat_images", "load"]
+from .corruption import corrupt_labels as corrupt_labels
+from .corruption import corruption as corruption
+from .datasets import DataError as DataError
+from .datasets import load as load
+from .images import flat_images as flat_images

@@ -18,11 +18,7 @@ class Corruption(NamedTuple):
 
 
 def corruption(
-    labels: npt.NDArray[np.integer],
-    noise: float,
-    *,
-    rng: np.random.Generator,
-    selection: Selection = "exact",
+    labels: npt.NDArray[np.integer], noise: float, *, rng: np.random.Generator, selection: Selection = "exact"
 ) -> Corruption:
     """Choose a share of the examples and permute their labels among themselves.
 
@@ -75,11 +71,7 @@ def corruption(
 
 
 def corrupt_labels(
-    labels: npt.NDArray[np.integer],
-    noise: float,
-    *,
-    rng: np.random.Generator,
-    selection: Selection = "exact",
+    labels: npt.NDArray[np.integer], noise: float, *, rng: np.random.Generator, selection: Selection = "exact"
 ) -> xr.Dataset:
     """Labels before and after, as a Dataset.
 

@@ -9,13 +9,14 @@ import gzip
 import hashlib
 import io
 import logging
+import os
 import pickle
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -131,10 +132,7 @@ def load(name: str, root: Path | None = None, *, download: bool = False) -> xr.D
         *names, last = DATASETS
         raise ValueError(f"dataset {name!r}: give {', '.join(names)} or {last}")
     dataset = xr.Dataset(
-        {
-            **_variables("train", train),
-            **_variables("test", test),
-        },
+        _variables("train", train) | _variables("test", test),
         attrs={"dataset": name, "pixel_max": pixel_max, "source": source},
     )
     return dataset.assign_attrs(checksum=checksum(dataset))
@@ -161,16 +159,12 @@ def checksum(dataset: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
-def _variables(part: str, data: Images) -> dict[str, xr.DataArray]:
+def _variables(part: str, data: Images) -> dict[str, tuple[Any, ...]]:
     axes = [f"{part}_example", "height", "width", "channel"][: data.images.ndim]
-    in_words = {"train": "training", "test": "test"}[part]
+    images = {"train": "training images", "test": "test images"}[part]
     return {
-        f"{part}_images": xr.DataArray(
-            data.images, dims=axes, attrs={"long_name": f"{in_words} images, intensity of each pixel"}
-        ),
-        f"{part}_labels": xr.DataArray(
-            data.labels, dims=axes[:1], attrs={"long_name": f"true classes of the {in_words} images"}
-        ),
+        f"{part}_images": (axes, data.images, {"long_name": f"{images}, intensity of each pixel"}),
+        f"{part}_labels": (axes[:1], data.labels, {"long_name": f"true classes of the {images}"}),
     }
 
 
@@ -275,17 +269,12 @@ def _read(name: str, root: Path) -> dict[str, bytes]:
             return {file: found[file] for file in of.md5}
     lacking = set(of.md5) - set(found) - {files.get(_plain(path.name)) for path in damaged}
     missing = ", ".join(file for file in of.md5 if file in lacking)
-    parts = [
-        *(
-            [f"{root / of.layout}: {missing} not found, plain or packed. {_lying(of, root)}"]
-            if missing
-            else []
-        ),
-        *damaged.values(),
-        *others,
+    absent = f"{root / of.layout}: {missing} not found, plain or packed. {_lying(of, root)}"
+    advice = (
         "data_root (or CGPIPE_DATA_ROOT) must be a folder in torchvision's layout; leave both unset to "
-        "download into results/downloads",
-    ]
+        "download into results/downloads"
+    )
+    parts = [*([absent] if missing else []), *damaged.values(), *others, advice]
     raise (DamagedError if damaged else DataError)(". ".join(parts))
 
 
@@ -302,7 +291,10 @@ def _candidates(of: Published, root: Path) -> Iterator[Path]:
             if folder in seen:
                 continue
             seen.add(folder)
-            entries = _entries(folder)
+            try:
+                entries = sorted(folder.iterdir())
+            except OSError:
+                continue
             deeper = [path for path in entries if _is_folder(path)]
             yield from (path for path in entries if _plain(path.name) in names and path not in deeper)
             below += [path for path in deeper if depth == 0 or _plain(path.name) in inner]
@@ -344,18 +336,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower().removesuffix(".gz"))
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
 def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return os.path.isdir(path)  # noqa: PTH112  (false, where Path.is_dir raises an OSError)
 
 
 def _lying(of: Published, root: Path) -> str:

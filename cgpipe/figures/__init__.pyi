@@ -1,5 +1,4 @@
-from .drawing import draw
-from .registry import FIGURES
-from .style import Style, styled
-
-__all__ = ["FIGURES", "Style", "draw", "styled"]
+from .drawing import draw as draw
+from .registry import FIGURES as FIGURES
+from .style import Style as Style
+from .style import styled as styled

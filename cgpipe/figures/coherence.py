@@ -11,16 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from cgpipe.figures.style import (
-    DASHED,
-    DOTTED,
-    Style,
-    curve,
-    log_steps,
-    new_figure,
-    note,
-    replicates_note,
-)
+from cgpipe.figures.style import DASHED, DOTTED, Style, curve, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run

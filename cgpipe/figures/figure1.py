@@ -11,16 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.comparison import comparison_note, split_sources
-from cgpipe.figures.style import (
-    DASHED,
-    LineStyle,
-    Style,
-    curve,
-    log_steps,
-    new_figure,
-    note,
-    replicates_note,
-)
+from cgpipe.figures.style import DASHED, LineStyle, Style, curve, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.words import percent
 from cgpipe.names import Learned
@@ -54,23 +45,24 @@ def table(runs: Sequence[Run], *, learned: Learned = "at_step") -> pd.DataFrame:
     rows = []
     for run in runs:
         history, steps = run.data, run.data["step"].values
-        of_run = {"noise": run.noise, "replicate": run.replicate, "step": steps}
-        for panel, variable in (("a", "accuracy_training"), ("b", "accuracy_test"), ("c", "loss_training")):
-            values = history[variable].values
-            rows.append(pd.DataFrame({"panel": panel, "group": "all", **of_run, "value": values}))
-        accuracy = history["accuracy_test"].values
-        best = int(np.argmax(accuracy))
-        at_end = {**of_run, "step": steps[-1:]}
-        for group, value in (("best", accuracy[best]), ("step of the best", steps[best])):
-            rows.append(pd.DataFrame({"panel": "b", "group": group, **at_end, "value": float(value)}))
+        test = history["accuracy_test"].values
+        best = [int(np.argmax(test))]
+        curves = {
+            ("a", "all"): history["accuracy_training"].values,
+            ("b", "all"): test,
+            ("b", "best"): test[best],
+            ("b", "step of the best"): steps[best],
+            ("c", "all"): history["loss_training"].values,
+        }
         pristine = history["pristine"].values.astype(bool)
         right = learned_by(history, learned)
         for group, members in (("pristine", pristine), ("corrupt", ~pristine)):
             if members.any():
-                share = right[:, members].mean(1)
-                rows.append(pd.DataFrame({"panel": "d", "group": group, **of_run, "value": share}))
-    per_replicate = pd.concat(rows)[["panel", "noise", "group", "step", "replicate", "value"]]
-    return summarise(per_replicate)
+                curves["d", group] = right[:, members].mean(1)
+        for (panel, group), values in curves.items():
+            levels = {"panel": panel, "noise": run.noise, "group": group, "replicate": run.replicate}
+            rows.append(pd.DataFrame({**levels, "step": steps[-len(values) :], "value": values}))
+    return summarise(pd.concat(rows)[["panel", "noise", "group", "step", "replicate", "value"]])
 
 
 def learned_by(history: xr.Dataset, learned: Learned) -> npt.NDArray[np.bool_]:
@@ -132,9 +124,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                         curve(axes, rows, colors[k % len(colors)], linestyle, pale=pale)
         log_steps(axes, last)
         axes.set_title(f"({panel}) {title}", loc="left")
-        axes.set_ylim(bottom=0)
-        if panel != "c":
-            axes.set_ylim(0, 1.02)
+        axes.set_ylim(0, None if panel == "c" else 1.02)
     for axes in panels[2:]:
         axes.set_xlabel("step")
     handles = [Line2D([], [], color=colors[k % len(colors)]) for k in range(len(levels))]

@@ -1,16 +1,9 @@
 """Figure 2: the fractions f of the gradient that pristine and corrupt examples contribute."""
 
-from collections.abc import Sequence
-from typing import Any
+from cgpipe.figures.null_rows import Statistic
+from cgpipe.figures.style import log_steps
 
-import pandas as pd
-from matplotlib.figure import Figure
-
-from cgpipe.figures import null_rows
-from cgpipe.figures.style import Style, log_steps
-from cgpipe.runs import Run
-
-FRACTION = null_rows.Statistic(
+FRACTION = Statistic(
     name="f",
     step="step",
     label="fraction $f$",
@@ -18,13 +11,4 @@ FRACTION = null_rows.Statistic(
     share="all",
     test="$p$: permutation test over the whole curve, largest of the replicates.",
 )
-
-
-def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Numbers of the figure; see `cgpipe.figures.null_rows.table`."""
-    return null_rows.table(runs, FRACTION)
-
-
-def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Plot the table; see `cgpipe.figures.null_rows.draw`."""
-    return null_rows.draw(numbers, style, colors, FRACTION)
+table, draw = FRACTION.table, FRACTION.draw

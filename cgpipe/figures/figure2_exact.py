@@ -1,20 +1,18 @@
 """Figure 2 from all examples and all parameters, with what a sample would show of it, and longer times."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
+import xarray as xr
 
-from cgpipe.figures import null_rows
 from cgpipe.figures.figure2 import FRACTION
-from cgpipe.figures.style import Style
+from cgpipe.figures.null_rows import EXACT
 from cgpipe.inference.sampling import decade_fraction, sample_fraction
 from cgpipe.runs import Run
 
 
 def table(runs: Sequence[Run], *, examples: int) -> pd.DataFrame:
-    """Numbers of the figure; see `cgpipe.figures.null_rows.table`.
+    """Numbers of the figure; see `cgpipe.figures.null_rows.Statistic.table`.
 
     Parameters
     ----------
@@ -28,19 +26,11 @@ def table(runs: Sequence[Run], *, examples: int) -> pd.DataFrame:
     DataFrame
         As of figure 2, with rows `in a sample` and `of sums`.
     """
-    return null_rows.table(
-        [
-            run._replace(
-                data=run.data.assign(
-                    f_in_a_sample=sample_fraction(run.data, examples), f_of_sums=decade_fraction(run.data)
-                )
-            )
-            for run in runs
-        ],
-        FRACTION,
-    )
+
+    def added(null: xr.Dataset) -> xr.Dataset:
+        return null.assign(f_in_a_sample=sample_fraction(null, examples), f_of_sums=decade_fraction(null))
+
+    return FRACTION.table([run._replace(data=added(run.data)) for run in runs])
 
 
-def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
-    """Plot the table; see `cgpipe.figures.null_rows.draw`."""
-    return null_rows.draw(numbers, style, colors, FRACTION, null_rows.EXACT)
+draw = FRACTION._replace(source=EXACT).draw

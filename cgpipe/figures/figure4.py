@@ -8,30 +8,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.comparison import comparison_note, split_sources
-from cgpipe.figures.style import (
-    DASHED,
-    DOTTED,
-    LONG_DASHED,
-    OVERFIT,
-    TEST,
-    TRAINING,
-    LineStyle,
-    Style,
-    curve,
-    log_steps,
-    new_figure,
-    note,
-    replicates_note,
-)
+from cgpipe.figures.style import DASHED, DOTTED, Style, curve, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run, overfit, proper_accuracy
 
-CURVES: dict[str, tuple[int, LineStyle]] = {
-    "training accuracy": (TRAINING, "-"),
-    "test accuracy": (TEST, DASHED),
-    "overfit": (OVERFIT, DOTTED),
+# Places in the palette, and lines.
+CURVES: dict[str, tuple[int, Any]] = {
+    "training accuracy": (0, "-"),
+    "test accuracy": (1, DASHED),
+    "overfit": (2, DOTTED),
 }
+PROPER: dict[str, Any] = {"color": "0.55", "linewidth": 0.6, "linestyle": (0, (6, 3))}
 
 
 def table(runs: Sequence[Run], *, classes: int) -> pd.DataFrame:
@@ -54,17 +42,18 @@ def table(runs: Sequence[Run], *, classes: int) -> pd.DataFrame:
     rows = []
     for run in runs:
         steps = run.data["step"].values
-        training = run.data["accuracy_training"].values
-        test = run.data["accuracy_test"].values
-        levels = {"winsor": run.winsor, "noise": run.noise, "replicate": run.replicate}
-        unexplained = overfit(training, test, run.noise, classes)
-        for name, values in zip(CURVES, (training, test, unexplained), strict=True):
-            rows.append(pd.DataFrame({**levels, "step": steps, "curve": name, "value": values}))
-        excess = training.max() - run.data["pristine"].values.mean()
-        for name, value in (("best test accuracy", test.max()), ("excess", excess)):
-            rows.append(pd.DataFrame({**levels, "step": steps[-1:], "curve": name, "value": float(value)}))
-    per_replicate = pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]]
-    return summarise(per_replicate)
+        training, test = (run.data[f"accuracy_{part}"].values for part in ("training", "test"))
+        curves = {
+            "training accuracy": training,
+            "test accuracy": test,
+            "overfit": overfit(training, test, run.noise, classes),
+            "best test accuracy": test.max(keepdims=True),
+            "excess": training.max(keepdims=True) - run.data["pristine"].values.mean(),
+        }
+        for name, values in curves.items():
+            levels = {"winsor": run.winsor, "noise": run.noise, "curve": name, "replicate": run.replicate}
+            rows.append(pd.DataFrame({**levels, "step": steps[-len(values) :], "value": values}))
+    return summarise(pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]])
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, classes: int) -> Figure:
@@ -97,8 +86,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, classes: int
         for column, noise in enumerate(levels):
             axes = grid[line, column]
             axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
-            proper = proper_accuracy(noise, classes)
-            axes.axhline(proper, color="0.55", linewidth=0.6, linestyle=LONG_DASHED, zorder=0)
+            axes.axhline(proper_accuracy(noise, classes), **PROPER, zorder=0)
             for source, pale in ((elsewhere, True), (here, False)):
                 of_panel = source[(source["winsor"] == c) & (source["noise"] == noise)]
                 for name, (place, linestyle) in CURVES.items():
@@ -113,12 +101,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, classes: int
                 axes.set_ylabel(f"$c$ = {c}")
             if line == len(clipped) - 1:
                 axes.set_xlabel("step")
-    handles = [
-        Line2D([], [], color=colors[place], linestyle=linestyle) for place, linestyle in CURVES.values()
-    ]
-    handles.append(Line2D([], [], color="0.55", linewidth=0.6, linestyle=LONG_DASHED))
-    figure.legend(
-        handles, [*CURVES, "proper accuracy"], loc="outside upper center", ncols=4, handlelength=2.5
-    )
+    handles = [Line2D([], [], color=colors[place], linestyle=line) for place, line in CURVES.values()]
+    names = [*CURVES, "proper accuracy"]
+    handles.append(Line2D([], [], **PROPER))
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), handlelength=2.5)
     note(figure, replicates_note(here) + comparison_note(elsewhere))
     return figure

@@ -31,9 +31,8 @@ class Entry:
     plain: bool = False  # plots runs of plain SGD alone
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
     hidden: bool = False  # needs a network with hidden units
-    levels: tuple[
-        str, ...
-    ] = ()  # columns that match another table of the figure with it; none: no comparison
+    # Columns that match another table of the figure with it; none: no comparison.
+    levels: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
     shared: tuple[str, ...] = ()  # options from other settings, see `cgpipe.pipeline.plan.figure`
 
@@ -71,6 +70,9 @@ def entry_of(name: str) -> Entry:
     return FIGURES[name]
 
 
+# Of plain SGD, at noise levels at which there are pristine and corrupt examples.
+OF_BOTH_GROUPS: dict[str, Any] = {"plain": True, "mixed": True}
+
 FIGURES: dict[str, Entry] = {
     "figure1": Entry(
         title="Label noise: learning curves",
@@ -93,15 +95,13 @@ FIGURES: dict[str, Entry] = {
         description="Fractions f of the gradient, in the data and in null worlds, from a sample as in the "
         "paper",
         artifact="nullworlds",
-        plain=True,
-        mixed=True,
+        **OF_BOTH_GROUPS,
     ),
     "figure2_exact": Entry(
         title="Fractions of the gradient, and null worlds: exact",
         description="Figure 2 from all examples and all parameters",
         artifact="nullworlds_exact",
-        plain=True,
-        mixed=True,
+        **OF_BOTH_GROUPS,
         shared=("examples",),
     ),
     "figure3": Entry(
@@ -109,15 +109,13 @@ FIGURES: dict[str, Entry] = {
         description="Mean cumulative contributions i, in the data and in null worlds, from a sample as in "
         "the paper",
         artifact="nullworlds",
-        plain=True,
-        mixed=True,
+        **OF_BOTH_GROUPS,
     ),
     "figure3_exact": Entry(
         title="Mean cumulative contributions, and null worlds: exact",
         description="Figure 3 from all examples and all parameters",
         artifact="nullworlds_exact",
-        plain=True,
-        mixed=True,
+        **OF_BOTH_GROUPS,
     ),
     "figure4": Entry(
         title="Winsorized SGD: accuracies and overfit",

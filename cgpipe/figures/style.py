@@ -26,13 +26,9 @@ class Style:
 
 LineStyle = Literal["-"] | tuple[float, Sequence[float]]
 DASHED: LineStyle = (0, (3, 1.5))
-LONG_DASHED: LineStyle = (0, (6, 3))
 DOTTED: LineStyle = (0, (1, 1))
 
-# Places in the palette, so that what is plotted has one colour in all figures.
-PRISTINE, CORRUPT, TRAINING, TEST, OVERFIT = 0, 3, 0, 1, 2
 BAND, PALE = 0.25, 0.4  # opacity
-NULL_BAND = "0.85"  # grey
 
 # The first comes with matplotlib; the others are for programs that show an SVG, where text is text.
 SANS_SERIF = ["DejaVu Sans", "Arial", "Liberation Sans", "Bitstream Vera Sans", "sans-serif"]

@@ -1,62 +1,28 @@
-from .autodiff import example_contributions_by_autodiff
-from .coherence import (
-    alpha,
-    alpha_from_minibatches,
-    alpha_of_layers,
-    cosine_between,
-    gradient_diversity,
-    m_coherence,
-    noise_scale,
-    pair_coherence,
-    stiffness,
-)
-from .contributions import (
-    contributions,
-    fraction,
-    group_sum,
-    leading_steps,
-    mean_cumulative,
-    self_terms,
-    terms,
-)
-from .groups import coherence_by_group
-from .per_example import WeightSample, draw_weights, measure_gradients, sampled_gradients
-from .population import (
-    Contributions,
-    GroupGradients,
-    example_contributions,
-    group_gradients,
-    inner_products,
-    measure_contributions,
-)
-
-__all__ = [
-    "Contributions",
-    "GroupGradients",
-    "WeightSample",
-    "alpha",
-    "alpha_from_minibatches",
-    "alpha_of_layers",
-    "coherence_by_group",
-    "contributions",
-    "cosine_between",
-    "draw_weights",
-    "example_contributions",
-    "example_contributions_by_autodiff",
-    "fraction",
-    "gradient_diversity",
-    "group_gradients",
-    "group_sum",
-    "inner_products",
-    "leading_steps",
-    "m_coherence",
-    "mean_cumulative",
-    "measure_contributions",
-    "measure_gradients",
-    "noise_scale",
-    "pair_coherence",
-    "sampled_gradients",
-    "self_terms",
-    "stiffness",
-    "terms",
-]
+from .autodiff import example_contributions_by_autodiff as example_contributions_by_autodiff
+from .coherence import alpha as alpha
+from .coherence import alpha_from_minibatches as alpha_from_minibatches
+from .coherence import alpha_of_layers as alpha_of_layers
+from .coherence import cosine_between as cosine_between
+from .coherence import gradient_diversity as gradient_diversity
+from .coherence import m_coherence as m_coherence
+from .coherence import noise_scale as noise_scale
+from .coherence import pair_coherence as pair_coherence
+from .coherence import stiffness as stiffness
+from .contributions import contributions as contributions
+from .contributions import fraction as fraction
+from .contributions import group_sum as group_sum
+from .contributions import leading_steps as leading_steps
+from .contributions import mean_cumulative as mean_cumulative
+from .contributions import self_terms as self_terms
+from .contributions import terms as terms
+from .groups import coherence_by_group as coherence_by_group
+from .per_example import WeightSample as WeightSample
+from .per_example import draw_weights as draw_weights
+from .per_example import measure_gradients as measure_gradients
+from .per_example import sampled_gradients as sampled_gradients
+from .population import Contributions as Contributions
+from .population import GroupGradients as GroupGradients
+from .population import example_contributions as example_contributions
+from .population import group_gradients as group_gradients
+from .population import inner_products as inner_products
+from .population import measure_contributions as measure_contributions

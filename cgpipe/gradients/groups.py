@@ -1,5 +1,7 @@
 """Coherence of groups of examples, over a training run and by part of the network."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -85,43 +87,32 @@ def coherence_by_group(contributions: xr.Dataset) -> xr.Dataset:
     product = _with_network(between[:, pristine, [corrupt]])[:, 0]
     cosine = cosine_between(product, squared[:, pristine], squared[:, corrupt])
     m, dims = size[:, :, None], ("step", "group", "part")
+    of_pairs = "coherence over the pairs of different examples alone"
+    of_sums = "cosine between the summed gradients of the pristine and of the corrupt examples"
     described = {
         "m_coherence": (dims, m_coherence(squared, energy), "m-coherence"),
         "alpha": (dims, alpha(squared, energy, m), "coherence α"),
-        "pair_coherence": (
-            dims,
-            pair_coherence(squared, energy, m),
-            "coherence over the pairs of different examples alone",
-        ),
+        "pair_coherence": (dims, pair_coherence(squared, energy, m), of_pairs),
         "gradient_diversity": (dims, gradient_diversity(squared, energy), "gradient diversity"),
         "noise_scale": (dims, noise_scale(squared, energy, m), "simple gradient noise scale, examples"),
         "squared_norm": (dims, squared, "squared norm of the group's summed gradient, nats²"),
         "energy": (dims, energy, "sum of the squared norms of the group's gradients, nats²"),
         "loss": (dims[:2], loss, "mean loss of the group, nats"),
         "size": (dims[:2], size.astype(np.int64), "examples in the group"),
-        "cosine": (
-            ("step", "part"),
-            cosine,
-            "cosine between the summed gradients of the pristine and of the corrupt examples",
-        ),
+        "cosine": (("step", "part"), cosine, of_sums),
     }
+    variables: dict[str, Any] = {
+        name: (over, values, {"long_name": meaning, "units": "1"})
+        for name, (over, values, meaning) in described.items()
+    }
+    given = {name: contributions[name] for name in ("sign_stiffness", "cosine_stiffness")}
     parts = ["network", *(f"layer {number}" for number in contributions["layer"].values)]
+    which = "which training examples; learned: classified as trained at the step"
     return xr.Dataset(
-        {
-            **{
-                name: (over, values, {"long_name": meaning, "units": "1"})
-                for name, (over, values, meaning) in described.items()
-            },
-            "sign_stiffness": contributions["sign_stiffness"],
-            "cosine_stiffness": contributions["cosine_stiffness"],
-        },
+        variables | given,
         coords={
             "step": contributions["step"],
-            "group": (
-                "group",
-                list(GROUPS),
-                {"long_name": "which training examples; learned: classified as trained at the step"},
-            ),
+            "group": ("group", list(GROUPS), {"long_name": which}),
             "part": ("part", parts, {"long_name": "of which parameters, layers from 0 at the input"}),
         },
     )

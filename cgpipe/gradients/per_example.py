@@ -162,21 +162,13 @@ def measure_gradients(
             sample = draw_weights([(w.shape[0], w.shape[1]) for w, _ in layers], weights, rng)
         steps.append(step)
         values.append(sampled_gradients(layers, x, y, sample).cpu().numpy().astype(np.float32, copy=False))
+    gradient = "gradient of the example's own loss with respect to the weight, nats"
+    is_pristine = "whether the class to train on is the true one"
+    dims = ("step", "example", "weight")
     return xr.Dataset(
         {
-            "gradient": (
-                ("step", "example", "weight"),
-                np.stack(values),
-                {
-                    "long_name": "gradient of the example's own loss with respect to the weight, nats",
-                    "units": "1",
-                },
-            ),
-            "pristine": (
-                "example",
-                pristine[chosen],
-                {"long_name": "whether the class to train on is the true one"},
-            ),
+            "gradient": (dims, np.stack(values), {"long_name": gradient, "units": "1"}),
+            "pristine": ("example", pristine[chosen], {"long_name": is_pristine}),
         },
         coords={
             "step": ("step", steps, {"long_name": "updates made", "units": "1"}),

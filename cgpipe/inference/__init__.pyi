@@ -1,44 +1,26 @@
-from .claims.claim import Claim, Runs, claim
-from .claims.registry import all_claims, criteria_table, findings, summary_table
-from .decades import decades
-from .groups import NullTest, null_test, null_worlds
-from .nullworlds import (
-    curve_p_value,
-    null_band,
-    null_group_sums,
-    null_moments,
-    p_value,
-    share_above,
-    smallest_lead,
-)
-from .sampling import decade_fraction, expected_product, sample_fraction
-from .verdicts import Criterion, Finding, Observed, table, trend
-
-__all__ = [
-    "Claim",
-    "Criterion",
-    "Finding",
-    "NullTest",
-    "Observed",
-    "Runs",
-    "all_claims",
-    "claim",
-    "criteria_table",
-    "curve_p_value",
-    "decade_fraction",
-    "decades",
-    "expected_product",
-    "findings",
-    "null_band",
-    "null_group_sums",
-    "null_moments",
-    "null_test",
-    "null_worlds",
-    "p_value",
-    "sample_fraction",
-    "share_above",
-    "smallest_lead",
-    "summary_table",
-    "table",
-    "trend",
-]
+from .claims.claim import Claim as Claim
+from .claims.claim import Runs as Runs
+from .claims.claim import claim as claim
+from .claims.registry import all_claims as all_claims
+from .claims.registry import criteria_table as criteria_table
+from .claims.registry import findings as findings
+from .claims.registry import summary_table as summary_table
+from .decades import decades as decades
+from .groups import NullTest as NullTest
+from .groups import null_test as null_test
+from .groups import null_worlds as null_worlds
+from .nullworlds import curve_p_value as curve_p_value
+from .nullworlds import null_band as null_band
+from .nullworlds import null_group_sums as null_group_sums
+from .nullworlds import null_moments as null_moments
+from .nullworlds import p_value as p_value
+from .nullworlds import share_above as share_above
+from .nullworlds import smallest_lead as smallest_lead
+from .sampling import decade_fraction as decade_fraction
+from .sampling import expected_product as expected_product
+from .sampling import sample_fraction as sample_fraction
+from .verdicts import Criterion as Criterion
+from .verdicts import Finding as Finding
+from .verdicts import Observed as Observed
+from .verdicts import table as table
+from .verdicts import trend as trend

@@ -5,10 +5,10 @@ largest of them is at most 0.05. It `does not hold` if no replicate meets the cr
 otherwise, and where the runs cannot decide: too short, too few levels, or none at all.
 """
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial
+from operator import ge, gt, le, lt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,12 +19,7 @@ from scipy import stats
 Verdict = Literal["holds", "does not hold", "inconclusive"]
 Side = Literal[">", "≥", "<", "≤"]
 LEVEL = 0.05
-COMPARISONS: dict[Side, Callable[[float, float], bool]] = {
-    ">": operator.gt,
-    "≥": operator.ge,
-    "<": operator.lt,
-    "≤": operator.le,
-}
+COMPARISONS: dict[Side, Callable[[float, float], bool]] = {">": gt, "≥": ge, "<": lt, "≤": le}
 # Columns of the table of claims, and what they mean.
 COLUMNS = {
     "claim": "name of the claim",

@@ -25,10 +25,7 @@ class Layer(NamedTuple):
 
 
 def initial_layers(
-    widths: Sequence[int],
-    init: Init,
-    rng: np.random.Generator,
-    device: torch.device | str = "cpu",
+    widths: Sequence[int], init: Init, rng: np.random.Generator, device: torch.device | str = "cpu"
 ) -> list[Layer]:
     """Draw the initial parameters; biases are 0.
 

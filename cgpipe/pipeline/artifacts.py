@@ -259,10 +259,6 @@ class Tensors(dict[str, StoredArray]):
         """All of an array."""
         return self[name].read()
 
-    def get_slice(self, name: str) -> StoredArray:
-        """An array, to be read a part at a time."""
-        return self[name]
-
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[tuple[dict[str, Any], Tensors]]:

@@ -16,17 +16,8 @@ from pathlib import Path
 from cgpipe.pipeline.progress import log
 
 # What fsync gives where there is none. Others, EIO and ENOSPC say, tell of content that is lost.
-UNSUPPORTED = {
-    errno.EACCES,
-    errno.EBADF,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ENOSYS,
-    errno.ENOTTY,
-    errno.EOPNOTSUPP,
-    errno.EPERM,
-    errno.EROFS,
-}
+UNSUPPORTED = {errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOSYS, errno.ENOTTY, errno.EOPNOTSUPP}
+UNSUPPORTED |= {errno.EACCES, errno.EPERM, errno.EROFS}
 # Of a rename onto a file that another program has open, on Windows shares.
 IN_USE = {errno.EACCES, errno.EBUSY, errno.EPERM, errno.ETXTBSY}
 # Seconds to wait for that program.

@@ -22,8 +22,8 @@ def put_between(document: str, name: str, text: str, title: str = "the document"
     ValueError
         If the document lacks one of the lines.
     """
-    before, _, after = _parts(document, name, title)
-    return before + text + after
+    begin = f"<!-- begin {name} -->\n"
+    return document.replace(begin + between(document, name, title), begin + text, 1)
 
 
 def write_between(path: Path, name: str, text: str) -> None:
@@ -34,13 +34,9 @@ def write_between(path: Path, name: str, text: str) -> None:
 
 def between(document: str, name: str, title: str = "the document") -> str:
     """Text between the lines `<!-- begin NAME -->` and `<!-- end NAME -->`; as for `put_between`."""
-    return _parts(document, name, title)[1]
-
-
-def _parts(document: str, name: str, title: str) -> tuple[str, str, str]:
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-    before, begun, rest = document.partition(begin)
-    between, ended, after = rest.partition(end)
+    _, begun, rest = document.partition(begin)
+    inside, ended, _ = rest.partition(end)
     if not (begun and ended):
         raise ValueError(f"{title} has no lines {begin.strip()} and {end}")
-    return before + begin, between, end + after
+    return inside

@@ -7,7 +7,7 @@ written by hand. Where their condition does not hold, or a number in them is ano
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, get_type_hints
 
@@ -91,19 +91,21 @@ def fill(name: str, page: str, parts: Parts, published: Published) -> tuple[str,
         if isinstance(made, str):
             page = put_between(page, part, f"{made}\n", name)
             continue
-        text = sentences(page, part)
-        if not made.holds:
-            refused.append(f"{part} ({name}): the tables no longer say so, write it anew: {text}")
-        elif not re.search(".*?".join(rf"(?<![\d.]){re.escape(n)}(?!\.?\d)" for n in made.numbers), text):
-            refused.append(f"{part} ({name}): the numbers are now {', '.join(made.numbers)}: {text}")
+        numbers = ".*?".join(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)" for number in made.numbers)
+        for text in sentences(page, part):
+            if not made.holds:
+                refused.append(f"{part} ({name}): the tables no longer say so, write it anew: {text}")
+            elif not re.search(numbers, text):
+                refused.append(f"{part} ({name}): the numbers are now {', '.join(made.numbers)}: {text}")
     return page, refused
 
 
-def sentences(page: str, check: str) -> str:
-    """The paragraph, or the item of a list, that ends with a check, without other checks and line breaks."""
-    before = page[: page.index(f"<!-- check {check} -->")]
-    start = max(before.rfind("\n\n"), before.rfind("\n- "), 0)
-    return " ".join(re.sub(r"<!-- check .*? -->", "", before[start:]).split()).removeprefix("- ")
+def sentences(page: str, check: str) -> Iterator[str]:
+    """Each paragraph or item of a list that ends with a check, without its checks and line breaks."""
+    for part in re.split(r"\n\n|\n- ", page):
+        text, *checks = re.split(r"<!-- check (.*?) -->", part)
+        if check in checks:
+            yield " ".join(text.split()).removeprefix("- ")
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -135,10 +137,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def grid(
-    corner: str,
-    rows: Mapping[str, Any],
-    columns: Sequence[tuple[str, Any]],
-    entry: Callable[[Any, Any], str],
+    corner: str, rows: Mapping[str, Any], columns: Sequence[tuple[str, Any]], entry: Callable[[Any, Any], str]
 ) -> str:
     """A table with an entry for each row and column."""
     lines = ([label, *(entry(row, column) for _, column in columns)] for label, row in rows.items())

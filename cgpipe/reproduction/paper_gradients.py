@@ -6,18 +6,7 @@ from cgpipe.figures.words import format_p
 from cgpipe.inference.claims.statistics import MIXED
 from cgpipe.reproduction.pages import Conclusion, fixed, grid, percent, says, table
 from cgpipe.reproduction.paper import steps, verdict
-from cgpipe.reproduction.quantities import (
-    AT_50,
-    END,
-    far_and_near,
-    fractions,
-    network,
-    of_sums,
-    pairs_below,
-    pristine_share,
-    spans,
-)
-from cgpipe.reproduction.tables import Published, met, values_of
+from cgpipe.reproduction.tables import AT_50, END, Published, met, values_of
 
 
 def f_by_decade(p: Published) -> str:
@@ -26,71 +15,66 @@ def f_by_decade(p: Published) -> str:
     rows = []
     for noise in MIXED:
         exact, expected, sampled, alone = (
-            fractions(p.paper, curve, noise) for curve in ("exact", "expected", "sampled", "self terms")
+            p.paper.fractions(curve, noise) for curve in ("exact", "expected", "sampled", "self terms")
         )
-        sums = [values.mean for values in of_sums(p.paper, noise)]
-        for span, *f in zip(spans(p.paper), exact, sums, expected, sampled, alone, strict=True):
-            numbers = (pristine_share(p.paper, noise), *f)
+        sums = [values.mean for values in p.paper.of_sums(noise)]
+        for span, *f in zip(p.paper.spans(), exact, sums, expected, sampled, alone, strict=True):
+            numbers = (p.paper.pristine_share(noise), *f)
             rows.append([percent(noise), span, *(fixed(number, 2) for number in numbers)])
     return table([*header, "the sample", "self terms in the sample"], rows)
 
 
 def sample_as_the_paper(p: Published) -> Conclusion:
-    low, middle, high = (fractions(p.paper, "sampled", noise) for noise in MIXED)
+    low, middle, high = (p.paper.fractions("sampled", noise) for noise in MIXED)
     return says(min(low[0], middle[0]) > 0.5 and max(low[-1], middle[-1]) < 0.45 and max(high) < 0.5)
 
 
 def all_unlike_the_paper(p: Published) -> Conclusion:
-    low, middle, high = (fractions(p.paper, "exact", noise) for noise in MIXED)
+    low, middle, high = (p.paper.fractions("exact", noise) for noise in MIXED)
     return says(min(low + middle) > 0.5 and high[0] > 0.5)
 
 
 def one_of_three_crosses(p: Published) -> Conclusion:
     crossed = met(p.replicates.claim("C5", "smallest mean", AT_50))
-    return says((sum(crossed), len(crossed)) == (1, 3) and of_sums(p.replicates, 0.5)[-1].high < 0.5)
-
-
-def all_cross_late(p: Published) -> Conclusion:
-    return one_of_three_crosses(p)
-
-
-def sample_crosses(p: Published) -> Conclusion:
-    far, near = far_and_near(p.paper)
-    return says(near < 0.5 * far and sample_as_the_paper(p).holds)
+    return says((sum(crossed), len(crossed)) == (1, 3) and p.replicates.of_sums(0.5)[-1].high < 0.5)
 
 
 def self_terms(p: Published) -> Conclusion:
-    in_sample = min(min(fractions(p.paper, "self terms", noise)[1:]) for noise in MIXED)
+    in_sample = min(min(p.paper.fractions("self terms", noise)[1:]) for noise in MIXED)
     of_all = p.paper.rows("figure2_exact", row="self terms")["high"].max()
-    far, near = far_and_near(p.paper)
+    sampled, exact, expected = (
+        np.concatenate([p.paper.fractions(curve, noise) for noise in MIXED])
+        for curve in ("sampled", "exact", "expected")
+    )
+    far, near = (abs(sampled - other).sum() for other in (exact, expected))
     return says(in_sample > 0.5 and 0.09 < of_all < 0.11 and near < 0.5 * far)
 
 
 def above_the_share(p: Published) -> Conclusion:
-    first = [fractions(p.paper, "exact", e)[0] / pristine_share(p.paper, e) for e in MIXED]
-    exact, share = fractions(p.paper, "exact", 0.25), pristine_share(p.paper, 0.25)
+    first = [p.paper.fractions("exact", e)[0] / p.paper.pristine_share(e) for e in MIXED]
+    exact, share = p.paper.fractions("exact", 0.25), p.paper.pristine_share(0.25)
     later = max(abs(exact[2] - share), abs(exact[3] - share)) < 0.07
     return says(first[0] > 1.1 and min(first[1:]) > 1.3 and later)
 
 
 def below_the_share(p: Published) -> Conclusion:
-    low = fractions(p.paper, "exact", 0.25)[-1] < pristine_share(p.paper, 0.25) - 0.07
-    return says(low and of_sums(p.replicates, 0.5)[-1].high < pristine_share(p.paper, 0.5))
+    low = p.paper.fractions("exact", 0.25)[-1] < p.paper.pristine_share(0.25) - 0.07
+    return says(low and p.replicates.of_sums(0.5)[-1].high < p.paper.pristine_share(0.5))
 
 
 def c6_fails(p: Published) -> Conclusion:
-    return says(fractions(p.paper, "exact", 0.75)[0] > 0.5 and verdict(p.paper, "C6") != "holds")
+    return says(p.paper.fractions("exact", 0.75)[0] > 0.5 and verdict(p.paper, "C6") != "holds")
 
 
 def cosines(p: Published) -> str:
     """Between the summed gradients of the pristine and of the corrupt examples."""
     columns = [(f"step {t:,}", t) for t in (0, 10, 100, 300, 1000, 3000, 10_000, 30_000, END)]
-    rows = {percent(noise): network(p.paper, "cosine", noise, "pristine, corrupt")["mean"] for noise in MIXED}
+    rows = {percent(noise): p.paper.network("cosine", noise, "pristine, corrupt")["mean"] for noise in MIXED}
     return grid("noise", rows, columns, lambda cosine, t: fixed(cosine[t], 2))
 
 
 def oppose(p: Published) -> Conclusion:
-    cosine = [network(p.paper, "cosine", e, "pristine, corrupt")["mean"][1000] for e in MIXED]
+    cosine = [p.paper.network("cosine", e, "pristine, corrupt")["mean"][1000] for e in MIXED]
     return says(max(cosine) < -0.7)
 
 
@@ -98,7 +82,7 @@ def equally_long(p: Published) -> Conclusion:
     ratios, left = [], []
     for noise in MIXED:
         total, one, other = (
-            network(p.paper, "squared_norm", noise, group)["mean"].loc[1000:5000] ** 0.5
+            p.paper.network("squared_norm", noise, group)["mean"].loc[1000:5000] ** 0.5
             for group in ("all", "pristine", "corrupt")
         )
         longer, shorter = np.maximum(one, other), np.minimum(one, other)
@@ -108,7 +92,7 @@ def equally_long(p: Published) -> Conclusion:
 
 
 def averages_disagree(p: Published) -> Conclusion:
-    return says((fractions(p.paper, "exact", 0.5)[-1] > 0.5) != (of_sums(p.paper, 0.5)[-1].mean > 0.5))
+    return says((p.paper.fractions("exact", 0.5)[-1] > 0.5) != (p.paper.of_sums(0.5)[-1].mean > 0.5))
 
 
 def c5_replicates(p: Published) -> Conclusion:
@@ -125,7 +109,7 @@ def c7_worlds(p: Published) -> Conclusion:
     )
     several = values_of(p.replicates.claim("C7", "f^p and f^c do"))
     crossing = (percent(1 - share, 1) for share in (middle.low, several.high, several.low))
-    return says(min(low.low, high.low) > 0.999, fixed(pristine_share(p.paper, 0.5), 2), *crossing)
+    return says(min(low.low, high.low) > 0.999, fixed(p.paper.pristine_share(0.5), 2), *crossing)
 
 
 def c7_sample(p: Published) -> Conclusion:
@@ -145,19 +129,19 @@ def coherence(p: Published) -> str:
         for noise in MIXED
         for group in ("pristine", "corrupt", "all")
     ]
-    curves = {of: network(p.paper, "m_coherence", *of)["mean"] for _, of in columns}
+    curves = {of: p.paper.network("m_coherence", *of)["mean"] for _, of in columns}
     rows = steps(0, 10, 100, 1000, 10_000, 20_000, 50_000, END)
     return grid("step", rows, columns, lambda t, of: fixed(curves[of][t], 0))
 
 
 def coherence_pairs(p: Published) -> Conclusion:
-    logged = [len(network(p.paper, "pair_coherence", noise, "pristine")) for noise in MIXED]
-    above = [n - len(pairs_below(p.paper, noise)) for n, noise in zip(logged, MIXED, strict=True)]
+    logged = [len(p.paper.network("pair_coherence", noise, "pristine")) for noise in MIXED]
+    above = [n - len(p.paper.pairs_below(noise)) for n, noise in zip(logged, MIXED, strict=True)]
     counts = [f"{k} of {n}" for k, n in zip(above, logged, strict=True)]
     return says(all(k > n / 2 for k, n in zip(above, logged, strict=True)), *counts)
 
 
 def coherence_unlearned(p: Published) -> Conclusion:
     groups = ("pristine, not learned", "corrupt, not learned")
-    less = [len(pairs_below(p.paper, noise, groups)) for noise in MIXED]
+    less = [len(p.paper.pairs_below(noise, groups)) for noise in MIXED]
     return says(max(less) < 15, *map(str, less))

@@ -48,7 +48,8 @@ def reproduce(root: Path) -> None:
     """
     new: dict[Path, bytes] = {}
     old: set[Path] = set()
-    settings = {page: read_settings(root / config) for page, (config, *_) in PAGES.items()}
+    written = {page: (root / config).read_text(encoding="utf-8") for page, (config, *_) in PAGES.items()}
+    settings = {page: load(yaml.safe_load(text)) for page, text in written.items()}
     for page, (_, name, _) in PAGES.items():
         folder, results = root / name, root / "results" / settings[page].name
         if results.is_dir():
@@ -57,14 +58,11 @@ def reproduce(root: Path) -> None:
     old |= check_files(root, settings, {*new})
     published = tables_of(root, new)
     refused: list[str] = []
+    pages = {f"{name}/README.md": dict(parts) for _, name, parts in PAGES.values()} | dict([OVERVIEW])
+    of_paper = pages[f"{PAGES['paper'][1]}/README.md"]
     # Of claims that are published: one that is new has no results yet.
-    statistics: Parts = {
-        f"{claim.lower()}-statistics": partial(paper.statistics, claim=claim)
-        for claim in published.paper.rows("claims")["claim"].unique()
-    }
-    pages = {f"{name}/README.md": parts for _, name, parts in PAGES.values()} | dict([OVERVIEW])
-    paper_page = f"{PAGES['paper'][1]}/README.md"
-    pages[paper_page] = pages[paper_page] | statistics
+    for claim in published.paper.rows("claims")["claim"].unique():
+        of_paper[f"{claim.lower()}-statistics"] = partial(paper.statistics, claim=claim)
     for name, parts in pages.items():
         document = (root / name).read_text(encoding="utf-8")
         page, objections = fill(name, document, parts, published)
@@ -79,11 +77,6 @@ def reproduce(root: Path) -> None:
             log.info("wrote %s", path.relative_to(root))
     for path in old:
         path.unlink(missing_ok=True)
-
-
-def read_settings(path: Path) -> Config:
-    """Settings of a workflow."""
-    return load(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def tables_of(root: Path, new: Mapping[Path, bytes]) -> Published:

@@ -147,20 +147,14 @@ def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
         if of_runs and not any(run.issuperset(parts[1:]) for run in runs):
             continue
         measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
-        rows.append(
-            {
-                "stage": parts[0],
-                "experiment": parts[1] if len(parts) > 3 else "all",
-                "wall_hours": measured["s"] / 3600,
-                "cpu_hours": measured["cpu_time"] / 3600,
-                "largest_rss_mb": measured["max_rss"],
-            }
-        )
+        hours = (measured["s"] / 3600, measured["cpu_time"] / 3600)
+        rows.append((parts[0], parts[1] if len(parts) > 3 else "all", *hours, measured["max_rss"]))
     if not rows:
         raise ResultsError(
             f"{benchmarks} holds no benchmark files: they come with the results, keep the two together"
         )
-    grouped = pd.DataFrame(rows).groupby(["stage", "experiment"], sort=True)
+    columns = ["stage", "experiment", "wall_hours", "cpu_hours", "largest_rss_mb"]
+    grouped = pd.DataFrame(rows, columns=columns).groupby(["stage", "experiment"], sort=True)
     summed = grouped[["wall_hours", "cpu_hours"]].sum().round(4)
     summed.insert(0, "jobs", grouped.size())
     summed["largest_rss_mb"] = grouped["largest_rss_mb"].max().round()
@@ -177,19 +171,14 @@ def made_with(histories: Sequence[xr.Dataset]) -> pd.DataFrame:
     """
     counted: dict[str, Counter[str]] = {}
     for history in histories:
-        makers = json.loads(history.attrs["made_by"])
-        of_run = {
-            name: ", then ".join(dict.fromkeys(maker[name] for maker in makers))
-            for name in ("device", "kernel")
-        }
-        for name, value in (of_run | json.loads(history.attrs["software"])).items():
+        parts = pd.DataFrame(json.loads(history.attrs["made_by"]))
+        makers = {name: ", then ".join(parts[name].unique()) for name in ("device", "kernel")}
+        for name, value in (makers | json.loads(history.attrs["software"])).items():
             counted.setdefault(name, Counter())[value] += 1
-    values = {
-        name: next(iter(runs))
-        if len(runs) == 1
-        else ", ".join(f"{value} ({n} runs)" for value, n in sorted(runs.items()))
-        for name, runs in counted.items()
-    }
+    values = {}
+    for name, runs in counted.items():
+        each = [f"{value} ({n} runs)" for value, n in sorted(runs.items())]
+        values[name] = ", ".join(each) if len(each) > 1 else next(iter(runs))
     return pd.DataFrame([*values.items(), ("published on", machine())], columns=["name", "value"])
 
 

@@ -1,11 +1,12 @@
 """Published tables, and numbers of them by name, level and replicate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 
 from cgpipe.figures.comparison import split_sources
@@ -13,6 +14,16 @@ from cgpipe.inference.decades import decades
 from cgpipe.inference.verdicts import Criterion
 
 SUMMARY = ("mean", "low", "high", "n")
+WINSOR = (0, 1, 2, 4, 8)  # c of the paper's figure 4
+END, END_WINSORIZED = 100_000, 60_000  # last steps of the runs under label noise, and of winsorized SGD
+# Curves of f^p, and of the self terms, by table, row and group.
+CURVES = {
+    "exact": ("figure2_exact", "data", "pristine"),
+    "expected": ("figure2_exact", "in a sample", "pristine"),
+    "sampled": ("figure2", "data", "pristine"),
+    "self terms": ("figure2", "self terms", "all"),
+}
+AT_50 = "50% noise"  # in the names of statistics
 
 
 class TableError(ValueError):
@@ -89,21 +100,58 @@ class Tables:
         """The quantity of the only such row."""
         return values_of(self.row(table, **levels), table)
 
-    def mean(self, table: str, /, **levels: Any) -> float:
-        """Its mean over the replicates."""
-        return self.at(table, **levels).mean
-
-    def by_decade(self, table: str, /, **levels: Any) -> list[float]:
-        """Mean of a curve over the logged steps of each decade of steps."""
-        rows = self.rows(table, **levels).sort_values("step")
-        return [float(mean) for mean in rows["mean"].groupby(decades(rows["step"])).mean()]
-
     def claim(self, claim: str, *words: str) -> dict[str, Any]:
         """The first row of a claim whose statistic has all these words."""
         for row in records(self.rows("claims", claim=claim)):
             if all(word in row["statistic"] for word in words):
                 return row
         raise TableError(f"claims has no statistic of {claim} with {' and '.join(map(repr, words))}")
+
+    def learning(self, panel: str, noise: float, step: int = END, group: str = "all") -> Values:
+        """A curve of figure 1 at a step."""
+        return self.at("figure1", panel=panel, noise=noise, group=group, step=step)
+
+    def winsorized(self, curve: str, noise: float, c: int) -> Values:
+        """A curve of figure 4 at its last step; `best test accuracy` and `excess` have no other."""
+        return self.at("figure4", curve=curve, noise=noise, winsor=c, step=END_WINSORIZED)
+
+    def kept(self, noise: float, c: int) -> float:
+        """Test accuracy at the end as a share of the best."""
+        best, end = (self.winsorized(curve, noise, c) for curve in ("best test accuracy", "test accuracy"))
+        return end.mean / best.mean
+
+    def fractions(self, curve: str, noise: float) -> list[float]:
+        """Mean over the logged steps of each decade of one of CURVES."""
+        table, row, group = CURVES[curve]
+        rows = self.rows(table, row=row, noise=noise, group=group).sort_values("step")
+        return [float(mean) for mean in rows["mean"].groupby(decades(rows["step"])).mean()]
+
+    def of_sums(self, noise: float) -> list[Values]:
+        """f^p of each decade: the sum of ⟨g, g^p⟩ over its logged steps by that of ⟨g, g⟩."""
+        rows = self.rows("figure2_exact", row="of sums", noise=noise, group="pristine").sort_values("step")
+        return [values_of(row) for row in records(rows)]
+
+    def spans(self) -> list[str]:
+        """First and last logged step of each decade of figure 2."""
+        steps = np.unique(self.rows("figure2_exact", row="data")["step"].to_numpy())
+        decade = decades(steps)
+        return [f"{steps[decade == d].min():,} to {steps[decade == d].max():,}" for d in np.unique(decade)]
+
+    def network(self, quantity: str, noise: float, group: str) -> pd.DataFrame:
+        """A quantity of the figure of coherence for the whole network, by step."""
+        levels = {"quantity": quantity, "group": group, "part": "network", "noise": noise}
+        return self.rows("coherence", **levels).set_index("step").sort_index()
+
+    def pristine_share(self, noise: float) -> float:
+        """Share of the examples that are pristine."""
+        pristine, everything = (self.network("size", noise, group) for group in ("pristine", "all"))
+        return float(pristine["mean"].iloc[0] / everything["mean"].iloc[0])
+
+    def pairs_below(self, noise: float, groups: Sequence[str] = ("pristine", "corrupt")) -> list[int]:
+        """Logged steps at which gradients of the first group agree less, pair by pair, than of the second."""
+        first, second = (self.network("pair_coherence", noise, group)["mean"] for group in groups)
+        both = pd.concat([first, second], axis=1, join="inner")
+        return list(both.index[both.iloc[:, 0] < both.iloc[:, 1]])
 
 
 class Published(NamedTuple):

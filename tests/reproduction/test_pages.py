@@ -44,7 +44,9 @@ def test_sentences_that_no_longer_follow_are_all_named_and_nothing_is_written(re
     rows.loc[rows["curve"] == "test accuracy", ["mean", "low", "high"]] = 0.5
     rows.to_csv(table, index=False)
     before = unchanged(repository)
-    with pytest.raises(ConclusionError, match=r"(?s)not-lasting .*no longer say so, write it anew.*large-c "):
+    with pytest.raises(
+        ConclusionError, match=r"(?s)not-lasting .*no longer say so.*headline .*write it anew"
+    ):
         reproduce(repository)
     assert unchanged(repository) == before
 
@@ -82,7 +84,7 @@ def test_what_does_not_belong_or_is_missing_is_refused_and_nothing_is_written(
 
 def test_numbers_are_looked_for_as_a_whole_and_in_their_order() -> None:
     page = "It is 10.52 or 0.5.\n\n- One is 0.52 and\n  two 0.91. <!-- check it -->\n"
-    assert sentences(page, "it") == "One is 0.52 and two 0.91."
+    assert [*sentences(page, "it")] == ["One is 0.52 and two 0.91."]
 
     def refused(*numbers: str) -> list[str]:
         return fill("page", page, {"it": lambda _: says(True, *numbers)}, PUBLISHED)[1]
@@ -90,3 +92,10 @@ def test_numbers_are_looked_for_as_a_whole_and_in_their_order() -> None:
     assert refused("0.52", "0.91") == []
     assert refused() == []
     assert all(refused(*numbers) for numbers in [("0.91", "0.52"), ("0.5",), ("52",), ("0.9",)])
+
+
+def test_a_conclusion_may_end_several_paragraphs_and_each_is_checked() -> None:
+    page = "First 1.\n<!-- check other --> <!-- check it -->\n\n- Then 2. <!-- check it -->\n- Last.\n"
+    assert [*sentences(page, "it")] == ["First 1.", "Then 2."]
+    parts = {"it": lambda _: says(True, "1"), "other": lambda _: says(True)}
+    assert fill("page", page, parts, PUBLISHED)[1] == ["it (page): the numbers are now 1: Then 2."]

@@ -63,7 +63,7 @@ def test_results_that_do_not_support_what_is_said_change_nothing(clone, monkeypa
     )
     give_results(clone, monkeypatch, {"figure4.csv": table, "figure4.png": b"new"})
     before = contents(clone)
-    with pytest.raises(ConclusionError, match=r"one-keeps .*: Plain SGD loses more than a third"):
+    with pytest.raises(ConclusionError, match=r"headline .*write it anew: Winsorized SGD"):
         reproduce(clone)
     assert contents(clone) == before
 

@@ -27,7 +27,7 @@ CLAIM = {"claim": "C1", "statistic": "some", "criterion": "≥ 0.5", "estimate":
 def test_numbers_are_those_of_the_tables():
     assert TABLES.at("figure1", noise=0.0) == Values((0.25,), 0.25, 0.25, 0.25, 1)
     assert TABLES.at("figure1", panel="a", noise=0.5, step=10).each == (0.375, 0.375, 0.75)
-    assert TABLES.mean("figure1", panel="b") == 0.125
+    assert TABLES.at("figure1", panel="b").mean == 0.125
     assert TABLES.row("software", name="torch")["value"] == "2.15"
     assert len(TABLES.rows("figure1", noise=0.5)) == 2
 

@@ -3,11 +3,11 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import warm
 from trees import ROOT, Tree, new_tree
 
 from slurm.conftest import QUICK
@@ -36,16 +36,10 @@ class Submitted(NamedTuple):
 def snakemake(
     tree: Tree, slurm: Pretended, *arguments: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config/small.yaml", "--cores", "8", *QUICK]
-    return subprocess.run(
-        [*command, "--slurm-init-seconds-before-status-checks", "1", *arguments],
-        cwd=tree.folder,
-        env=slurm.environment(PYTHONPATH=str(tree.folder), **variables),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    options = ["--configfile", "config/small.yaml", "--cores", "8", *QUICK]
+    options += ["--slurm-init-seconds-before-status-checks", "1", *arguments]
+    environment = slurm.environment(PYTHONPATH=str(tree.folder), **variables)
+    return warm.snakemake(options, tree.folder, environment)
 
 
 def submit(tree: Tree, folder: Path, *arguments: str, **variables: str) -> Submitted:

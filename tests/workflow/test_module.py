@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from trees import ROOT, SMALL, Tree
 
@@ -40,11 +39,8 @@ class Host:
         (self.folder / "host.yaml").write_text(yaml.safe_dump({"small": settings}))
 
     def snakemake(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         environment = {"SLURM_CONF": os.devnull, **os.environ}
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
+        done = warm.snakemake(["--cores", "2", *arguments], self.folder, environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

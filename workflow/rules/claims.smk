@@ -13,12 +13,7 @@ if CONFIG.claims:
             claims=CLAIMS,
             table=report(
                 f"{RESULTS}/claims.csv",
-                caption="../report/claims.rst",
-                category="Claims",
-                labels={
-                    "figure": "claims",
-                    "shows": "The claims of the paper: verdicts",
-                },
+                **in_report("claims", "Claims", "The claims of the paper: verdicts"),
             ),
         log:
             f"{LOGS}/claims.log",
@@ -26,9 +21,6 @@ if CONFIG.claims:
             f"{BENCHMARKS}/claims.tsv"
         localrule: True
         params:
-            stage="claims",
-            spec=settings("claims"),
-            code=code_hash("claims"),
-            files=file_options,
+            **of_stage("claims"),
         shell:
             COMMAND

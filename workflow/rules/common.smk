@@ -130,14 +130,22 @@ def planned(rule):
 
 def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
-    return lambda wildcards: canonical(
-        plan.settings(CONFIG, stage, dict(wildcards) | more)
-    )
+    return lambda wildcards: canonical(plan.settings(CONFIG, stage, dict(wildcards) | more))
 
 
 def file_options(wildcards, input, output):
     """All files of a job, as options of its stage."""
     return as_options(input, output)
+
+
+def data_options(wildcards, output):
+    """The file that stage data writes, as an option, and where it may download to."""
+    return as_options(output, {"downloads": str(Path(output.dataset).parents[1] / "downloads")})
+
+
+def of_stage(name, *, files=file_options, **more):
+    """Params of a rule: its stage, with the settings and the code that make its jobs valid, and its files."""
+    return {"stage": name, "spec": settings(name, **more), "code": code_hash(name), "files": files}
 
 
 def training_options(wildcards, input, output):
@@ -159,19 +167,14 @@ def gpus_for_little(wildcards):
 
 def experiments_where(condition):
     """Constraint on the experiments of a rule."""
-    names = [
-        name for name, experiment in CONFIG.experiments.items() if condition(experiment)
-    ]
+    names = [name for name, experiment in CONFIG.experiments.items() if condition(experiment)]
     return "|".join(names) or "(?!)"
 
 
 def all_levels(path, experiment):
     """A path of a run, at every level of winsorization."""
     levels = sorted(CONFIG.experiments[experiment].winsor)
-    return [
-        path.replace("{experiment}", experiment).replace("{winsor}", str(c))
-        for c in levels
-    ]
+    return [path.replace("{experiment}", experiment).replace("{winsor}", str(c)) for c in levels]
 
 
 def paths_of(path, runs):
@@ -213,10 +216,7 @@ def compared_with(figure):
 
 
 def figure_files(figure):
-    return [
-        f"{RESULTS}/figures/{figure}.{ending}"
-        for ending in ("csv", "pdf", "svg", "png", "json")
-    ]
+    return [f"{RESULTS}/figures/{figure}.{ending}" for ending in ("csv", "pdf", "svg", "png", "json")]
 
 
 def rule_of(figure):
@@ -224,14 +224,11 @@ def rule_of(figure):
     return figure if figure.startswith("figure") else f"figure_{figure}"
 
 
-def in_report(figure, category):
-    """Caption, category and labels of a figure, or of its numbers, in the report."""
-    label = figure.removeprefix("figure").replace("_", " ")
-    return {
-        "caption": f"../report/{figure}.rst",
-        "category": category,
-        "labels": {"figure": label, "shows": entry_of(figure).title},
-    }
+def in_report(name, category, shows=None):
+    """Caption, category and labels of a figure or a table in the report; `shows` is a figure's title unless given."""
+    label = name.removeprefix("figure").replace("_", " ")
+    labels = {"figure": label, "shows": shows or entry_of(name).title}
+    return {"caption": f"../report/{name}.rst", "category": category, "labels": labels}
 
 
 def report_slow_runs():

@@ -9,12 +9,7 @@ rule data:
         f"{BENCHMARKS}/data.tsv"
     localrule: True
     params:
-        stage="data",
-        spec=settings("data"),
-        code=code_hash("data"),
-        files=lambda wildcards, output: as_options(
-            output, {"downloads": str(Path(output.dataset).parents[1] / "downloads")}
-        ),
+        **of_stage("data", files=data_options),
     shell:
         COMMAND
 
@@ -30,9 +25,6 @@ rule corrupt:
     benchmark:
         f"{BENCHMARKS}/corrupt/noise-{{noise}}/replicate-{{replicate}}.tsv"
     params:
-        stage="corrupt",
-        spec=settings("corrupt"),
-        code=code_hash("corrupt"),
-        files=file_options,
+        **of_stage("corrupt"),
     shell:
         COMMAND

@@ -10,13 +10,9 @@ for figure in plan.all_figures(CONFIG):
             compare_with=compared_with(figure),
             planned=planned(rule_of(figure)),
         output:
-            table=report(
-                f"{RESULTS}/figures/{figure}.csv", **in_report(figure, "Numbers")
-            ),
+            table=report(f"{RESULTS}/figures/{figure}.csv", **in_report(figure, "Numbers")),
             pdf=f"{RESULTS}/figures/{figure}.pdf",
-            svg=report(
-                f"{RESULTS}/figures/{figure}.svg", **in_report(figure, "Figures")
-            ),
+            svg=report(f"{RESULTS}/figures/{figure}.svg", **in_report(figure, "Figures")),
             png=f"{RESULTS}/figures/{figure}.png",
             record=f"{RESULTS}/figures/{figure}.json",
         log:
@@ -29,10 +25,7 @@ for figure in plan.all_figures(CONFIG):
             spec=canonical(plan.figure(CONFIG, figure)),
             code=code_hash("figures"),
             files=lambda wildcards, input, output: as_options(
-                {
-                    "out": output.table.removesuffix(".csv"),
-                    "compare_with": input.compare_with,
-                },
+                {"out": output.table.removesuffix(".csv"), "compare_with": input.compare_with},
                 arguments=input.artifacts,
             ),
         shell:

@@ -9,10 +9,7 @@ rule nullworlds:
     benchmark:
         f"{BENCHMARKS}/nullworlds/{RUN}.tsv"
     params:
-        stage="nullworlds",
-        spec=settings("nullworlds", source="sampled"),
-        code=code_hash("nullworlds"),
-        files=file_options,
+        **of_stage("nullworlds", source="sampled"),
     shell:
         COMMAND
 

@@ -6,12 +6,7 @@ rule runs:
     output:
         table=report(
             RUNS,
-            caption="../report/runs.rst",
-            category="Runs",
-            labels={
-                "figure": "runs",
-                "shows": "Devices, kernels and threads that made each run",
-            },
+            **in_report("runs", "Runs", "Devices, kernels and threads that made each run"),
         ),
         record=str(Path(RUNS).with_suffix(".json")),
     log:
@@ -20,10 +15,7 @@ rule runs:
         f"{BENCHMARKS}/runs.tsv"
     localrule: True
     params:
-        stage="runs",
-        spec=settings("runs"),
-        code=code_hash("runs"),
-        files=file_options,
+        **of_stage("runs"),
     shell:
         COMMAND
 

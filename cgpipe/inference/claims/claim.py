@@ -91,8 +91,4 @@ def claim(
     >>> [finding.claim for finding in trained.findings(Runs())]
     ['C0']
     """
-
-    def decorated(test: Callable[[Runs], Iterable[Finding]]) -> Claim:
-        return Claim(paper, name, sentence, test)
-
-    return decorated
+    return lambda test: Claim(paper, name, sentence, test)

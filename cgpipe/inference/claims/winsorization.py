@@ -5,23 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from scipy import stats
 
+from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs, claim
-from cgpipe.inference.claims.statistics import (
-    EVERY,
-    TOLERANCE,
-    by,
-    classes_of,
-    each_replicate,
-    is_low,
-    is_rising,
-    joined,
-    reason_levels_missing,
-    reason_nothing_to_suppress,
-    share_pristine,
-    step_of,
-    test_accuracy,
-    training_accuracy,
-)
 from cgpipe.inference.verdicts import Criterion, Finding, Observed, trend
 from cgpipe.runs import Run, overfit
 
@@ -36,19 +21,18 @@ def never_above_proper(runs: Runs) -> Iterator[Finding]:
     for c in sorted({run.winsor for run in runs.winsorization if run.winsor > 1}) or [2]:
 
         def excess(replicate: Sequence[Run], c: int = c) -> Observed:
-            above = [
-                training_accuracy(run).max() - share_pristine(run) for run in replicate if run.winsor == c
-            ]
+            clipped = [run for run in replicate if run.winsor == c]
+            above = [st.training_accuracy(run).max() - st.share_pristine(run) for run in clipped]
             return Observed(
                 float(np.max(above)) if above else np.nan,
-                cannot_hold=reason_levels_missing(replicate, EVERY[1:])
-                or reason_nothing_to_suppress(replicate),
+                cannot_hold=st.reason_levels_missing(replicate, st.EVERY[1:])
+                or st.reason_nothing_to_suppress(replicate),
             )
 
         yield Finding(
             f"training accuracy above proper accuracy, most over the steps and noise levels, c = {c}",
-            Criterion("≤", TOLERANCE),
-            each_replicate(noisy, excess),
+            Criterion("≤", st.TOLERANCE),
+            st.each_replicate(noisy, excess),
             details="likewise for each c > 1",
             unless=f"to hold: {PLAIN_MEMORIZES} at 25 to 100 %",
         )
@@ -60,7 +44,7 @@ def slower_overfit(runs: Runs) -> Iterator[Finding]:
     yield Finding(
         "Kendall's τ between c and the growth of overfit a decade of steps, at the least favourable noise",
         Criterion("<", 0),
-        each_replicate([run for run in runs.winsorization if run.noise > 0], weakest_fall(overfit_growth)),
+        st.each_replicate([run for run in runs.winsorization if run.noise > 0], weakest_fall(overfit_growth)),
         details="growth: slope over log10 of the step",
         unless=PLAIN_MEMORIZES,
     )
@@ -73,7 +57,7 @@ def peak_and_fall(runs: Runs) -> Iterator[Finding]:
     yield Finding(
         "Kendall's τ between c and training accuracy at the end, at the least favourable noise below 100 %",
         Criterion("<", 0),
-        each_replicate(below, weakest_fall(lambda run: float(training_accuracy(run)[-1]))),
+        st.each_replicate(below, weakest_fall(lambda run: float(st.training_accuracy(run)[-1]))),
         unless=PLAIN_MEMORIZES,
     )
 
@@ -81,11 +65,11 @@ def peak_and_fall(runs: Runs) -> Iterator[Finding]:
         c = max(run.winsor for run in replicate)
         largest = [run for run in replicate if run.winsor == c]
         falls = [
-            min(curve.max() - curve[-1] for curve in (training_accuracy(run), test_accuracy(run)))
+            min(curve.max() - curve[-1] for curve in (st.training_accuracy(run), st.test_accuracy(run)))
             for run in largest
         ]
-        rising = any(is_rising(run) for run in largest)
-        low = any(is_low(run, training_accuracy(run).max()) for run in largest)
+        rising = any(st.is_rising(run) for run in largest)
+        low = any(st.is_low(run, st.training_accuracy(run).max()) for run in largest)
         return Observed(
             float(np.min(falls)),
             cannot_fail="training accuracy is still rising" if rising else "",
@@ -97,8 +81,8 @@ def peak_and_fall(runs: Runs) -> Iterator[Finding]:
     yield Finding(
         "fall of training and of test accuracy from their peaks, at the largest c and the noise below 100 % "
         "where it is smallest",
-        Criterion(">", TOLERANCE),
-        each_replicate(below, fall),
+        Criterion(">", st.TOLERANCE),
+        st.each_replicate(below, fall),
         details="the smaller of the two",
         unless="training accuracy comes to nine tenths of proper accuracy; to fail: training accuracy no "
         "longer rises",
@@ -112,9 +96,9 @@ def full_batch(runs: Runs) -> Iterator[Finding]:
 
     def difference(replicate: Sequence[Run]) -> Observed:
         differences, short = [], ""
-        for run, other in joined(replicate, plain):
-            accuracy = min(training_accuracy(run).max(), training_accuracy(other).max())
-            if is_low(run, accuracy):
+        for run, other in st.joined(replicate, plain):
+            accuracy = min(st.training_accuracy(run).max(), st.training_accuracy(other).max())
+            if st.is_low(run, accuracy):
                 short = "training accuracy is below nine tenths of proper accuracy"
             differences.append(abs(test_at(run, accuracy) - test_at(other, accuracy)))
         return Observed(float(np.max(differences)), cannot_decide=short)
@@ -123,7 +107,7 @@ def full_batch(runs: Runs) -> Iterator[Finding]:
         "difference in test accuracy between full-batch descent and SGD at the same training accuracy, at "
         "the noise where it is largest",
         Criterion("≤", ALIKE),
-        each_replicate([run for run, _ in joined(runs.full_batch, plain)], difference),
+        st.each_replicate([run for run, _ in st.joined(runs.full_batch, plain)], difference),
         details="the highest training accuracy that both reach",
         unless="that accuracy is nine tenths of proper accuracy at least",
     )
@@ -135,14 +119,14 @@ def weakest_fall(value: Callable[[Run], float]) -> Callable[[Sequence[Run]], Obs
     def largest(replicate: Sequence[Run]) -> Observed:
         trends = [
             trend([run.winsor for run in level], [value(run) for run in level], "falls")
-            for level in by(lambda run: run.noise, replicate)
+            for level in st.by(lambda run: run.noise, replicate)
         ]
         reason = next((fall.cannot_decide for fall in trends if fall.cannot_decide), "")
         p = [fall.p for fall in trends if fall.p is not None]
         return Observed(
             float(np.max([fall.value for fall in trends])),
             float(np.max(p)) if p else None,
-            cannot_decide=reason or reason_nothing_to_suppress(replicate),
+            cannot_decide=reason or st.reason_nothing_to_suppress(replicate),
         )
 
     return largest
@@ -150,10 +134,8 @@ def weakest_fall(value: Callable[[Run], float]) -> Callable[[Sequence[Run]], Obs
 
 def overfit_growth(run: Run) -> float:
     """Slope of overfit over log10 of the step."""
-    steps, excess = (
-        run.data["step"].values,
-        overfit(training_accuracy(run), test_accuracy(run), run.noise, classes_of(run)),
-    )
+    steps = run.data["step"].values
+    excess = overfit(st.training_accuracy(run), st.test_accuracy(run), run.noise, st.classes_of(run))
     later = steps >= 1
     if later.sum() < 2:
         return np.nan
@@ -162,4 +144,4 @@ def overfit_growth(run: Run) -> float:
 
 def test_at(run: Run, accuracy: float) -> float:
     """Test accuracy when a training accuracy is first reached."""
-    return float(np.interp(step_of(run, accuracy), run.data["step"], test_accuracy(run)))
+    return float(np.interp(st.step_of(run, accuracy), run.data["step"], st.test_accuracy(run)))

@@ -152,7 +152,8 @@ def _times(option: str, command: Sequence[str]) -> int:
     """How often an option is given; Snakemake takes the last alone, which several values may follow."""
     if "snakemake" not in "".join(command[:1]):
         return 0  # called from a program of another name, with options of its own
-    return sum(OPTIONS.get(part.partition("=")[0]) == option for part in command)
+    given = (part.partition("=")[0] for part in command)
+    return sum(OPTIONS.get(name, name) == option for name in given)
 
 
 def _number(text: str) -> int | float | None:

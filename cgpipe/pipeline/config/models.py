@@ -144,14 +144,11 @@ class Config(Section):
         )
         return section
 
-    @field_validator("figures")
+    @field_validator("figures", "claims")
     @classmethod
-    def _experiments_that_can_be_shown(cls, section: Figures, info: ValidationInfo) -> Figures:
-        report(mistakes_in_figures(section, info.data))
-        return section
-
-    @field_validator("claims")
-    @classmethod
-    def _experiments_that_can_answer(cls, section: Claims | None, info: ValidationInfo) -> Claims | None:
-        report(mistakes_in_claims(section, info.data) if section else ())
+    def _experiments_that_can_serve(cls, section: Section | None, info: ValidationInfo) -> Section | None:
+        if isinstance(section, Figures):
+            report(mistakes_in_figures(section, info.data))
+        elif isinstance(section, Claims):
+            report(mistakes_in_claims(section, info.data))
         return section

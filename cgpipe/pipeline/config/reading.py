@@ -40,12 +40,7 @@ NEW_LINE, NUL = "\n", "\0"
 SAVE = "save the file as UTF-8"
 OF_KEY = "[key]"  # as pydantic has it
 DEEPEST = 6  # level of a setting that is looked for; there are four
-OPTIONS = {
-    "--configfile": "--configfile",
-    "--configfiles": "--configfile",
-    "--config": "--config",
-    "-C": "--config",
-}
+OPTIONS = {"--configfiles": "--configfile", "-C": "--config"}  # other names of options
 
 
 class Place(NamedTuple):
@@ -85,7 +80,7 @@ def look_at(command: Sequence[str]) -> None:
     for part in command:
         option, given, value = part.partition("=")
         if part.startswith("-"):
-            taking = OPTIONS.get(option) == "--configfile"
+            taking = OPTIONS.get(option, option) == "--configfile"
             paths += [value] if taking and given else []
         elif taking:
             paths.append(part)

@@ -7,12 +7,7 @@ from typing import Any, get_origin
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.section import Section, section_in
 
-LIMITS = {
-    "minimum": "≥ {}",
-    "exclusiveMinimum": "> {}",
-    "maximum": "≤ {}",
-    "exclusiveMaximum": "< {}",
-}
+LIMITS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 
 
 def schema() -> dict[str, Any]:

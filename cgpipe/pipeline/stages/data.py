@@ -21,11 +21,6 @@ def run(
     """Read raw files from `data_root`, or download them, and write them as one NetCDF."""
     loaded = datasets.load(spec.dataset, data_root or downloads, download=data_root is None)
     write_netcdf(loaded, dataset, title=f"Images and true labels of {spec.dataset}", provenance=provenance)
-    sizes = loaded.sizes
-    log.info(
-        "wrote %s: %d training and %d test examples, sha256 %s",
-        dataset,
-        sizes["train_example"],
-        sizes["test_example"],
-        loaded.attrs["checksum"],
-    )
+    sizes = (loaded.sizes[f"{part}_example"] for part in ("train", "test"))
+    text = "wrote %s: %d training and %d test examples, sha256 %s"
+    log.info(text, dataset, *sizes, loaded.attrs["checksum"])

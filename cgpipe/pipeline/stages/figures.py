@@ -36,12 +36,7 @@ class Spec:
 
 
 def run(
-    spec: Spec,
-    provenance: Provenance,
-    *,
-    inputs: Sequence[Path],
-    out: Path,
-    compare_with: Path | None = None,
+    spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path, compare_with: Path | None = None
 ) -> None:
     """Write `out`.csv, plot it as .pdf, .svg and .png, and note in .json what it was made from."""
     stage, _ = PLOTTED[entry_of(spec.figure).artifact]

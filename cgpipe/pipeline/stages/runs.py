@@ -11,19 +11,7 @@ import xarray as xr
 
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, whole, write_record
 from cgpipe.pipeline.progress import log
-
-COLUMNS = (
-    "experiment",
-    "noise",
-    "winsor",
-    "replicate",
-    "first_step",
-    "last_step",
-    "device",
-    "kernel",
-    "threads",
-    "gpu_idle",
-)
+from cgpipe.pipeline.stages.inputs import LEVELS
 
 
 @dataclass(frozen=True)
@@ -35,17 +23,17 @@ def run(spec: Spec, provenance: Provenance, *, histories: Sequence[Path], table:
     """Read the notes of all runs, and write a row for each part of a run that was made in one way."""
     read = [read_netcdf(path, "train") for path in histories]
     rows = [row for path, history in zip(histories, read, strict=True) for row in rows_of(path, history)]
-    found = pd.DataFrame(rows, columns=list(COLUMNS))
     with whole(table) as temporary:
-        found.to_csv(temporary, index=False, lineterminator="\n")
+        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
     write_record(table.with_suffix(".json"), provenance.of_many(*read).answering_for(table))
     log.info("wrote %s: %d runs", table, len(read))
 
 
-def rows_of(path: Path, history: xr.Dataset) -> Iterator[tuple[Any, ...]]:
-    """A row for each part of a run that was made in one way, with the columns COLUMNS."""
-    of = json.loads(history.attrs["spec"])
-    levels = [of[level] for level in ("noise", "winsor", "replicate")]
+def rows_of(path: Path, history: xr.Dataset) -> Iterator[dict[str, Any]]:
+    """A row of the table for each part of a run that was made in one way."""
+    spec = json.loads(history.attrs["spec"])
+    run = {"experiment": path.absolute().parents[3].name, **{level: spec[level] for level in LEVELS}}
     for part in json.loads(history.attrs["made_by"]):
-        made_by = [part[key] for key in ("device", "kernel", "threads")]
-        yield path.absolute().parents[3].name, *levels, *part["steps"], *made_by, part.get("gpu_idle", False)
+        steps = dict(zip(("first_step", "last_step"), part["steps"], strict=True))
+        made_by = {key: part[key] for key in ("device", "kernel", "threads")}
+        yield {**run, **steps, **made_by, "gpu_idle": part.get("gpu_idle", False)}

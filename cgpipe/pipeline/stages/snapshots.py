@@ -29,7 +29,7 @@ def open_snapshots(path: Path, device: torch.device) -> Iterator[tuple[dict[str,
 
 def _read(steps: list[int], file: Tensors, device: torch.device) -> Snapshots:
     numbers = range(len(file.keys()) // 2)
-    parameters = [[file.get_slice(f"{name}.{number}") for name in ("weight", "bias")] for number in numbers]
+    parameters = [[file[f"{name}.{number}"] for name in ("weight", "bias")] for number in numbers]
     for t, step in enumerate(steps):
         yield step, [Layer(*(torch.from_numpy(p[t]).to(device) for p in layer)) for layer in parameters]
         log.info("step %d, %d of %d", step, t + 1, len(steps))
