@@ -1,8 +1,10 @@
 // A vector of float32, one weight a lane: AVX-512, AVX2 or the compiler's own vectors.
 //
-// `larger` and `smaller` are exact choices of one of their operands; NaN does not come here.
+// `larger` and `smaller` are exact choices of one of their operands, of the second where one is NaN. `add_product`
+// rounds once where the processor can.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
@@ -29,6 +31,9 @@ inline Lanes operator-(Lanes x, Lanes y) {
 inline Lanes operator*(Lanes x, Lanes y) {
     return {_mm512_mul_ps(x.v, y.v)};
 }
+inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+    return {_mm512_fmadd_ps(x.v, y.v, sum.v)};
+}
 inline Lanes larger(Lanes x, Lanes y) {
     return {_mm512_max_ps(x.v, y.v)};
 }
@@ -53,6 +58,9 @@ inline Lanes operator-(Lanes x, Lanes y) {
 }
 inline Lanes operator*(Lanes x, Lanes y) {
     return {_mm256_mul_ps(x.v, y.v)};
+}
+inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+    return {_mm256_fmadd_ps(x.v, y.v, sum.v)};
 }
 inline Lanes larger(Lanes x, Lanes y) {
     return {_mm256_max_ps(x.v, y.v)};
@@ -84,6 +92,9 @@ inline Lanes operator-(Lanes x, Lanes y) {
 inline Lanes operator*(Lanes x, Lanes y) {
     return {x.v * y.v};
 }
+inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+    return {sum.v + x.v * y.v};
+}
 inline Lanes larger(Lanes x, Lanes y) {
     return {x.v > y.v ? x.v : y.v};
 }
@@ -92,6 +103,18 @@ inline Lanes smaller(Lanes x, Lanes y) {
 }
 
 #endif
+
+// The first few of a vector's places, the rest 0.
+inline Lanes load_some(const float* p, int64_t few) {
+    float all[Lanes::count] = {};
+    std::memcpy(all, p, few * sizeof(float));
+    return Lanes::load(all);
+}
+inline void store_some(Lanes x, float* p, int64_t few) {
+    float all[Lanes::count];
+    x.store(all);
+    std::memcpy(p, all, few * sizeof(float));
+}
 
 // Two side by side.
 struct Pair {

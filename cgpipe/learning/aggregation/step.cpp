@@ -15,8 +15,10 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 
 #include "kernel.h"
+#include "sparse.h"
 
 namespace {
 
@@ -90,8 +92,14 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
     }
     at::index_select_out(entered, images, 0, batch);
     at::index_select_out(classes, labels, 0, batch);
+    std::optional<Sparse> pixels;
+    if (weights[0].stride(0) == 1 && is_sparse(entered)) pixels.emplace(entered);
     for (size_t l = 0; l < layers; ++l) {
         at::Tensor out = left[l];
+        if (l == 0 && pixels) {
+            if (!pixels->times(weights[0].t(), biases[0], layers > 1, out)) return false;
+            continue;
+        }
         at::mm_out(out, l == 0 ? entered : left[l - 1], weights[l].t());
         l + 1 < layers ? add_bias<true>(out, biases[l]) : add_bias<false>(out, biases[l]);
     }
@@ -109,7 +117,12 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
         at::Tensor weight = weights[l], bias = biases[l];
         if (c == 0) {
             const double of_sum = -rate / static_cast<double>(a.size(0));
-            weight.addmm_(gradients[l].t(), a, 1, of_sum);
+            if (l == 0 && pixels) {
+                at::Tensor by_input = weight.t();
+                pixels->transposed().add_times(gradients[0], static_cast<float>(of_sum), by_input);
+            } else {
+                weight.addmm_(gradients[l].t(), a, 1, of_sum);
+            }
             bias.add_(gradients[l].sum(0), of_sum);
         } else {
             cgpipe::aggregate(a, gradients[l], c, trimmed, -static_cast<float>(rate), true, weight, bias);
