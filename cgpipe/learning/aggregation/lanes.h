@@ -4,6 +4,7 @@
 // rounds once where the processor can.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -141,6 +142,13 @@ inline Pair larger(Pair x, Pair y) {
 }
 inline Pair smaller(Pair x, Pair y) {
     return {smaller(x.left, y.left), smaller(x.right, y.right)};
+}
+
+// Whether any of n values is not 0.
+inline bool any(const float* values, int64_t n) {
+    uint32_t bits = 0;
+    for (int64_t j = 0; j < n; ++j) bits |= std::bit_cast<uint32_t>(values[j]);
+    return bits << 1 != 0;  // the sign of a 0 is none
 }
 
 }  // namespace

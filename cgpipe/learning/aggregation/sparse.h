@@ -21,7 +21,8 @@ namespace {
 
 constexpr int MOST_VECTORS = 8;      // of a sum, in registers: so many hide the latency of an addition
 constexpr int64_t CACHED = 1 << 17;  // float32 values that stay in a second-level cache
-constexpr int64_t ROWS_A_BLOCK = 32;
+constexpr int64_t BLOCK = 64;        // columns of a sparse matrix that are turned at once
+constexpr int64_t SKIPPED = 16;      // columns that are passed over at once where all are 0
 
 // N vectors of neighbouring columns; of the last, `there` lanes are columns.
 template <int N>
@@ -65,66 +66,50 @@ inline bool is_sparse(const at::Tensor& matrix) {
 class Sparse {
     struct Entry {
         float value;
-        int32_t column;
+        int32_t at;  // column; where rows and columns change places, row
     };
-    int64_t rows, columns;
+    int64_t rows, columns, blocks;
     std::unique_ptr<Entry[]> entries;  // (rows, columns), of each row the first few
-    std::vector<int64_t> lengths;      // (rows,)
+    std::vector<int32_t> starts;       // (rows, blocks + 1), where in its row each block of columns starts
 
-    Sparse(int64_t rows, int64_t columns)
-        : rows(rows),
-          columns(columns),
-          entries(std::make_unique_for_overwrite<Entry[]>(rows * columns)),
-          lengths(rows) {}
-
-    const Entry* begin(int64_t row) const { return entries.get() + row * columns; }
-    const Entry* end(int64_t row) const { return begin(row) + lengths[row]; }
+    const Entry* start(int64_t row, int64_t block) const {
+        return entries.get() + row * columns + starts[row * (blocks + 1) + block];
+    }
 
     template <int N>
     static void add_rows(Lanes (&sums)[N], const Entry* entry, const Entry* end, const float* of,
                          int64_t stride, Columns<N> at) {
         for (; entry < end; ++entry) {
             const Lanes value = Lanes::of(entry->value);
-            const float* row = of + entry->column * stride;
+            const float* row = of + entry->at * stride;
             for (int i = 0; i < N; ++i) sums[i] = add_product(sums[i], value, at.load(row, i));
         }
     }
 
    public:
-    explicit Sparse(const at::Tensor& matrix) : Sparse(matrix.size(0), matrix.size(1)) {
+    explicit Sparse(const at::Tensor& matrix)
+        : rows(matrix.size(0)),
+          columns(matrix.size(1)),
+          blocks((columns + BLOCK - 1) / BLOCK),
+          entries(std::make_unique_for_overwrite<Entry[]>(rows * columns)),
+          starts(rows * (blocks + 1)) {
         const float* values = matrix.const_data_ptr<float>();
         at::parallel_for(0, rows, 1 + (1 << 14) / (columns + 1), [&](int64_t first, int64_t last) {
             for (int64_t row = first; row < last; ++row) {
                 const float* value = values + row * columns;
                 Entry* to = entries.get() + row * columns;
-                for (int64_t start = 0; start < columns; start += 16) {
-                    const int64_t stop = std::min(columns, start + 16);
-                    bool any = false;
-                    for (int64_t j = start; j < stop; ++j) any |= value[j] != 0;
-                    if (!any) continue;
-                    for (int64_t j = start; j < stop; ++j) {
+                for (int64_t from = 0; from < columns; from += SKIPPED) {
+                    if (from % BLOCK == 0) starts[row * (blocks + 1) + from / BLOCK] = to - start(row, 0);
+                    const int64_t end = std::min(columns, from + SKIPPED);
+                    if (!any(value + from, end - from)) continue;
+                    for (int64_t j = from; j < end; ++j) {
                         *to = {value[j], static_cast<int32_t>(j)};  // at any rate: no branch
                         to += value[j] != 0;
                     }
                 }
-                lengths[row] = to - begin(row);
+                starts[row * (blocks + 1) + blocks] = to - start(row, 0);
             }
         });
-    }
-
-    Sparse transposed() const {
-        Sparse to(columns, rows);
-        at::parallel_for(0, columns, 64, [&](int64_t first, int64_t last) {
-            for (int64_t row = 0; row < rows; ++row) {
-                const auto before = [](Entry entry, int64_t column) { return entry.column < column; };
-                const Entry* entry = std::lower_bound(begin(row), end(row), first, before);
-                for (; entry < end(row) && entry->column < last; ++entry) {
-                    to.entries[entry->column * rows + to.lengths[entry->column]++] = {
-                        entry->value, static_cast<int32_t>(row)};
-                }
-            }
-        });
-        return to;
     }
 
     // out = bias + this · of, and what is below 0 becomes 0 with `relu`. Whether all was finite before.
@@ -132,67 +117,67 @@ class Sparse {
         const int64_t width = of.size(1), stride = of.stride(0), slice = MOST_VECTORS * Lanes::count;
         const int64_t slices = (width + slice - 1) / slice;
         const int64_t groups = (at::get_num_threads() + slices - 1) / slices;  // of rows, if slices are few
-        const int64_t depth = std::max<int64_t>(16, CACHED / stride);
-        const float *data = of.const_data_ptr<float>(), *start = bias.const_data_ptr<float>();
+        const int64_t depth = std::max<int64_t>(1, CACHED / BLOCK / stride);   // blocks of columns
+        const float *data = of.const_data_ptr<float>(), *biases = bias.const_data_ptr<float>();
         float* to = out.mutable_data_ptr<float>();
         std::atomic<bool> finite{true};
-        at::parallel_for(0, slices * groups, 1, [&](int64_t first, int64_t last) {
-            std::vector<const Entry*> next(rows);
+        at::parallel_for(0, slices * groups, 1, [&](int64_t begin, int64_t end) {
             Lanes odd = Lanes::of(0);
-            const auto sum = [&]<int N>(Columns<N> at, int64_t row, int64_t top) {
-                const bool ends = top + depth >= columns;
-                const Entry *entry = next[row], *stop = end(row);
-                if (!ends) {
-                    for (stop = entry; stop < end(row) && stop->column < top + depth;) ++stop;
-                    next[row] = stop;
-                }
+            const auto sum = [&]<int N>(Columns<N> at, int64_t row, int64_t block) {
                 Lanes sums[N];
-                for (int i = 0; i < N; ++i) sums[i] = at.load(top == 0 ? start : to + row * width, i);
-                add_rows(sums, entry, stop, data, stride, at);
+                const int64_t next = std::min(blocks, block + depth);
+                for (int i = 0; i < N; ++i) sums[i] = at.load(block ? to + row * width : biases, i);
+                add_rows(sums, start(row, block), start(row, next), data, stride, at);
                 for (int i = 0; i < N; ++i) {
-                    if (ends) odd = add_product(odd, sums[i], Lanes::of(0));  // 0, or NaN
-                    if (ends && relu) sums[i] = larger(Lanes::of(0), sums[i]);
+                    if (next == blocks) odd = add_product(odd, sums[i], Lanes::of(0));  // 0, or NaN
+                    if (next == blocks && relu) sums[i] = larger(Lanes::of(0), sums[i]);
                     at.store(sums[i], to + row * width, i);
                 }
             };
-            for (int64_t task = first; task < last; ++task) {
+            for (int64_t task = begin; task < end; ++task) {
                 const int64_t from = task / groups * slice, group = task % groups;
                 by_columns(from, std::min(width, from + slice), [&](auto at) {
-                    for (int64_t row = 0; row < rows; ++row) next[row] = begin(row);
-                    for (int64_t top = 0; top < columns; top += depth) {
+                    for (int64_t block = 0; block < blocks; block += depth) {
                         for (int64_t row = rows * group / groups; row < rows * (group + 1) / groups; ++row) {
-                            sum(at, row, top);
+                            sum(at, row, block);
                         }
                     }
                 });
             }
             float lanes[Lanes::count];
             odd.store(lanes);
-            if (std::any_of(lanes, lanes + Lanes::count, [](float x) { return x != 0; })) finite = false;
+            if (!std::all_of(lanes, lanes + Lanes::count, [](float x) { return x == 0; })) finite = false;
         });
         return finite;
     }
 
-    // to += scale · this · of.
-    void add_times(const at::Tensor& of, float scale, at::Tensor& to) const {
-        const int64_t width = of.size(1), stride = of.stride(0), to_stride = to.stride(0);
+    // to += scale · thisᵀ · of.
+    void add_transposed_times(const at::Tensor& of, float scale, at::Tensor& to) const {
+        const int64_t width = of.size(1), of_stride = of.stride(0), stride = to.stride(0);
         const float* data = of.const_data_ptr<float>();
         float* out = to.mutable_data_ptr<float>();
-        const int64_t blocks = (rows + ROWS_A_BLOCK - 1) / ROWS_A_BLOCK;
         std::atomic<int64_t> next{0};
-        // Each worker takes the next block: rows differ in length.
+        // Each worker takes the next block, as they differ in how much is in them.
         at::parallel_for(0, std::min<int64_t>(at::get_num_threads(), blocks), 1, [&](int64_t, int64_t) {
+            const auto turned = std::make_unique_for_overwrite<Entry[]>(BLOCK * rows);
             for (int64_t block = next++; block < blocks; block = next++) {
-                const int64_t first = block * ROWS_A_BLOCK, last = std::min(rows, first + ROWS_A_BLOCK);
+                Entry* ends[BLOCK];
+                for (int64_t j = 0; j < BLOCK; ++j) ends[j] = turned.get() + j * rows;
+                for (int64_t row = 0; row < rows; ++row) {
+                    for (const Entry* entry = start(row, block); entry < start(row, block + 1); ++entry) {
+                        *ends[entry->at % BLOCK]++ = {entry->value, static_cast<int32_t>(row)};
+                    }
+                }
                 by_columns(0, width, [&]<int N>(Columns<N> at) {
-                    for (int64_t row = first; row < last; ++row) {
-                        if (lengths[row] == 0) continue;
+                    for (int64_t j = 0; j < BLOCK; ++j) {
+                        const Entry* const begin = turned.get() + j * rows;
+                        if (ends[j] == begin) continue;
                         Lanes sums[N];
                         for (int i = 0; i < N; ++i) sums[i] = Lanes::of(0);
-                        add_rows(sums, begin(row), end(row), data, stride, at);
+                        add_rows(sums, begin, ends[j], data, of_stride, at);
+                        float* row = out + (block * BLOCK + j) * stride;
                         for (int i = 0; i < N; ++i) {
-                            const Lanes was = at.load(out + row * to_stride, i);
-                            at.store(add_product(was, Lanes::of(scale), sums[i]), out + row * to_stride, i);
+                            at.store(add_product(at.load(row, i), Lanes::of(scale), sums[i]), row, i);
                         }
                     }
                 });

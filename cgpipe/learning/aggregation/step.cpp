@@ -119,7 +119,7 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
             const double of_sum = -rate / static_cast<double>(a.size(0));
             if (l == 0 && pixels) {
                 at::Tensor by_input = weight.t();
-                pixels->transposed().add_times(gradients[0], static_cast<float>(of_sum), by_input);
+                pixels->add_transposed_times(gradients[0], static_cast<float>(of_sum), by_input);
             } else {
                 weight.addmm_(gradients[l].t(), a, 1, of_sum);
             }
