@@ -7,8 +7,10 @@ use; on a GPU, gpu.py; or, where the one or the other cannot be used, the sortin
 
 `torch.ops.cgpipe.sgd_step_` is a whole step of a network, of step.cpp alone: the examples `batch` of `images`
 and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there
-into `gradients`, and the network is updated, c = 0 being plain SGD. It returns False, and leaves the network
-as it was, if a logit or a gradient is not finite.
+into `gradients`, and the network is updated, c = 0 being plain SGD. Without `batch` the step is by all examples,
+and nothing is copied. With c = 0, `left` and `gradients` may be shorter than the minibatch, which then passes in
+parts of their length. It returns False, and leaves the network as it was, if an output of a sparse first layer, a
+logit or a gradient is not finite.
 """
 
 import warnings
@@ -29,7 +31,7 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
     " int c, float rate, bool trimmed=False) -> ()"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
-    "sgd_step_(Tensor(a!)[] weights, Tensor(b!)[] biases, Tensor images, Tensor labels, Tensor batch,"
+    "sgd_step_(Tensor(a!)[] weights, Tensor(b!)[] biases, Tensor images, Tensor labels, Tensor? batch,"
     " Tensor(c!) entered, Tensor(d!) classes, Tensor(e!)[] left, Tensor(f!)[] gradients,"
     " int c, float rate, bool trimmed=False) -> bool"
 )
