@@ -18,8 +18,8 @@ class Trainer:
     """Updates of a network on a dataset that lies on its device.
 
     Minibatches are indices, every step writes into the same memory, and on a GPU a step is captured once
-    and replayed, as its kernels are shorter than their launches. A minibatch of the whole training set is taken
-    in the order of the training set, without a copy, where the order changes the update in its last bits only.
+    and replayed, as its kernels are shorter than their launches. A minibatch of the whole training set is
+    taken in the order of the training set, without a copy, if its order changes no more than the last bits.
 
     Parameters
     ----------

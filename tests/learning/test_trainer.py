@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import copy_of, fitted, problem
+from problems import copy_of, fitted, pixels_of, problem
 
 from cgpipe.learning.aggregation import operators, oracle, reference
 from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateRule, update_rule
@@ -247,15 +247,6 @@ def step_in_float64(layers, images, labels, rate, c):
     return layers, nearest
 
 
-def pixels_of(rng, examples, width, share, signed):
-    """Images of which a share is not 0; some without any such pixel, and pixels that are 0 in all of them."""
-    values = rng.uniform(-1 if signed else 0.1, 1, (examples, width)).astype(np.float32)
-    values[rng.random(values.shape) >= share] = 0
-    values[rng.random(examples) < 0.2] = 0
-    values[:, rng.random(width) < 0.2] = 0
-    return torch.from_numpy(values)
-
-
 def assert_is_the_step_in_float64(made, before, images, labels, rate, c):
     expected, nearest = step_in_float64(before, images, labels, rate, c)
     if nearest < 1e-6:  # on which side of its ReLU an output falls is then a matter of rounding
@@ -274,9 +265,7 @@ def assert_is_the_step_in_float64(made, before, images, labels, rate, c):
     st.sampled_from([0, 0, 1, 2, 3, 8]),
     st.integers(0, 2**16),
 )
-def test_a_step_by_images_as_sparse_as_may_be_is_that_of_float64(
-    widths, batch, share, signed, whole, c, seed
-):
+def test_a_step_by_sparse_or_dense_images_is_that_of_float64(widths, batch, share, signed, whole, c, seed):
     rng = np.random.default_rng(seed)
     images = pixels_of(rng, batch if whole else batch + 5, widths[0], share, signed)
     labels = torch.from_numpy(rng.integers(0, widths[-1], len(images)))

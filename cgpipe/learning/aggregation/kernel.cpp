@@ -142,10 +142,7 @@ struct Coefficients {
     std::array<bool, MOST_ROWS> by_sign;  // one sign at a time; the negative ones are held by magnitude
 
     Coefficients(int64_t batch, int64_t c, bool signed_vectors)
-        : batch(batch),
-          c(c),
-          signed_vectors(signed_vectors),
-          entries(batch * MOST_ROWS) {}
+        : batch(batch), c(c), signed_vectors(signed_vectors), entries(batch * MOST_ROWS) {}
 
     void read(const Factor& f, int64_t first, int64_t rows) {
         std::array<int64_t, MOST_ROWS> above{}, last;

@@ -1,7 +1,7 @@
 // A vector of float32, one weight a lane: AVX-512, AVX2 or the compiler's own vectors.
 //
-// `larger` and `smaller` are exact choices of one of their operands, of the second where one is NaN. `add_product`
-// rounds once where the processor can.
+// `larger` and `smaller` are exact choices of one of their operands, of the second where one is NaN.
+// `add_product` rounds once where the processor can.
 #pragma once
 
 #include <bit>

@@ -1,8 +1,8 @@
 // Matrix products that leave out the zeros of one factor: four of five pixels of MNIST are 0.
 //
-// A row of the product is a sum over rows of the other factor, one for each value of the sparse row that is not
-// 0. Lanes run along these rows. The terms of a sum come in the order of the sparse row, so its bits depend
-// neither on the number of threads nor on the parts that a product is made in.
+// A row of the product is a sum over rows of the other factor, one for each value of the sparse row that is
+// not 0. Lanes run along these rows. The terms of a sum come in the order of the sparse row, so its bits
+// depend neither on the number of threads nor on the parts that a product is made in.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -22,6 +22,7 @@ namespace {
 constexpr int MOST_VECTORS = 8;      // of a sum, in registers: so many hide the latency of an addition
 constexpr int64_t CACHED = 1 << 17;  // float32 values that stay in a second-level cache
 constexpr int64_t BLOCK = 64;        // columns of a sparse matrix that are turned at once
+constexpr int64_t ROWS = 256;        // of a product that are made at once
 constexpr int64_t SKIPPED = 16;      // columns that are passed over at once where all are 0
 
 // N vectors of neighbouring columns; of the last, `there` lanes are columns.
@@ -86,7 +87,7 @@ class Sparse {
         }
     }
 
-   public:
+public:
     explicit Sparse(const at::Tensor& matrix)
         : rows(matrix.size(0)),
           columns(matrix.size(1)),
@@ -116,8 +117,10 @@ class Sparse {
     bool times(const at::Tensor& of, const at::Tensor& bias, bool relu, at::Tensor& out) const {
         const int64_t width = of.size(1), stride = of.stride(0), slice = MOST_VECTORS * Lanes::count;
         const int64_t slices = (width + slice - 1) / slice;
-        const int64_t groups = (at::get_num_threads() + slices - 1) / slices;  // of rows, if slices are few
-        const int64_t depth = std::max<int64_t>(1, CACHED / BLOCK / stride);   // blocks of columns
+        // Of rows: so few that their sums stay in the cache, and enough for all threads.
+        const int64_t groups =
+            std::max((rows + ROWS - 1) / ROWS, (at::get_num_threads() + slices - 1) / slices);
+        const int64_t depth = std::max<int64_t>(1, CACHED / BLOCK / stride);  // blocks of columns
         const float *data = of.const_data_ptr<float>(), *biases = bias.const_data_ptr<float>();
         float* to = out.mutable_data_ptr<float>();
         std::atomic<bool> finite{true};

@@ -6,6 +6,7 @@
 // Operator, its schema and what it writes: operators.py. Built by build.py.
 
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
@@ -17,6 +18,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "kernel.h"
@@ -77,6 +79,12 @@ bool is_finite(const at::Tensor& t) {
         odd |= (std::bit_cast<uint32_t>(data[j]) & 0x7fffffffu) >= 0x7f800000u;
     }
     return odd == 0;
+}
+
+// The images, if they are sparse and the weights lie as their products need them, input by input.
+std::optional<Sparse> without_zeros(const at::Tensor& images, const at::Tensor& weight) {
+    if (weight.stride(0) != 1 || !is_sparse(images)) return {};
+    return std::optional<Sparse>(std::in_place, images);
 }
 
 using Tensors = std::vector<at::Tensor>;
@@ -160,8 +168,7 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
             x = images.narrow(0, start, some).contiguous();
             y = labels.narrow(0, start, some).contiguous();
         }
-        std::optional<Sparse> pixels;
-        if (weights[0].stride(0) == 1 && is_sparse(x)) pixels.emplace(x);
+        const std::optional<Sparse> pixels = without_zeros(x, weights[0]);
         Tensors out = first_rows(left, some), at_output = first_rows(gradients, some);
         if (!propagate(weights, biases, x, y, pixels, out, at_output)) return false;
         for (size_t l = 0; l < layers; ++l) {
@@ -183,8 +190,23 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
     return true;
 }
 
+// What leaves the first layer.
+at::Tensor first_layer(const at::Tensor& images, const at::Tensor& weight, const at::Tensor& bias,
+                       bool relu) {
+    const at::Tensor x = images.contiguous();
+    at::Tensor out = at::empty({x.size(0), weight.size(0)}, at::kFloat);
+    cgpipe::check_update(weight, bias, x, out, 0);
+    const std::optional<Sparse> pixels = without_zeros(x, weight);
+    // What is not finite is left to the product that does not leave out 0 · inf.
+    if (pixels && pixels->times(weight.t(), bias, relu, out)) return out;
+    at::mm_out(out, x, weight.t());
+    relu ? add_bias<true>(out, bias) : add_bias<false>(out, bias);
+    return out;
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(cgpipe, CPU, library) {
     library.impl("sgd_step_", &sgd_step_);
+    library.impl("first_layer", &first_layer);
 }
