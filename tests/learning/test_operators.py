@@ -541,7 +541,7 @@ def in_a_process(code, folder=None, **environment):
 
 DIGESTS = f"""
 import json, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 import test_operators
 print(json.dumps([test_operators.operators.ready(), test_operators.digests()]))
 """

@@ -13,15 +13,17 @@
 //    likewise along the c smallest, and what falls out there lies between. Only these are summed:
 //        trimmed sum = Σ between                clipped sum = Σ between + c·max between + c·min between
 //    Nothing is subtracted from a total, so nothing cancels when one gradient is huge.
-// 2. Blocks. From c = 3 on, values come c at a time: a network sorts them, each meets one place of the list,
-//    and a shorter network puts the list in order again. Each c has its own code; from c = 9 on, where
-//    the lists would fill the registers, one network sorts all the values of a tile in memory.
+// 2. Blocks. Values come 2c at a time: a network sorts them, the upper half meets the largest and the lower
+//    half the smallest, each value one place of the list, and shorter networks put the lists in order again.
+//    Neither half can belong to the other list. Each c has its own code; from c = 9 on, where the lists
+//    would fill the registers, one network sorts all the values of a tile in memory.
 // 3. Zeros are counted and not visited: δ is 0 where a unit is inactive, a is 0 for most pixels. Where more
 //    than 2c of the values are 0, both lists and what lies between them start at 0.
 // 4. Signs. Where no vector has a negative entry (pixels, activations after a ReLU) the coefficient gives
 //    the sign of the value. Positive ones then pass along the largest alone; negative ones, with the sign
-//    turned when the coefficients are read, along a list of their own. Half the operations. Both lists start
-//    at 0, which is right as long as more than c values are not negative and more than c are not positive.
+//    turned when the coefficients are read, along a list of their own, from c = 3 on c at a time. Fewer
+//    operations. Both lists start at 0, which is right as long as more than c values are not negative and
+//    more than c are not positive.
 // 5. Two ways round. Coefficients may be the δ of a unit and lanes run along the inputs, or coefficients the
 //    inputs and lanes run along the units. The one with fewer values to visit is taken: for MNIST's first
 //    layer the second, as four pixels of five are 0.

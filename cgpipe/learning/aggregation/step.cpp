@@ -83,7 +83,7 @@ bool is_finite(const at::Tensor& t) {
 
 // The images, if they are sparse and the weights lie as their products need them, input by input.
 std::optional<Sparse> without_zeros(const at::Tensor& images, const at::Tensor& weight) {
-    if (weight.stride(0) != 1 || !is_sparse(images)) return {};
+    if (weight.numel() == 0 || weight.stride(0) != 1 || !is_sparse(images)) return {};
     return std::optional<Sparse>(std::in_place, images);
 }
 
@@ -140,8 +140,8 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
         "give as many biases, outputs and gradients as weights, and at least one");
     const int64_t examples = batch ? batch->numel() : images.size(0), rows = left[0].size(0);
     for (size_t l = 0; l < layers; ++l) {
-        cgpipe::check_update(weights[l], biases[l], l == 0 ? entered.narrow(0, 0, rows) : left[l - 1],
-                             gradients[l], c);
+        const at::Tensor& a = l > 0 ? left[l - 1] : batch ? entered : images;
+        cgpipe::check_update(weights[l], biases[l], a.narrow(0, 0, rows), gradients[l], c);
         TORCH_CHECK_VALUE(left[l].sizes() == gradients[l].sizes() && left[l].is_contiguous() &&
                               gradients[l].is_contiguous(),
                           "outputs and gradients of layer ", l + 1, " must be contiguous and of one shape");
