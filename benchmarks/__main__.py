@@ -29,6 +29,7 @@ from cgpipe.pipeline.artifacts import software
 from cgpipe.pipeline.plan import expanded
 
 PAPER = [784, 256, 256, 256, 10]
+WIDE = [784, 2048, 10]  # of the paper, too
 LEVELS = [0, 1, 2, 4, 8]
 SLOW = ("vmap_topk", "opacus_sort")
 TRAIN = {
@@ -120,6 +121,7 @@ def growth(data: ways.Data, rounds: int) -> list[dict[str, Any]]:
         *(("batch", PAPER, batch, 2) for batch in (50, 100, 200, 400)),
         *(("width", [784, w, w, w, 10], 100, 2) for w in (64, 128, 256, 512, 1024, 2048)),
         *(("c", PAPER, 100, c) for c in (0, 1, 2, 4, 8, 16, 32, 49)),
+        *(("c", WIDE, 100, c) for c in (0, 2)),
     ]
     rows = []
     for varied, widths, batch, c in cases:
@@ -138,6 +140,29 @@ def growth(data: ways.Data, rounds: int) -> list[dict[str, Any]]:
                 "plain_sgd_eager_ms": spread(found["plain_sgd_eager"])[1],
                 "cgpipe_ms": spread(found["cgpipe"])[1],
                 "ratio": spread(found["cgpipe"] / found["plain_sgd_eager"]),
+            }
+        )
+    return rows
+
+
+def full_batch(data: ways.Data, rounds: int) -> list[dict[str, Any]]:
+    """One step of gradient descent by all examples, beside eager torch and the dense matrix products."""
+    rows, examples = [], len(data.labels)
+    for widths in (PAPER, WIDE):
+        layers = ways.network(widths)
+        made = {
+            "dense_products": ways.dense_products,
+            "plain_sgd_eager": ways.plain_sgd_eager,
+            "cgpipe": ways.cgpipe,
+        }
+        steps = {name: (way(layers, data, examples, 0).step, 1) for name, way in made.items()}
+        found = measure(steps, rounds, lambda: np.arange(examples))
+        rows.append(
+            {
+                "hidden": widths[1:-1],
+                **{f"{name}_ms": spread(found[name])[1] for name in made},
+                "cgpipe_to_dense_products": spread(found["cgpipe"] / found["dense_products"]),
+                "cgpipe_to_plain_sgd_eager": spread(found["cgpipe"] / found["plain_sgd_eager"]),
             }
         )
     return rows
@@ -321,6 +346,7 @@ def sections(threads: int, rounds: int, steps: int) -> Iterator[tuple[str, Any]]
     yield "step", headline(data, rounds)
     yield "trained", trained(data, rounds)
     yield "growth", growth(data, rounds)
+    yield "full_batch", full_batch(data, 3)
     yield "reference_to_fused", stand_in(data, rounds)
     yield "error", error(data)
     yield "memory", memory()

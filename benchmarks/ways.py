@@ -146,6 +146,21 @@ def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> 
     return Way(step, [])
 
 
+def dense_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
+    """Those products and the ones that sum the gradients of the weights, no zero left out."""
+    passes = matrix_products(layers, data, batch, c).step
+    entered = [data.images[:batch], *(torch.rand(batch, layer.weight.shape[1]) for layer in layers[1:])]
+    left = [torch.rand(batch, len(layer.bias)) for layer in layers]
+    sums = [torch.empty(layer.weight.shape) for layer in layers]
+
+    def step(indices: np.ndarray) -> None:
+        passes(indices)
+        for a, δ, out in zip(entered, left, sums, strict=True):
+            torch.mm(δ.T, a, out=out)
+
+    return Way(step, [])
+
+
 # In this order they are measured: side by side what is compared most closely.
 WAYS = {
     "matrix_products": matrix_products,

@@ -26,3 +26,12 @@ def fitted(width, dtype, batch=11):
     images[torch.arange(batch), labels] += torch.linspace(1, 2, batch)
     layer = Layer(12 * torch.eye(width), torch.zeros(width))
     return [Layer(*(p.to(dtype) for p in layer))], images.to(dtype), labels
+
+
+def pixels_of(rng, examples, width, share, signed):
+    """Images of which a share is not 0; some without any such pixel, and pixels that are 0 in all of them."""
+    values = rng.uniform(-1 if signed else 0.1, 1, (examples, width)).astype(np.float32)
+    values[rng.random(values.shape) >= share] = 0
+    values[rng.random(examples) < 0.2] = 0
+    values[:, rng.random(width) < 0.2] = 0
+    return torch.from_numpy(values)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cgpipe.learning.aggregation import operators
 from cgpipe.learning.finite import NonFiniteError, non_finite_output
 from cgpipe.networks.dense import Layer, forward, losses
 
@@ -87,7 +88,7 @@ def evaluate(
     sums, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)  # (example,)
     for start in range(0, len(images), at_once):
         part = slice(start, start + at_once)
-        logits = forward(layers, images[part])[1]  # (part, class)
+        logits = operators.forward(layers, images[part])[1]  # (part, class)
         sums.append(losses(logits, labels[part]).sum(dtype=torch.float64))
         torch.eq(logits.argmax(1), labels[part], out=correct[part])
     loss = float(torch.stack(sums).sum())

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from cgpipe.learning.aggregation.rules import UpdateRule, kernel
-from cgpipe.learning.finite import NonFiniteError, non_finite_place, require_finite
+from cgpipe.learning.finite import NonFiniteError, non_finite_output, non_finite_place, require_finite
 from cgpipe.networks.dense import Layer, forward, output_gradients
 
 
@@ -18,7 +18,8 @@ class Trainer:
     """Updates of a network on a dataset that lies on its device.
 
     Minibatches are indices, every step writes into the same memory, and on a GPU a step is captured once
-    and replayed, as its kernels are shorter than their launches.
+    and replayed, as its kernels are shorter than their launches. A minibatch of the whole training set is
+    taken in the order of the training set, without a copy, if its order changes no more than the last bits.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ class Trainer:
 
     # Updates before one is captured, so that libraries have set up what they need.
     WARM_UP = 3
+    # Examples of a plain step that pass at once on the CPU, so that they stay in its cache.
+    AT_ONCE = 500
 
     def __init__(
         self,
@@ -50,16 +53,19 @@ class Trainer:
     ) -> None:
         self.layers, self.images, self.labels = layers, images, labels
         self.learning_rate, self.rule = learning_rate, rule
-        self._batch = torch.empty(batch_size, dtype=torch.int64, device=images.device)  # (b,)
-        self._batch_images = images.new_empty(batch_size, images.shape[1])  # (b, i)
-        self._batch_labels = labels.new_empty(batch_size)  # (b,)
-        self._outputs = [images.new_empty(batch_size, len(layer.bias)) for layer in layers]  # (b, o) each
-        self._gradients = [torch.empty_like(output) for output in self._outputs]  # (b, o) each
         self._on_gpu = images.device.type == "cuda"
         # Kernels are compiled here, before the first step.
         made_by = kernel(rule, images.device.type) if images.dtype == torch.float32 else "torch"
         # On the CPU a whole step is one operator, if the kernel serves the rule.
         self._in_one_operator = not self._on_gpu and made_by not in ("torch", "reference")
+        in_parts = self._in_one_operator and rule.fused is not None and rule.fused.c == 0
+        rows = min(batch_size, self.AT_ONCE) if in_parts else batch_size
+        self._whole = batch_size == len(images) and rule.fused is not None
+        self._batch = torch.empty(batch_size, dtype=torch.int64, device=images.device)  # (b,)
+        self._batch_images = images if self._whole else images.new_empty(rows, images.shape[1])  # (b, i)
+        self._batch_labels = labels if self._whole else labels.new_empty(rows)  # (b,)
+        self._outputs = [images.new_empty(rows, len(layer.bias)) for layer in layers]  # (b, o) each
+        self._gradients = [torch.empty_like(output) for output in self._outputs]  # (b, o) each
         self._finite = torch.ones((), dtype=torch.bool, device=images.device)
         self._steps = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -113,17 +119,21 @@ class Trainer:
         assert self.rule.fused is not None
         weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
         finite = torch.ops.cgpipe.sgd_step_.default(
-            *(weights, biases, self.images, self.labels, self._batch),
+            *(weights, biases, self.images, self.labels, None if self._whole else self._batch),
             *(self._batch_images, self._batch_labels, self._outputs, self._gradients),
             *(self.rule.fused.c, self.learning_rate, self.rule.fused.trimmed),
         )
         if not finite:
             inputs = [self._batch_images, *self._outputs[:-1]]
-            raise NonFiniteError(non_finite_place(self.layers, inputs, self._outputs[-1], self._gradients))
+            place = non_finite_place(self.layers, inputs, self._outputs[-1], self._gradients)
+            # An output of -inf is 0 after its ReLU, and not to be seen in what follows.
+            raise NonFiniteError(place or non_finite_output(self.layers, inputs))
 
     def _update_by_parts(self) -> None:
-        images = torch.index_select(self.images, 0, self._batch, out=self._batch_images)  # (b, i)
-        labels = torch.index_select(self.labels, 0, self._batch, out=self._batch_labels)  # (b,)
+        images, labels = self._batch_images, self._batch_labels  # (b, i), (b,)
+        if not self._whole:
+            torch.index_select(self.images, 0, self._batch, out=images)
+            torch.index_select(self.labels, 0, self._batch, out=labels)
         inputs, logits = forward(self.layers, images, out=self._outputs)  # (b, i) each; (b, class)
         gradients = output_gradients(self.layers, inputs, logits, labels, out=self._gradients)  # (b, o) each
         if self._on_gpu:

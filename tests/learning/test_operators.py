@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from problems import pixels_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cgpipe.learning.aggregation import build, operators, oracle, reference
@@ -20,7 +21,7 @@ from cgpipe.learning.aggregation.rules import Clipped
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.trainer import Trainer
-from cgpipe.networks.dense import forward, initial_layers, output_gradients
+from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
 WITHIN = 5e-6
 BOTH = pytest.mark.parametrize("trimmed", [False, True])
@@ -540,7 +541,7 @@ def in_a_process(code, folder=None, **environment):
 
 DIGESTS = f"""
 import json, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 import test_operators
 print(json.dumps([test_operators.operators.ready(), test_operators.digests()]))
 """
@@ -553,6 +554,34 @@ def test_the_instruction_set_changes_no_bit(capability):
     best = torch.backends.cpu.get_cpu_capability()
     assert ready == (capability.upper() if best.startswith("AVX") else "DEFAULT")
     assert found == digests()
+
+
+# --- the forward pass -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("widths", [[50, 3], [150, 70, 3]])
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_forward_pass_by_sparse_or_dense_images_is_that_of_the_network(widths, share, dtype):
+    rng = np.random.default_rng(0)
+    images = pixels_of(rng, 300, widths[0], share, True).to(dtype)
+    layers = [Layer(*(p.to(dtype) for p in layer)) for layer in initial_layers(widths, "xavier", rng)]
+    inputs, logits = operators.forward(layers, images)
+    exact = [Layer(*(p.double() for p in layer)) for layer in layers]
+    exact_inputs, exact_logits = forward(exact, images.double())
+    for found, wanted in zip((*inputs, logits), (*exact_inputs, exact_logits), strict=True):
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_the_forward_pass_by_sparse_images_shows_a_weight_that_is_not_finite(value):
+    layers, images = initial_layers([50, 20, 3], "xavier", np.random.default_rng(0)), torch.zeros(11, 50)
+    images[8, 7] = 1
+    layers[0].weight[4, 7] = value
+    logits = operators.forward(layers, images)[1]
+    assert torch.equal(logits.isfinite(), forward(layers, images)[1].isfinite())
+    assert not logits.isfinite().all()
 
 
 # --- what is refused ------------------------------------------------------------------------------

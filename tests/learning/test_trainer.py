@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import copy_of, fitted, problem
+from problems import copy_of, fitted, pixels_of, problem
 
 from cgpipe.learning.aggregation import operators, oracle, reference
 from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateRule, update_rule
@@ -234,16 +234,114 @@ def step_in_float64(layers, images, labels, rate, c):
     """The same step by sorting in float64; and how near to 0 an output before a ReLU came."""
     layers = [Layer(layer.weight.double(), layer.bias.double()) for layer in layers]
     inputs, logits = forward(layers, images.double())
-    nearest = min(
-        float(torch.nn.functional.linear(entered, *layer).abs().min())
+    outputs = [
+        torch.nn.functional.linear(entered, *layer)
         for layer, entered in zip(layers[:-1], inputs[:-1], strict=True)
-    )
+    ]
+    nearest = min((float(output.abs().min()) for output in outputs), default=np.inf)
     δ = output_gradients(layers, inputs, logits, labels)
     for layer, entered, at_output in zip(layers, inputs, δ, strict=True):
         weight, bias = reference.winsorized_linear_gradient(entered, at_output, c)
         layer.weight.sub_(weight, alpha=rate)
         layer.bias.sub_(bias, alpha=rate)
     return layers, nearest
+
+
+def assert_is_the_step_in_float64(made, before, images, labels, rate, c):
+    expected, nearest = step_in_float64(before, images, labels, rate, c)
+    if nearest < 1e-6:  # on which side of its ReLU an output falls is then a matter of rounding
+        return
+    for layer, wanted in zip(made, expected, strict=True):
+        for found, exact in zip(layer, wanted, strict=True):
+            torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-6)
+
+
+@given(
+    st.lists(st.sampled_from([1, 3, 16, 17, 64, 65, 150, 300]), min_size=2, max_size=4),
+    st.integers(1, 40),
+    st.sampled_from([0.0, 0.02, 0.2, 0.45, 0.6, 1.0]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0, 0, 1, 2, 3, 8]),
+    st.integers(0, 2**16),
+)
+def test_a_step_by_sparse_or_dense_images_is_that_of_float64(widths, batch, share, signed, whole, c, seed):
+    rng = np.random.default_rng(seed)
+    images = pixels_of(rng, batch if whole else batch + 5, widths[0], share, signed)
+    labels = torch.from_numpy(rng.integers(0, widths[-1], len(images)))
+    layers = initial_layers(widths, "xavier", rng)
+    for layer in layers:
+        layer.bias.copy_(torch.from_numpy(rng.uniform(-0.5, 0.5, len(layer.bias))))
+    before, c = copy_of(layers), min(c, (batch - 1) // 2)
+    indices = rng.permutation(len(images))[:batch]
+    Trainer(layers, images, labels, batch, 0.1, Clipped(c)).step(indices)
+    assert_is_the_step_in_float64(layers, before, images[indices], labels[indices], 0.1, c)
+
+
+@pytest.mark.parametrize("batch", [14, 30, 40])  # as many as two parts; more; all
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_a_plain_step_in_parts_is_the_step(monkeypatch, batch, share):
+    monkeypatch.setattr(Trainer, "AT_ONCE", 7)
+    rng = np.random.default_rng(1)
+    images, labels = pixels_of(rng, 40, 50, share, False), torch.from_numpy(rng.integers(0, 3, 40))
+    layers = initial_layers([50, 20, 3], "xavier", rng)
+    before, indices = copy_of(layers), rng.permutation(40)[:batch]
+    trainer = Trainer(layers, images, labels, batch, 0.1, Mean())
+    trainer.step(indices)
+    assert len(trainer._outputs[0]) == 7
+    for made, old in zip(layers, before, strict=True):
+        assert not torch.equal(made.weight, old.weight)
+    assert_is_the_step_in_float64(layers, before, images[indices], labels[indices], 0.1, 0)
+
+
+@pytest.mark.parametrize("rule", [Mean, lambda: Clipped(2)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_step_by_all_examples_is_the_same_bits_in_any_order_and_copies_no_image(dtype, rule):
+    made = []
+    for order in (np.arange(30), np.random.default_rng(0).permutation(30)):
+        layers, images, labels = problem([6, 5, 4], 30, dtype)
+        trainer = Trainer(layers, images, labels, 30, 0.5, rule())
+        trainer.step(order)
+        made.append(layers)
+        assert trainer._batch_images is images
+    for one, other in zip(*made, strict=True):
+        assert torch.equal(one.weight, other.weight)
+        assert torch.equal(one.bias, other.bias)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("rows", [500, 3])
+def test_a_weight_of_a_sparse_image_that_is_not_finite_is_named(monkeypatch, rows, value):
+    monkeypatch.setattr(Trainer, "AT_ONCE", rows)
+    rng = np.random.default_rng(0)
+    images, labels = torch.zeros(11, 50), torch.from_numpy(rng.integers(0, 3, 11))
+    images[8, 7] = 1
+    layers = initial_layers([50, 20, 3], "xavier", rng)
+    trainer = Trainer(layers, images, labels, 11, 0.1, Mean())
+    layers[0].weight[4, 6] = value  # of a pixel that is 0 in all
+    trainer.step(np.arange(11))
+    layers[0].weight[4, 7] = value
+    with pytest.raises(NonFiniteError, match=r"the output of layer 1 of 2 \(weights 20x50\) is not finite"):
+        trainer.step(np.arange(11))
+
+
+def test_the_number_of_threads_changes_no_bit_of_a_sparse_product():
+    rng = np.random.default_rng(0)
+    # So wide that the weights of all pixels are beyond the cache.
+    images, labels = pixels_of(rng, 90, 300, 0.2, True), torch.from_numpy(rng.integers(0, 1100, 90))
+    made, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            layers = initial_layers([300, 1100], "xavier", np.random.default_rng(0))
+            start = copy_of(layers)
+            step(layers, images, labels, 0.1, Mean())
+            made.append(layers[0].weight)
+    finally:
+        torch.set_num_threads(before)
+    assert_is_the_step_in_float64(layers, start, images, labels, 0.1, 0)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
 
 
 def test_60_steps_on_mnist_are_each_that_of_float64(mnist):

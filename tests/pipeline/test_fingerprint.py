@@ -229,6 +229,7 @@ def test_a_stage_has_another_hash_when_code_that_it_imports_is_another(tmp_path)
         ("learning/aggregation/reference.py", {"train"}),
         ("learning/aggregation/kernel.cpp", {"train"}),
         ("learning/aggregation/lanes.h", {"train"}),
+        ("learning/aggregation/sparse.h", {"train"}),
         ("learning/aggregation/step.cpp", {"train"}),
         ("inference/nullworlds.py", {"nullworlds"}),
         *((f"figures/{name}.py", {"figures"}) for name in (*FIGURES, "registry", "null_rows")),

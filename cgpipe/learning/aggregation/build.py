@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-SOURCES = ("kernel.cpp", "kernel.h", "lanes.h", "step.cpp")
+SOURCES = ("kernel.cpp", "kernel.h", "lanes.h", "sparse.h", "step.cpp")
 COMPILER = ["-O3", "-std=c++20", "-fopenmp", "-ffp-contract=off", "-fno-fast-math", "-w", "-fPIC", "-shared"]
 # Whatever the compiler, or a flag in CXX, takes for granted: the library runs where its name says.
 BASE = {"x86_64": ["-march=x86-64"], "AMD64": ["-march=x86-64"]}

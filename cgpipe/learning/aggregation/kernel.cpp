@@ -13,15 +13,17 @@
 //    likewise along the c smallest, and what falls out there lies between. Only these are summed:
 //        trimmed sum = Σ between                clipped sum = Σ between + c·max between + c·min between
 //    Nothing is subtracted from a total, so nothing cancels when one gradient is huge.
-// 2. Blocks. From c = 3 on, values come c at a time: a network sorts them, each meets one place of the list,
-//    and a shorter network puts the list in order again. Each c has its own code; from c = 9 on, where
-//    the lists would fill the registers, one network sorts all the values of a tile in memory.
+// 2. Blocks. Values come 2c at a time: a network sorts them, the upper half meets the largest and the lower
+//    half the smallest, each value one place of the list, and shorter networks put the lists in order again.
+//    Neither half can belong to the other list. Each c has its own code; from c = 9 on, where the lists
+//    would fill the registers, one network sorts all the values of a tile in memory.
 // 3. Zeros are counted and not visited: δ is 0 where a unit is inactive, a is 0 for most pixels. Where more
 //    than 2c of the values are 0, both lists and what lies between them start at 0.
 // 4. Signs. Where no vector has a negative entry (pixels, activations after a ReLU) the coefficient gives
 //    the sign of the value. Positive ones then pass along the largest alone; negative ones, with the sign
-//    turned when the coefficients are read, along a list of their own. Half the operations. Both lists start
-//    at 0, which is right as long as more than c values are not negative and more than c are not positive.
+//    turned when the coefficients are read, along a list of their own, from c = 3 on c at a time. Fewer
+//    operations. Both lists start at 0, which is right as long as more than c values are not negative and
+//    more than c are not positive.
 // 5. Two ways round. Coefficients may be the δ of a unit and lanes run along the inputs, or coefficients the
 //    inputs and lanes run along the units. The one with fewer values to visit is taken: for MNIST's first
 //    layer the second, as four pixels of five are 0.
@@ -137,42 +139,40 @@ struct Coefficient {
 struct Coefficients {
     int64_t batch, c;
     bool signed_vectors;
-    std::vector<float> block;  // (B, MOST_ROWS): columns of a wide matrix would fall on few cache sets
     std::vector<Coefficient> entries;
     std::array<int64_t, MOST_ROWS> positive, negative;
     std::array<bool, MOST_ROWS> by_sign;  // one sign at a time; the negative ones are held by magnitude
 
     Coefficients(int64_t batch, int64_t c, bool signed_vectors)
-        : batch(batch),
-          c(c),
-          signed_vectors(signed_vectors),
-          block(batch * MOST_ROWS),
-          entries(batch * MOST_ROWS) {}
+        : batch(batch), c(c), signed_vectors(signed_vectors), entries(batch * MOST_ROWS) {}
 
     void read(const Factor& f, int64_t first, int64_t rows) {
+        std::array<int64_t, MOST_ROWS> above{}, last;
+        last.fill(batch - 1);
         for (int64_t b = 0; b < batch; ++b) {
-            std::copy_n(f.data + b * f.width + first, rows, block.data() + b * MOST_ROWS);
+            const float* values = f.data + b * f.width + first;
+            if (!any(values, rows)) continue;
+            for (int64_t r = 0; r < rows; ++r) {
+                const Coefficient entry{values[r], static_cast<int32_t>(b * WIDTH)};
+                // Written at both ends and counted at one at most: no branch, as signs are unpredictable.
+                // Neither place holds an entry that was counted.
+                Coefficient* row = entries.data() + r * batch;
+                row[above[r]] = entry;
+                row[last[r]] = entry;
+                above[r] += entry.value > 0;
+                last[r] -= entry.value < 0;
+            }
         }
         for (int64_t r = 0; r < rows; ++r) {
             Coefficient* row = entries.data() + r * batch;
-            int64_t above = 0, last = batch - 1;
-            for (int64_t b = 0; b < batch; ++b) {
-                const Coefficient entry{block[b * MOST_ROWS + r], static_cast<int32_t>(b * WIDTH)};
-                // Written at both ends and counted at one at most: no branch, as signs are unpredictable.
-                // Neither place holds an entry that was counted.
-                row[above] = entry;
-                row[last] = entry;
-                above += entry.value > 0;
-                last -= entry.value < 0;
-            }
-            positive[r] = above;
-            negative[r] = batch - 1 - last;
+            positive[r] = above[r];
+            negative[r] = batch - 1 - last[r];
             by_sign[r] =
                 !signed_vectors && c <= MOST_LISTED && std::max(positive[r], negative[r]) < batch - c;
             if (by_sign[r]) {
-                for (int64_t j = last + 1; j < batch; ++j) row[j].value = -row[j].value;
+                for (int64_t j = last[r] + 1; j < batch; ++j) row[j].value = -row[j].value;
             } else if (c > MOST_LISTED || zeros(r) <= 2 * c) {  // else zeros are not visited
-                std::fill(row + above, row + last + 1, Coefficient{0, 0});
+                std::fill(row + above[r], row + last[r] + 1, Coefficient{0, 0});
             }
         }
     }
@@ -255,6 +255,7 @@ INLINE void descending(Vector (&x)[N]) {
 // Values of one sign, taken by magnitude, among any number of zeros.
 template <int C, typename Vector>
 struct OneSided {
+    static constexpr int BLOCK = C > 2 ? C : 1;
     Vector largest[C + 1];  // ascending; one more, as C may be 0
     Vector most = Vector::of(0), between = Vector::of(0);
 
@@ -288,6 +289,7 @@ struct OneSided {
 // Values of either sign, among more than 2c zeros.
 template <int C, typename Vector>
 struct TwoSided {
+    static constexpr int BLOCK = C > 0 ? 2 * C : 1;
     Vector largest[C + 1], smallest[C + 1];  // ascending, descending
     Vector most = Vector::of(0), least = Vector::of(0), between = Vector::of(0);
 
@@ -303,25 +305,32 @@ struct TwoSided {
         return x;
     }
     INLINE void visit(Vector x) { visit_between(along_smallest(along_largest(x))); }
-    // The first block, of which nothing falls out.
-    INLINE void start(Vector (&x)[C]) {
-        descending<SORT<C>>(x);
+    // The first block: among zeros, what is above 0 may be large, and what is below may be small.
+    template <int N>
+    INLINE void start(Vector (&x)[N]) {
+        const Vector zero = Vector::of(0);
+        ascending<SORT<N>>(x);
         each<C>([&](auto i) INLINED {
-            largest[i] = larger(x[C - 1 - i], Vector::of(0));
-            smallest[i] = smaller(x[i], Vector::of(0));
+            largest[i] = larger(x[N - C + i], zero);
+            smallest[i] = smaller(x[C - 1 - i], zero);
+            if constexpr (N == 2 * C) {
+                visit_between(smaller(x[C + i], zero));
+                visit_between(larger(x[i], zero));
+            }
         });
     }
     template <bool last>
-    INLINE void visit(Vector (&x)[C]) {
-        descending<SORT<C>>(x);
-        // Afterwards the largest fall and rise, x rises and falls.
-        each<C>([&](auto i) INLINED { exchange(x[i], largest[i]); });
+    INLINE void visit(Vector (&x)[2 * C]) {
+        ascending<SORT<2 * C>>(x);
+        // Of 2c values the upper half is too large for the smallest, and the lower half too small for the
+        // largest. Afterwards the largest fall and rise, the smallest rise and fall.
+        each<C>([&](auto i) INLINED {
+            exchange(x[2 * C - 1 - i], largest[i]);
+            exchange(smallest[i], x[i]);
+        });
         if constexpr (!last) ascending<MERGE<C>>(largest);
-        descending<MERGE<C>>(x);
-        // Afterwards the smallest rise and fall.
-        each<C>([&](auto i) INLINED { exchange(smallest[i], x[C - 1 - i]); });
         if constexpr (!last) descending<MERGE<C>>(smallest);
-        each<C>([&](auto i) INLINED { visit_between(x[i]); });
+        each<2 * C>([&](auto i) INLINED { visit_between(x[i]); });
     }
     INLINE void visit_between(Vector x) {
         most = larger(most, x);
@@ -350,33 +359,38 @@ struct TwoSidedOfAll : TwoSided<C, Vector> {
     INLINE void fill_smallest(Vector x) { this->along_smallest(this->along_largest(x)); }
 };
 
-// All values of some entries. From C = 3 on a block takes fewer operations than one value after the other.
+// All values of some entries, in blocks where these take fewer operations than one value after the other.
 // `start`: nothing was visited before, and zeros do not matter; `last`: nothing is visited afterwards.
 template <int C, bool start, typename Cascade, typename Value>
 INLINE void visit_all(Cascade& cascade, const Coefficient* entry, int64_t n, bool last, Value value) {
     static constexpr Coefficient zero{0, 0};
+    constexpr int BLOCK = Cascade::BLOCK;
     const Coefficient* const end = entry + n;
-    int64_t singles = n;
-    if constexpr (C > 2) {
-        decltype(value(*entry)) block[C];
-        singles = n % C;
-        if (start && n > C) {
-            // A block of what is left over, filled up with zeros, or a whole one: whichever is cheaper.
-            const int64_t filled = 2 * singles > C ? std::exchange(singles, 0) : C;
-            each<C>([&](auto i) INLINED { block[i] = value(i < filled ? entry[i] : zero); });
+    int64_t singles = BLOCK > 1 ? n % BLOCK : n;
+    if constexpr (BLOCK > 1 && start) {
+        // A block of what is left over, filled up with zeros, or a whole one: whichever is cheaper.
+        const auto begin = [&]<int N>(std::integral_constant<int, N>, int64_t filled) INLINED {
+            decltype(value(*entry)) block[N];
+            each<N>([&](auto i) INLINED { block[i] = value(i < filled ? entry[i] : zero); });
             cascade.start(block);
             entry += filled;
+        };
+        if (BLOCK > C && 0 < singles && singles <= C) {
+            begin(std::integral_constant<int, C>(), std::exchange(singles, 0));
+        } else if (n >= BLOCK || singles > C) {
+            const bool left_over = singles * BLOCK > static_cast<int64_t>(SORT<BLOCK>.size());
+            begin(std::integral_constant<int, BLOCK>(), left_over ? std::exchange(singles, 0) : BLOCK);
         }
     }
     for (; singles > 0; --singles, ++entry) cascade.visit(value(*entry));
-    if constexpr (C > 2) {
-        decltype(value(*entry)) block[C];
-        for (; end - entry > (last ? C : 0); entry += C) {
-            each<C>([&](auto i) INLINED { block[i] = value(entry[i]); });
+    if constexpr (BLOCK > 1) {
+        decltype(value(*entry)) block[BLOCK];
+        for (; end - entry > (last ? BLOCK : 0); entry += BLOCK) {
+            each<BLOCK>([&](auto i) INLINED { block[i] = value(entry[i]); });
             cascade.template visit<false>(block);
         }
         if (entry != end) {
-            each<C>([&](auto i) INLINED { block[i] = value(entry[i]); });
+            each<BLOCK>([&](auto i) INLINED { block[i] = value(entry[i]); });
             cascade.template visit<true>(block);
         }
     }

@@ -1,8 +1,11 @@
 // A vector of float32, one weight a lane: AVX-512, AVX2 or the compiler's own vectors.
 //
-// `larger` and `smaller` are exact choices of one of their operands; NaN does not come here.
+// `larger` and `smaller` are exact choices of one of their operands, of the second where one is NaN.
+// `add_product` rounds once where the processor can.
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <cstring>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
@@ -29,6 +32,9 @@ inline Lanes operator-(Lanes x, Lanes y) {
 inline Lanes operator*(Lanes x, Lanes y) {
     return {_mm512_mul_ps(x.v, y.v)};
 }
+inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+    return {_mm512_fmadd_ps(x.v, y.v, sum.v)};
+}
 inline Lanes larger(Lanes x, Lanes y) {
     return {_mm512_max_ps(x.v, y.v)};
 }
@@ -53,6 +59,9 @@ inline Lanes operator-(Lanes x, Lanes y) {
 }
 inline Lanes operator*(Lanes x, Lanes y) {
     return {_mm256_mul_ps(x.v, y.v)};
+}
+inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+    return {_mm256_fmadd_ps(x.v, y.v, sum.v)};
 }
 inline Lanes larger(Lanes x, Lanes y) {
     return {_mm256_max_ps(x.v, y.v)};
@@ -84,6 +93,9 @@ inline Lanes operator-(Lanes x, Lanes y) {
 inline Lanes operator*(Lanes x, Lanes y) {
     return {x.v * y.v};
 }
+inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+    return {sum.v + x.v * y.v};
+}
 inline Lanes larger(Lanes x, Lanes y) {
     return {x.v > y.v ? x.v : y.v};
 }
@@ -92,6 +104,18 @@ inline Lanes smaller(Lanes x, Lanes y) {
 }
 
 #endif
+
+// The first few of a vector's places, the rest 0.
+inline Lanes load_some(const float* p, int64_t few) {
+    float all[Lanes::count] = {};
+    std::memcpy(all, p, few * sizeof(float));
+    return Lanes::load(all);
+}
+inline void store_some(Lanes x, float* p, int64_t few) {
+    float all[Lanes::count];
+    x.store(all);
+    std::memcpy(p, all, few * sizeof(float));
+}
 
 // Two side by side.
 struct Pair {
@@ -118,6 +142,13 @@ inline Pair larger(Pair x, Pair y) {
 }
 inline Pair smaller(Pair x, Pair y) {
     return {smaller(x.left, y.left), smaller(x.right, y.right)};
+}
+
+// Whether any of n values is not 0.
+inline bool any(const float* values, int64_t n) {
+    uint32_t bits = 0;
+    for (int64_t j = 0; j < n; ++j) bits |= std::bit_cast<uint32_t>(values[j]);
+    return bits << 1 != 0;  // the sign of a 0 is none
 }
 
 }  // namespace

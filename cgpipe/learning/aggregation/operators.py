@@ -7,17 +7,23 @@ use; on a GPU, gpu.py; or, where the one or the other cannot be used, the sortin
 
 `torch.ops.cgpipe.sgd_step_` is a whole step of a network, of step.cpp alone: the examples `batch` of `images`
 and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there
-into `gradients`, and the network is updated, c = 0 being plain SGD. It returns False, and leaves the network
-as it was, if a logit or a gradient is not finite.
+into `gradients`, and the network is updated, c = 0 being plain SGD. Without `batch` the step is by all
+examples, and nothing is copied. With c = 0, `left` and `gradients` may be shorter than the minibatch, which
+then passes in parts of their length. It returns False, and leaves the network as it was, if an output of a
+sparse first layer, a logit or a gradient is not finite.
+
+`torch.ops.cgpipe.first_layer` is what leaves the first layer of a network, of step.cpp too.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
 
 from cgpipe.learning.aggregation import build, reference
+from cgpipe.networks import dense
+from cgpipe.networks.dense import Layer
 
 _LIBRARY = torch.library.Library("cgpipe", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
@@ -29,9 +35,12 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
     " int c, float rate, bool trimmed=False) -> ()"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
-    "sgd_step_(Tensor(a!)[] weights, Tensor(b!)[] biases, Tensor images, Tensor labels, Tensor batch,"
+    "sgd_step_(Tensor(a!)[] weights, Tensor(b!)[] biases, Tensor images, Tensor labels, Tensor? batch,"
     " Tensor(c!) entered, Tensor(d!) classes, Tensor(e!)[] left, Tensor(f!)[] gradients,"
     " int c, float rate, bool trimmed=False) -> bool"
+)
+_LIBRARY.define(  # type: ignore[no-untyped-call]
+    "first_layer(Tensor images, Tensor weight, Tensor bias, bool relu) -> Tensor"
 )
 
 
@@ -99,6 +108,20 @@ def winsorized_linear_gradient(
     for name, gradient in zip(("weights", "biases"), gradients, strict=True):
         reference.check_finite(f"the gradient of the {name}", gradient)
     return gradients[0], gradients[1]
+
+
+def forward(layers: Sequence[Layer], images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """What enters each layer, and the logits, as `cgpipe.networks.dense.forward`.
+
+    In float32 on the CPU the first layer leaves out the zeros of the images, if most pixels are 0.
+    """
+    if images.device.type != "cpu" or images.dtype != torch.float32 or missing("cpu"):
+        return dense.forward(layers, images)
+    left = torch.ops.cgpipe.first_layer(images, *layers[0], len(layers) > 1)  # (b, o)
+    if len(layers) == 1:
+        return [images], left
+    inputs, logits = dense.forward(layers[1:], left)
+    return [images, *inputs], logits
 
 
 COSTS = {

@@ -6,17 +6,23 @@
 // Operator, its schema and what it writes: operators.py. Built by build.py.
 
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "kernel.h"
+#include "sparse.h"
 
 namespace {
 
@@ -75,51 +81,132 @@ bool is_finite(const at::Tensor& t) {
     return odd == 0;
 }
 
+// The images, if they are sparse and the weights lie as their products need them, input by input.
+std::optional<Sparse> without_zeros(const at::Tensor& images, const at::Tensor& weight) {
+    if (weight.numel() == 0 || weight.stride(0) != 1 || !is_sparse(images)) return {};
+    return std::optional<Sparse>(std::in_place, images);
+}
+
+using Tensors = std::vector<at::Tensor>;
+
+Tensors first_rows(at::TensorList tensors, int64_t rows) {
+    Tensors some(tensors.begin(), tensors.end());
+    for (at::Tensor& t : some) {
+        if (t.size(0) != rows) t = t.narrow(0, 0, rows);
+    }
+    return some;
+}
+
+// Both passes. Whether all is finite.
+bool propagate(at::TensorList weights, at::TensorList biases, const at::Tensor& images,
+               const at::Tensor& labels, const std::optional<Sparse>& pixels, Tensors& left,
+               Tensors& gradients) {
+    const size_t last = weights.size() - 1;
+    for (size_t l = 0; l <= last; ++l) {
+        if (l == 0 && pixels) {
+            if (!pixels->times(weights[0].t(), biases[0], last > 0, left[0])) return false;
+            continue;
+        }
+        at::mm_out(left[l], l == 0 ? images : left[l - 1], weights[l].t());
+        l < last ? add_bias<true>(left[l], biases[l]) : add_bias<false>(left[l], biases[l]);
+    }
+    loss_gradient(left[last], labels, gradients[last]);
+    for (size_t l = last; l > 0; --l) {
+        at::mm_out(gradients[l - 1], gradients[l], weights[l]);
+        where_active(gradients[l - 1], left[l - 1]);
+    }
+    return is_finite(left[last]) && std::all_of(gradients.begin(), gradients.end(), is_finite);
+}
+
+// The gradients of a layer, summed over the examples and times `scale`, are added to its weights.
+void add_sum(at::Tensor weight, at::Tensor bias, const at::Tensor& a, const at::Tensor& δ,
+             const Sparse* pixels, double scale) {
+    if (pixels) {
+        at::Tensor by_input = weight.t();
+        pixels->add_transposed_times(δ, static_cast<float>(scale), by_input);
+    } else {
+        weight.addmm_(δ.t(), a, 1, scale);
+    }
+    bias.add_(δ.sum(0), scale);
+}
+
 bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& images,
-               const at::Tensor& labels, const at::Tensor& batch, at::Tensor entered, at::Tensor classes,
-               at::TensorList left, at::TensorList gradients, int64_t c, double rate, bool trimmed) {
+               const at::Tensor& labels, const std::optional<at::Tensor>& batch, at::Tensor entered,
+               at::Tensor classes, at::TensorList left, at::TensorList gradients, int64_t c, double rate,
+               bool trimmed) {
     const size_t layers = weights.size();
     TORCH_CHECK_VALUE(
         layers > 0 && biases.size() == layers && left.size() == layers && gradients.size() == layers,
         "give as many biases, outputs and gradients as weights, and at least one");
+    const int64_t examples = batch ? batch->numel() : images.size(0), rows = left[0].size(0);
     for (size_t l = 0; l < layers; ++l) {
-        cgpipe::check_update(weights[l], biases[l], l == 0 ? entered : left[l - 1], gradients[l], c);
+        const at::Tensor& a = l > 0 ? left[l - 1] : batch ? entered : images;
+        cgpipe::check_update(weights[l], biases[l], a.narrow(0, 0, rows), gradients[l], c);
         TORCH_CHECK_VALUE(left[l].sizes() == gradients[l].sizes() && left[l].is_contiguous() &&
                               gradients[l].is_contiguous(),
                           "outputs and gradients of layer ", l + 1, " must be contiguous and of one shape");
     }
-    at::index_select_out(entered, images, 0, batch);
-    at::index_select_out(classes, labels, 0, batch);
-    for (size_t l = 0; l < layers; ++l) {
-        at::Tensor out = left[l];
-        at::mm_out(out, l == 0 ? entered : left[l - 1], weights[l].t());
-        l + 1 < layers ? add_bias<true>(out, biases[l]) : add_bias<false>(out, biases[l]);
+    TORCH_CHECK_VALUE(c == 0 || rows == examples, "c = ", c, " with ", rows, " of ", examples,
+                      " examples at once: only sums are made in parts");
+    const bool in_parts = rows < examples;
+    const double of_sum = -rate / static_cast<double>(examples);
+    Tensors weight_sums, bias_sums;
+    for (size_t l = 0; in_parts && l < layers; ++l) {
+        weight_sums.push_back(at::zeros_like(weights[l]));
+        bias_sums.push_back(at::zeros_like(biases[l]));
     }
-    at::Tensor gradient = gradients[layers - 1];
-    loss_gradient(left[layers - 1], classes, gradient);
-    for (size_t l = layers - 1; l > 0; --l) {
-        gradient = gradients[l - 1];
-        at::mm_out(gradient, gradients[l], weights[l]);
-        where_active(gradient, left[l - 1]);
-    }
-    if (!is_finite(left[layers - 1]) || !std::all_of(gradients.begin(), gradients.end(), is_finite))
-        return false;
-    for (size_t l = 0; l < layers; ++l) {
-        const at::Tensor& a = l == 0 ? entered : left[l - 1];
-        at::Tensor weight = weights[l], bias = biases[l];
-        if (c == 0) {
-            const double of_sum = -rate / static_cast<double>(a.size(0));
-            weight.addmm_(gradients[l].t(), a, 1, of_sum);
-            bias.add_(gradients[l].sum(0), of_sum);
+    for (int64_t start = 0; start < examples; start += rows) {
+        const int64_t some = std::min(rows, examples - start);
+        at::Tensor x, y;
+        if (batch) {
+            const at::Tensor indices = in_parts ? batch->narrow(0, start, some) : *batch;
+            x = some == rows ? entered : entered.narrow(0, 0, some);
+            y = some == rows ? classes : classes.narrow(0, 0, some);
+            at::index_select_out(x, images, 0, indices);
+            at::index_select_out(y, labels, 0, indices);
         } else {
-            cgpipe::aggregate(a, gradients[l], c, trimmed, -static_cast<float>(rate), true, weight, bias);
+            x = images.narrow(0, start, some).contiguous();
+            y = labels.narrow(0, start, some).contiguous();
+        }
+        const std::optional<Sparse> pixels = without_zeros(x, weights[0]);
+        Tensors out = first_rows(left, some), at_output = first_rows(gradients, some);
+        if (!propagate(weights, biases, x, y, pixels, out, at_output)) return false;
+        for (size_t l = 0; l < layers; ++l) {
+            const at::Tensor& a = l == 0 ? x : out[l - 1];
+            at::Tensor weight = in_parts ? weight_sums[l] : weights[l];
+            at::Tensor bias = in_parts ? bias_sums[l] : biases[l];
+            if (c == 0) {
+                const Sparse* zeros_known = l == 0 && pixels ? &*pixels : nullptr;
+                add_sum(weight, bias, a, at_output[l], zeros_known, in_parts ? 1.0 : of_sum);
+            } else {
+                cgpipe::aggregate(a, at_output[l], c, trimmed, -static_cast<float>(rate), true, weight, bias);
+            }
         }
     }
+    for (size_t l = 0; in_parts && l < layers; ++l) {
+        weights[l].add_(weight_sums[l], of_sum);
+        biases[l].add_(bias_sums[l], of_sum);
+    }
     return true;
+}
+
+// What leaves the first layer.
+at::Tensor first_layer(const at::Tensor& images, const at::Tensor& weight, const at::Tensor& bias,
+                       bool relu) {
+    const at::Tensor x = images.contiguous();
+    at::Tensor out = at::empty({x.size(0), weight.size(0)}, at::kFloat);
+    cgpipe::check_update(weight, bias, x, out, 0);
+    const std::optional<Sparse> pixels = without_zeros(x, weight);
+    // What is not finite is left to the product that does not leave out 0 · inf.
+    if (pixels && pixels->times(weight.t(), bias, relu, out)) return out;
+    at::mm_out(out, x, weight.t());
+    relu ? add_bias<true>(out, bias) : add_bias<false>(out, bias);
+    return out;
 }
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(cgpipe, CPU, library) {
     library.impl("sgd_step_", &sgd_step_);
+    library.impl("first_layer", &first_layer);
 }
