@@ -47,7 +47,6 @@ class Stage:
 
 # What the files hold.
 FILES = {
-    "activity": "shares of hidden units in use and dead, at the logged steps",
     "claims": "statistics and verdicts",
     "coherence": "coherence of the gradients, by group of examples and part of the network",
     "contributions": "contributions of all examples over all parameters",
@@ -109,7 +108,6 @@ STAGES = {
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
     "contributions": Stage("Take the contributions of all examples.", SAMPLE, ["contributions"]),
     "coherence": Stage("Take the coherence of groups of examples.", ["contributions"], ["coherence"]),
-    "activity": Stage("Count the hidden units in use.", ["dataset", "snapshots"], ["activity"]),
     "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),

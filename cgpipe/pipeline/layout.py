@@ -10,7 +10,6 @@ SNAPSHOTS = f"{RUN}/snapshots.safetensors"
 GRADIENTS = f"{RUN}/gradients.nc"
 CONTRIBUTIONS = f"{RUN}/contributions.nc"
 COHERENCE = f"{RUN}/coherence.nc"
-ACTIVITY = f"{RUN}/activity.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 CLAIMS = "claims.nc"
@@ -22,7 +21,6 @@ PLOTTED = {
     "nullworlds": ("nullworlds", WORLDS),
     "nullworlds_exact": ("nullworlds", EXACT_WORLDS),
     "coherence": ("coherence", COHERENCE),
-    "activity": ("activity", ACTIVITY),
     "claims": ("claims", CLAIMS),
 }
 

@@ -28,7 +28,6 @@ SETTINGS = {
     "gradients": "device gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
-    "activity": "device noise replicate winsor",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "",  # the criteria are part of the code

@@ -363,9 +363,8 @@ def test_a_sample_of_one_example_has_an_empty_group(figure):
     load({**one, "gradients": {"examples": 2}})
 
 
-def test_the_figure_of_activity_needs_hidden_units_and_snapshots_but_no_plain_sgd():
-    load(figure_of("activity", winsor=[1], noise=[0]))
-    assert "snapshots: true" in mistake(figure_of("activity", snapshots=False))
+def test_the_figure_of_activity_needs_hidden_units_but_neither_snapshots_nor_plain_sgd():
+    load(figure_of("activity", winsor=[1], noise=[0], snapshots=False))
     assert "hidden units; one has none" in mistake(
         replaced(figure_of("activity"), ("experiments", "one", "hidden"), [])
     )

@@ -59,7 +59,6 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "gradients",
         "contributions",
         "coherence",
-        "activity",
         "nullworlds",
         "nullworlds_exact",
         "runs",
@@ -78,7 +77,7 @@ def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
 
 def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
     paths = list(finished.results.rglob("*.nc"))
-    assert len(paths) == 20
+    assert len(paths) == 18
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for attribute in ("title", "source", "references", "spec", "code", "software"):
@@ -108,16 +107,15 @@ def test_dead_units_are_those_that_no_training_image_activates(finished: Tree) -
     run = finished.results / "winsorization/noise-050/winsor-2/replicate-0"
     tensors = load_file(run / "snapshots.safetensors")
     with (
-        xr.open_dataset(run / "activity.nc", engine="netcdf4") as activity,
+        xr.open_dataset(run / "history.nc", engine="netcdf4") as history,
         xr.open_dataset(finished.results / "dataset.nc", engine="netcdf4") as dataset,
     ):
         images = dataset["train_images"].values.reshape(dataset.sizes["train_example"], -1)
         pixels = images.astype("f4") / np.float32(dataset.attrs["pixel_max"])
-        assert activity.sizes == {"step": len(tensors["weight.0"]), "layer": 1}
         for t in (0, -1):
             active = pixels @ tensors["weight.0"][t].T + tensors["bias.0"][t] > 0
-            assert activity["active"][t, 0] == pytest.approx(active.mean(), abs=1e-4)
-            assert activity["dead"][t, 0] == pytest.approx((~active.any(0)).mean())
+            assert history["active"][t, 0] == pytest.approx(active.mean(), abs=1e-4)
+            assert history["dead"][t, 0] == pytest.approx((~active.any(0)).mean())
 
 
 def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -> None:
@@ -182,9 +180,8 @@ def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_
 
 def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None:
     apart, together = (digests(finished.results / name) for name in ("winsorization", "pair"))
-    made = {path: digest for path, digest in apart.items() if "activity" not in path}
-    assert len(made) == 4
-    assert made == together
+    assert len(apart) == 4
+    assert apart == together
 
 
 LONG = {
@@ -360,7 +357,7 @@ def test_dry_run_of_the_paper_lists_every_run() -> None:
         "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*run)
         for run in all_runs(settings)
     }
-    assert len(expected) == 37
+    assert len(expected) == 32
     assert planned == expected
 
 

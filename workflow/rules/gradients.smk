@@ -62,25 +62,3 @@ rule coherence:
         files=file_options,
     shell:
         COMMAND
-
-
-rule activity:
-    input:
-        dataset=DATASET,
-        snapshots=SNAPSHOTS,
-        planned=planned("activity"),
-    output:
-        activity=ACTIVITY,
-    log:
-        f"{LOGS}/activity/{RUN}.log",
-    benchmark:
-        f"{BENCHMARKS}/activity/{RUN}.tsv"
-    resources:
-        gpu=gpus_for_little,
-    params:
-        stage="activity",
-        spec=settings("activity"),
-        code=code_hash("activity"),
-        files=file_options,
-    shell:
-        COMMAND

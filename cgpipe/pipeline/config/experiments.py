@@ -110,8 +110,8 @@ class Experiment(Section):
     )
     snapshots: bool = Field(
         True,
-        description="Whether runs save their parameters at the logged steps. Figures 2 and 3 and the figures "
-        "of coherence and activity need them",
+        description="Whether runs save their parameters at the logged steps. Figures 2 and 3 and the figure "
+        "of coherence need them",
     )
 
     @field_validator("noise", "winsor")
