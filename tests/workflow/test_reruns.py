@@ -50,7 +50,7 @@ FROM_TRAIN = {
     **FROM_SNAPSHOTS,
     **FIGURES,
 }
-FROM_CORRUPT = {"corrupt": 2, **FROM_TRAIN}
+FROM_CORRUPT = {"corrupt": 3, **FROM_TRAIN}
 ALL = {"data": 1, **FROM_CORRUPT}
 
 # What a figure of another experiment needs first, of its one run of plain SGD.
@@ -78,6 +78,11 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "experiments.label_noise.learning_rate",
         0.3,
         FROM_TRAIN_OF_LABEL_NOISE,
+    ),
+    "experiments.*.examples": (
+        "experiments.label_noise.examples",
+        800,
+        {"corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE},
     ),
     "experiments.*.batch_size": ("experiments.label_noise.batch_size", 40, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.steps": ("experiments.label_noise.steps", 13, FROM_TRAIN_OF_LABEL_NOISE),
@@ -145,7 +150,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "winsorization",
         {"contributions": 1, "coherence": 1, "nullworlds_exact": 1, **CLAIMS},
     ),
-    "claims.winsorization": ("claims.winsorization", "label_noise", CLAIMS),
+    "claims.winsorization": ("claims.winsorization", "pair", CLAIMS),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
 }
 
@@ -419,7 +424,10 @@ def history(of: Tree, experiment: str) -> Path:
 @pytest.mark.parametrize(
     ("experiments", "reason"),
     [
-        (("pair", "label_noise"), "do not belong together: train: learning_rate: 0.5 and 0.25"),
+        (
+            ("pair", "label_noise"),
+            "do not belong together: corrupt: examples: None and 900; train: learning_rate: 0.5 and 0.25",
+        ),
         (("pair", "winsorization"), "given twice"),
     ],
 )
@@ -461,7 +469,7 @@ def test_an_analysis_refuses_snapshots_of_other_labels(finished: Tree, tmp_path:
     spec = json.dumps({"device": "cpu", "noise": 0.5, "replicate": 0, "seed": 1, "stiffness_examples": 50})
     said = runs_stage(
         *("contributions", "--spec", spec, "--dataset", str(results / "dataset.nc")),
-        *("--corrupted", str(results / "corrupted/noise-000/replicate-0.nc")),
+        *("--corrupted", str(results / "corrupted/examples-900/noise-000/replicate-0.nc")),
         *("--snapshots", str(results / "label_noise/noise-050/winsor-0/replicate-0/snapshots.safetensors")),
         *("--contributions", str(tmp_path / "contributions.nc")),
     )

@@ -77,7 +77,7 @@ def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
 
 def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
     paths = list(finished.results.rglob("*.nc"))
-    assert len(paths) == 18
+    assert len(paths) == 19
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for attribute in ("title", "source", "references", "spec", "code", "software"):
@@ -116,6 +116,23 @@ def test_dead_units_are_those_that_no_training_image_activates(finished: Tree) -
             active = pixels @ tensors["weight.0"][t].T + tensors["bias.0"][t] > 0
             assert history["active"][t, 0] == pytest.approx(active.mean(), abs=1e-4)
             assert history["dead"][t, 0] == pytest.approx((~active.any(0)).mean())
+
+
+def test_a_sample_of_a_subset_is_named_by_its_places_in_the_dataset(finished: Tree) -> None:
+    run = finished.results / "label_noise/noise-050/winsor-0/replicate-0"
+    labels = finished.results / "corrupted/examples-900/noise-050/replicate-0.nc"
+    with (
+        xr.open_dataset(finished.results / "dataset.nc", engine="netcdf4") as dataset,
+        xr.open_dataset(labels, engine="netcdf4") as corrupted,
+        xr.open_dataset(run / "gradients.nc", engine="netcdf4") as sample,
+    ):
+        assert corrupted.sizes == {"example": 900}
+        true = dataset["train_labels"].values
+        np.testing.assert_array_equal(corrupted["label_true"], true[corrupted["index"]])
+        assert sample.sizes["example"] == 60
+        places = np.searchsorted(corrupted["index"], sample["example"])
+        np.testing.assert_array_equal(corrupted["index"][places], sample["example"])
+        np.testing.assert_array_equal(corrupted["pristine"][places], sample["pristine"])
 
 
 def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -> None:
@@ -165,7 +182,7 @@ def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tre
         np.testing.assert_allclose(
             worlds["f"].sel(group="pristine"), of_pristine / u.sum("example"), rtol=1e-10
         )
-        assert int(worlds["group_size"].sum()) == each.sizes["example"] == 1000
+        assert int(worlds["group_size"].sum()) == each.sizes["example"] == 900
 
 
 def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_end(finished: Tree) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import apply_wildcards
 from snakemake.logging import logger
 
 # The package beside this file is planned with, and jobs run it: whatever else is installed, whatever PYTHONPATH
@@ -112,6 +113,7 @@ wildcard_constraints:
     winsor=r"[0-9]+",
     replicate=r"[0-9]+",
     experiment="|".join(CONFIG.experiments),
+    examples=r"(examples-[0-9]+/)?",
 
 
 def planned(rule):
@@ -125,6 +127,17 @@ def planned(rule):
         return ancient(path)
 
     return newer_or_ancient
+
+
+def labels_of(experiment=None):
+    """Input of a rule, the labels that an experiment trains on: by default that of the job."""
+
+    def path(wildcards):
+        at = {"experiment": experiment, **dict(wildcards)}
+        made = rules.corrupt.output.corrupted
+        return local(apply_wildcards(made, plan.labels_at(CONFIG, at)))
+
+    return path
 
 
 def settings(stage, **more):

@@ -1,7 +1,7 @@
 rule gradients:
     input:
         dataset=DATASET,
-        corrupted=CORRUPTED,
+        corrupted=labels_of(),
         snapshots=SNAPSHOTS,
         planned=planned("gradients"),
     output:
@@ -24,7 +24,7 @@ rule gradients:
 rule contributions:
     input:
         dataset=DATASET,
-        corrupted=CORRUPTED,
+        corrupted=labels_of(),
         snapshots=SNAPSHOTS,
         planned=planned("contributions"),
     output:

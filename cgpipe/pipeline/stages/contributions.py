@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cgpipe.data.images import flat_images
 from cgpipe.gradients.population import measure_contributions
 from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.device import choose
-from cgpipe.pipeline.stages.inputs import read_corrupted
+from cgpipe.pipeline.stages.inputs import read_corrupted, training_images
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 from cgpipe.pipeline.streams import stream
 
@@ -44,7 +43,7 @@ def run(
     with open_snapshots(snapshots, device) as (description, kept):
         result = measure_contributions(
             kept,
-            torch.from_numpy(flat_images(images, "train")).to(device),
+            torch.from_numpy(training_images(images, labels)).to(device),
             torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device),
             labels["pristine"].values,
             stiffness_examples=spec.stiffness_examples,

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
+from cgpipe.data.images import flat_images
 from cgpipe.pipeline.artifacts import ArtifactError, read_netcdf
 from cgpipe.pipeline.layout import made_from
 from cgpipe.pipeline.progress import log
@@ -27,6 +30,11 @@ def read_corrupted(path: Path, dataset: xr.Dataset) -> xr.Dataset:
     return corrupted
 
 
+def training_images(dataset: xr.Dataset, corrupted: xr.Dataset) -> npt.NDArray[np.float32]:
+    """The flat images that these labels belong to, shape (example, feature)."""
+    return flat_images(dataset.isel(train_example=corrupted["index"].values), "train")
+
+
 def read_current(path: Path, stage: str) -> xr.Dataset:
     """Read an artifact of a run, as `read_netcdf` does, and check that it was made from what lies there now.
 
@@ -37,8 +45,10 @@ def read_current(path: Path, stage: str) -> xr.Dataset:
         objection.
     """
     read = read_netcdf(path, stage)
-    places = made_from(path)
-    for before, noted in json.loads(read.attrs["inputs"]).items():
+    inputs = json.loads(read.attrs["inputs"])
+    of_labels = json.loads(inputs["corrupt"]["spec"]) if "corrupt" in inputs else {}
+    places = made_from(path, of_labels.get("examples"))
+    for before, noted in inputs.items():
         place = places.get(before)
         if place is not None and place.exists() and seal_of(place) != noted["sha256"]:
             raise ArtifactError(

@@ -22,7 +22,7 @@ from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import Progress, log, progress
 from cgpipe.pipeline.stages.device import choose, held_gpus
-from cgpipe.pipeline.stages.inputs import read_corrupted
+from cgpipe.pipeline.stages.inputs import read_corrupted, training_images
 from cgpipe.pipeline.streams import stream
 
 # At most this much work is lost when a run is killed between logged steps.
@@ -69,7 +69,7 @@ class Data:
         self.tensors = [
             torch.from_numpy(values).to(device)
             for values in (
-                flat_images(self.images, "train"),  # (example, feature)
+                training_images(self.images, self.labels),  # (example, feature)
                 self.labels["label_train"].values.astype(np.int64),  # (example,)
                 flat_images(self.images, "test"),
                 self.images["test_labels"].values.astype(np.int64),
