@@ -47,7 +47,6 @@ class Stage:
 
 # What the files hold.
 FILES = {
-    "activity": "shares of hidden units in use and dead, at the logged steps",
     "claims": "statistics and verdicts",
     "coherence": "coherence of the gradients, by group of examples and part of the network",
     "contributions": "contributions of all examples over all parameters",
@@ -123,7 +122,6 @@ STAGES = {
         "Take the coherence of groups of examples.",
         others=[*of_runs("Input", "contributions"), *of_runs("Output", "coherence")],
     ),
-    "activity": Stage("Count the hidden units in use.", ["dataset", "snapshots"], ["activity"]),
     "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),

@@ -10,7 +10,7 @@ Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
 
 class Run(NamedTuple):
-    """One run, by its levels, and a Dataset of it: its history, null worlds, coherence or activity."""
+    """One run, by its levels, and a Dataset of it: its history, null worlds or coherence."""
 
     noise: float
     winsor: int

@@ -22,7 +22,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Parameters
     ----------
     runs : sequence of Run
-        Activity (stage activity) at each noise level, level of winsorization and replicate.
+        A history (stage train) at each noise level, level of winsorization and replicate.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     """
     noises, layers, clipped = (sorted(numbers[key].unique()) for key in ("noise", "layer", "winsor"))
     rows = [(noise, quantity) for noise in noises for quantity in QUANTITIES]
-    figure = new_figure(style, 0.14 + 0.2 * len(rows))
+    figure = new_figure(style, 0.14 + 0.14 * len(rows))
     grid = figure.subplots(len(rows), len(layers), sharex=True, sharey=True, squeeze=False)
     for line, (noise, quantity) in enumerate(rows):
         for column, layer in enumerate(layers):

@@ -1,4 +1,3 @@
-from .activity import active_examples, measure_activity
 from .aggregation.operators import winsorized_linear_gradient
 from .aggregation.reference import clipped_per_side, mean_linear_gradient, winsorized_mean
 from .aggregation.rules import UpdateRule, update_rule
@@ -17,14 +16,12 @@ __all__ = [
     "Trainer",
     "TrainingRun",
     "UpdateRule",
-    "active_examples",
     "clipped_per_side",
     "evaluate",
     "examples",
     "learned_steps",
     "logged_steps",
     "mean_linear_gradient",
-    "measure_activity",
     "start_run",
     "train",
     "train_pack",

@@ -45,12 +45,14 @@ class Evaluation:
     loss: float  # mean cross-entropy, in nats
     accuracy: float  # share of examples classified as their label
     correct: npt.NDArray[np.bool_]  # (example,)
+    dead: Sequence[float]  # (hidden layer,), share of the units that no example activates
+    active: Sequence[float]  # (hidden layer,), share of the units that an example activates, mean
 
 
 def evaluate(
     layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, *, at_once: int | None = None
 ) -> Evaluation:
-    """Mean loss, accuracy, and which examples are classified as their label.
+    """Mean loss, accuracy, which examples are classified as their label, and which hidden units are used.
 
     Parameters
     ----------
@@ -86,16 +88,23 @@ def evaluate(
         widest = max(images.shape[1], *(len(layer.bias) for layer in layers))
         at_once = 2**28 // widest if images.device.type == "cuda" else 2_000
     sums, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)  # (example,)
+    counts = [torch.zeros_like(layer.bias, dtype=torch.int64) for layer in layers[:-1]]  # (unit,), examples
     for start in range(0, len(images), at_once):
         part = slice(start, start + at_once)
-        logits = operators.forward(layers, images[part])[1]  # (part, class)
+        inputs, logits = operators.forward(layers, images[part])  # (part, class)
         sums.append(losses(logits, labels[part]).sum(dtype=torch.float64))
         torch.eq(logits.argmax(1), labels[part], out=correct[part])
+        for count, activations in zip(counts, inputs[1:], strict=True):
+            # The sign of what leaves a ReLU is 0 or 1; faster than a comparison, and exact in float32.
+            count += activations.sign_().sum(0).to(torch.int64)
     loss = float(torch.stack(sums).sum())
     if not math.isfinite(loss):
         raise NonFiniteError(non_finite_output(layers, forward(layers, images)[0]))
     right = correct.cpu().numpy()
-    return Evaluation(loss / len(images), float(right.mean()), right)
+    used = [count.cpu().numpy() for count in counts]
+    dead = [float(np.mean(count == 0)) for count in used]
+    active = [float(np.mean(count)) / len(images) for count in used]
+    return Evaluation(loss / len(images), float(right.mean()), right, dead, active)
 
 
 def learned_steps(

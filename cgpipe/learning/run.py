@@ -25,6 +25,11 @@ HISTORY = {
     "accuracy_training": (("step",), "share of the training examples classified as their label"),
     "loss_test": (("step",), "mean cross-entropy on the whole test set, nats"),
     "accuracy_test": (("step",), "share of the test examples classified as their label"),
+    "dead": (("step", "layer"), "share of the units of the hidden layer that no training example activates"),
+    "active": (
+        ("step", "layer"),
+        "share of the units of the hidden layer that a training example activates, mean",
+    ),
     "correct": (
         ("step", "example"),
         "whether the training example is classified as the class to train on",
@@ -52,6 +57,8 @@ class Logged(NamedTuple):
     accuracy_training: float  # share of examples classified as their label
     loss_test: float
     accuracy_test: float
+    dead: Sequence[float]  # (hidden layer,), shares of the units, on the training set
+    active: Sequence[float]
     correct: npt.NDArray[np.bool_]  # (example,), of the training set
 
 
@@ -96,7 +103,8 @@ class TrainingRun:
     def evaluate(self) -> Logged:
         """Evaluate the network on both sets, and log the result."""
         training, test = evaluate(self.layers, *self.training), evaluate(self.layers, *self.test)
-        logged = Logged(training.loss, training.accuracy, test.loss, test.accuracy, training.correct)
+        curves = training.loss, training.accuracy, test.loss, test.accuracy
+        logged = Logged(*curves, training.dead, training.active, training.correct)
         self.logged[self.step] = logged
         return logged
 
@@ -149,11 +157,18 @@ class TrainingRun:
         variables = {}
         for name, values in arrays.items():
             dims, meaning = HISTORY[name]
-            units = {"units": "1"} if dims == ("step",) else {}
+            units = {"units": "1"} if values.dtype.kind == "f" else {}
             variables[name] = (dims, values, {"long_name": meaning, **units})
         return xr.Dataset(
             variables,
-            coords={"step": ("step", steps, {"long_name": "updates made", "units": "1"})},
+            coords={
+                "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
+                "layer": (
+                    "layer",
+                    np.arange(1, len(self.layers)),
+                    {"long_name": "hidden layer, from 1 at the input"},
+                ),
+            },
             attrs={"classes": len(self.layers[-1].bias)},
         )
 

@@ -91,9 +91,11 @@ def train(
     -------
     Dataset
         Along `step`: `loss_training`, `loss_test` (mean cross-entropy, nats), `accuracy_training` and
-        `accuracy_test`. Along `step` and `example`: `correct`, whether a training example is classified as
-        its label. Along `example`: `learned_first`, `learned_last` (see `learned_steps`), and `pristine`
-        where given. The attribute `classes` is the number of classes.
+        `accuracy_test`. Along `step` and `layer` (hidden layers, from 1 at the input): `dead` and `active`,
+        the shares of the units that no training example activates, and that one activates on average. Along
+        `step` and `example`: `correct`, whether a training example is classified as its label. Along
+        `example`: `learned_first`, `learned_last` (see `learned_steps`), and `pristine` where given.
+        The attribute `classes` is the number of classes.
 
     Raises
     ------

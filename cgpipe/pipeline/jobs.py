@@ -82,8 +82,13 @@ class Planned:
         WorkflowError
             If results cannot be read, or are from the future.
         """
+        # `planned` among the inputs is what asks.
         outputs, inputs = (
-            [Path(apply_wildcards(str(name), wildcards)) for name in names if not callable(name)]
+            [
+                Path(name(wildcards) if callable(name) else apply_wildcards(str(name), wildcards))
+                for name in names
+                if name is not getattr(names, "planned", None)
+            ]
             for names in (job.output, job.input)
         )
         params, spec = job.params, job.params.spec

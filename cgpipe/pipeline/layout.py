@@ -4,13 +4,12 @@ from pathlib import Path
 
 RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
 DATASET = "dataset.nc"
-CORRUPTED = "corrupted/noise-{noise}/replicate-{replicate}.nc"
+CORRUPTED = "corrupted/{examples}noise-{noise}/replicate-{replicate}.nc"
 HISTORY = f"{RUN}/history.nc"
 SNAPSHOTS = f"{RUN}/snapshots.safetensors"
 GRADIENTS = f"{RUN}/gradients.nc"
 CONTRIBUTIONS = f"{RUN}/contributions.nc"
 COHERENCE = f"{RUN}/coherence.nc"
-ACTIVITY = f"{RUN}/activity.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 CLAIMS = "claims.nc"
@@ -22,7 +21,6 @@ PLOTTED = {
     "nullworlds": ("nullworlds", WORLDS),
     "nullworlds_exact": ("nullworlds", EXACT_WORLDS),
     "coherence": ("coherence", COHERENCE),
-    "activity": ("activity", ACTIVITY),
     "claims": ("claims", CLAIMS),
 }
 
@@ -36,13 +34,20 @@ _READ = {
 }
 
 
-def made_from(artifact: Path) -> dict[str, Path]:
+def part_of_path(examples: int | None) -> str:
+    """What `{examples}` stands for in a path, of labels of so many training examples; empty if of all."""
+    return "" if examples is None else f"examples-{examples}/"
+
+
+def made_from(artifact: Path, examples: int | None) -> dict[str, Path]:
     """Where that lies which an artifact of a run was made from, by stage.
 
     Parameters
     ----------
     artifact : Path
         A file in the folder of a run.
+    examples : int or None
+        Size of the subset of the training set that the run trained on; None for all of it.
 
     Returns
     -------
@@ -54,6 +59,7 @@ def made_from(artifact: Path) -> dict[str, Path]:
         return {}
     replicate, winsor, noise, experiment = (folder.name for folder in (run, *list(run.parents)[:3]))
     at = {
+        "examples": part_of_path(examples),
         "experiment": experiment,
         "noise": noise.removeprefix("noise-"),
         "winsor": winsor.removeprefix("winsor-"),

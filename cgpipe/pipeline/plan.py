@@ -16,19 +16,19 @@ from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import entry_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.models import Config
+from cgpipe.pipeline.layout import part_of_path
 
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
 # FROM_PATH come from the path of the job instead. The last parts are the fields of the stage's `Spec`.
-FROM_PATH = ("noise", "replicate", "source", "winsor")
+FROM_PATH = ("examples", "noise", "replicate", "source", "winsor")
 SETTINGS = {
     "data": "dataset",  # not where the files lie: their checksums identify them
-    "corrupt": "corruption.selection noise replicate seed",
+    "corrupt": "corruption.selection examples noise replicate seed",
     "train": "device experiment.batch_size experiment.hidden experiment.init experiment.learning_rate "
     "experiment.snapshots experiment.steps experiment.update kernel noise replicate seed winsor",
     "gradients": "device gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
-    "activity": "device noise replicate winsor",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "",  # the criteria are part of the code
@@ -71,11 +71,10 @@ def runs(config: Config, experiment: str, *, mixed: bool = False, plain: bool = 
         It does not depend on the order in which the settings list the levels.
     """
     levels = config.experiments[experiment]
-    selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
     return [
         RunPath(experiment, slug(noise), str(c), str(replicate))
         for noise in sorted(levels.noise)
-        if not mixed or is_mixed(noise, selection, examples)
+        if not mixed or is_mixed(noise, config.corruption.selection, levels.examples)
         for c in sorted(levels.winsor)
         if not plain or c == 0
         for replicate in range(levels.replicates)
@@ -150,6 +149,13 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
     return _settings(config, stage, at)
 
 
+def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
+    """The parts of the path of the labels that a run trains on, by those of its own path."""
+    examples = _experiment(config, at).examples
+    subset = None if examples == DATASETS[config.dataset].examples else examples
+    return {"examples": part_of_path(subset), "noise": at["noise"], "replicate": at["replicate"]}
+
+
 def _settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     for path in SETTINGS[stage].split():
@@ -166,6 +172,8 @@ def _settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, An
 def _from_path(config: Config, key: str, text: str) -> Any:
     if key == "source":
         return text
+    if key == "examples":
+        return int(text.removeprefix("examples-").removesuffix("/")) if text else None
     if key != "noise":
         return int(text)
     levels = {slug(noise): noise for e in config.experiments.values() for noise in e.noise}

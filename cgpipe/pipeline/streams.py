@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-Concern = Literal["corruption", "initialisation", "batches", "sample", "nullworlds", "stiffness"]
+Concern = Literal["corruption", "initialisation", "batches", "sample", "nullworlds", "stiffness", "subset"]
 
 # Part of every result: a number, once given, stays with its concern.
 _NUMBERS: dict[Concern, int] = {
@@ -19,6 +19,7 @@ _NUMBERS: dict[Concern, int] = {
     "sample": 3,
     "nullworlds": 4,
     "stiffness": 5,
+    "subset": 6,
 }
 
 

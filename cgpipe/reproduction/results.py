@@ -142,6 +142,8 @@ def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
     runs = [set(path.parent.parts) for path in histories]
     for path in sorted(benchmarks.rglob("*.tsv")):
         parts = path.relative_to(benchmarks).with_suffix("").parts
+        if parts[0] == "corrupt":  # of whatever subset of the examples
+            parts = (parts[0], *parts[-2:])
         # A job is of one run or, as corruption is, of what several have in common.
         of_runs = parts[-1].startswith("replicate-")
         if of_runs and not any(run.issuperset(parts[1:]) for run in runs):

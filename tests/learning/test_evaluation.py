@@ -10,7 +10,7 @@ from problems import fitted, problem
 
 from cgpipe.learning.evaluation import evaluate, learned_steps, logged_steps
 from cgpipe.learning.finite import NonFiniteError
-from cgpipe.networks.dense import Layer
+from cgpipe.networks.dense import Layer, initial_layers
 
 # --- logged_steps ---------------------------------------------------------------------------------
 
@@ -80,6 +80,34 @@ def test_evaluation_counts_each_example_once():
     assert found.correct.tolist() == [True, True, False, True, False]
     assert found.correct.dtype == np.bool_
     assert found.accuracy == 0.6
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(1, 9), st.integers(1, 12), st.integers(0)
+)
+def test_units_in_use_are_those_of_a_loop_over_the_examples(widths, examples, at_once, seed):
+    rng = np.random.default_rng(seed)
+    layers = [Layer(*(p.double() for p in layer)) for layer in initial_layers(widths, "xavier", rng)]
+    images = torch.from_numpy(rng.normal(size=(examples, widths[0])))
+    counts = [np.zeros(width, int) for width in widths[1:-1]]
+    for image in images:
+        activations = image
+        for count, layer in zip(counts, layers[:-1], strict=True):
+            activations = (layer.weight @ activations + layer.bias).relu()
+            count += (activations > 0).numpy()
+    found = evaluate(layers, images, torch.zeros(examples, dtype=torch.int64), at_once=at_once)
+    assert list(found.dead) == [np.mean(count == 0) for count in counts]
+    assert found.active == pytest.approx([count.mean() / examples for count in counts], rel=1e-12)
+
+
+def test_a_dead_unit_is_active_for_no_example():
+    layers = [
+        Layer(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0.0, -5.0])),
+        Layer(torch.eye(2), torch.zeros(2)),
+    ]
+    images = torch.tensor([[1.0, 1.0], [2.0, 3.0], [0.0, 4.0], [3.0, 0.0]])
+    found = evaluate(layers, images, torch.zeros(4, dtype=torch.int64))
+    assert (found.dead, found.active) == ([0.5], [3 / 8])
 
 
 def test_small_losses_keep_their_digits():

@@ -66,7 +66,9 @@ def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
             ):
                 assert now[f"loss_{part}"] == seen.loss
                 assert now[f"accuracy_{part}"] == seen.accuracy
-            assert np.array_equal(now["correct"], evaluate(layers, images, labels).correct)
+                if part == "training":
+                    for name in ("dead", "active", "correct"):
+                        assert np.array_equal(now[name], getattr(seen, name))
             for number, layer in enumerate(layers):
                 assert np.array_equal(kept[step][f"weight.{number}"], layer.weight)
                 assert np.array_equal(kept[step][f"bias.{number}"], layer.bias)
@@ -78,13 +80,16 @@ def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
 def test_a_history_has_named_dimensions_and_describes_itself():
     pristine = np.arange(70) % 3 > 0
     history = train(*examples(), **SETTINGS, pristine=pristine, rng=0)
-    assert history.sizes == {"step": 13, "example": 70}
+    assert history.sizes == {"step": 13, "layer": 1, "example": 70}
     curves = ["loss_training", "accuracy_training", "loss_test", "accuracy_test"]
-    assert list(history) == [*curves, "correct", "learned_first", "learned_last", "pristine"]
+    shares = ["dead", "active"]
+    assert list(history) == [*curves, *shares, "correct", "learned_first", "learned_last", "pristine"]
     assert [history[name].dims for name in curves] == [("step",)] * 4
+    assert [history[name].dims for name in shares] == [("step", "layer")] * 2
     assert history["correct"].dims == ("step", "example")
     assert all(history[name].attrs["long_name"] for name in history.variables)
-    assert {name for name in history.variables if "units" in history[name].attrs} == {"step", *curves}
+    with_units = {name for name in history.variables if "units" in history[name].attrs}
+    assert with_units == {"step", *curves, *shares}
     assert np.array_equal(history["pristine"], pristine)
     assert history.attrs == {"classes": 4}
     assert isinstance(history.attrs["classes"], int)
@@ -99,6 +104,13 @@ def test_the_number_of_classes_follows_from_both_sets_or_is_given():
     more = train(*examples(), **SETTINGS, classes=7, rng=0, on_logged=snapshots_of(kept))
     assert more.attrs["classes"] == 7
     assert kept[0]["weight.1"].shape == (7, 5)
+
+
+@pytest.mark.parametrize("hidden", [[], [5], [5, 6, 7]])
+def test_hidden_layers_are_counted_from_the_input(hidden):
+    history = train(*examples(), **SETTINGS | {"hidden": hidden}, rng=0)
+    assert history["layer"].values.tolist() == list(range(1, len(hidden) + 1))
+    assert history["dead"].shape == history["active"].shape == (13, len(hidden))
 
 
 def test_a_run_of_no_step_is_evaluated_once():

@@ -35,6 +35,7 @@ def complete():
                 "hidden": [40, 32],
                 "init": "official",
                 "learning_rate": 0.5,
+                "examples": 500,
                 "batch_size": 50,
                 "steps": 20,
                 "noise": [0, 0.25, 0.5],
@@ -42,8 +43,14 @@ def complete():
                 "replicates": 2,
                 "snapshots": True,
             },
-            "winsorization": {"hidden": [8], "steps": 5, "winsor": [0, 1, 2], "snapshots": False},
-            "full_batch": {"hidden": [8], "steps": 5, "batch_size": 1_000},
+            "winsorization": {
+                "hidden": [8],
+                "examples": 900,
+                "steps": 5,
+                "winsor": [0, 1, 2],
+                "snapshots": False,
+            },
+            "full_batch": {"hidden": [8], "examples": 900, "steps": 5, "batch_size": 900},
         },
         "gradients": {"examples": 50, "weights": 30},
         "contributions": {"stiffness_examples": 40},
@@ -101,7 +108,7 @@ def test_complete_settings_are_taken_as_they_are():
 def test_what_is_left_out_has_the_default_of_the_paper():
     config = load(minimal())
     one = config.experiments["one"]
-    assert (one.learning_rate, one.batch_size, one.init) == (0.1, 100, "xavier")
+    assert (one.learning_rate, one.batch_size, one.init, one.examples) == (0.1, 100, "xavier", 1_000)
     assert (one.noise, one.winsor) == ([0, 0.25, 0.5, 0.75, 1], [0])
     assert config.corruption.selection == "exact"
     assert (config.gradients.examples, config.gradients.weights) == (400, 300)
@@ -363,9 +370,8 @@ def test_a_sample_of_one_example_has_an_empty_group(figure):
     load({**one, "gradients": {"examples": 2}})
 
 
-def test_the_figure_of_activity_needs_hidden_units_and_snapshots_but_no_plain_sgd():
-    load(figure_of("activity", winsor=[1], noise=[0]))
-    assert "snapshots: true" in mistake(figure_of("activity", snapshots=False))
+def test_the_figure_of_activity_needs_hidden_units_but_neither_snapshots_nor_plain_sgd():
+    load(figure_of("activity", winsor=[1], noise=[0], snapshots=False))
     assert "hidden units; one has none" in mistake(
         replaced(figure_of("activity"), ("experiments", "one", "hidden"), [])
     )
@@ -540,9 +546,71 @@ def test_all_examples_in_a_batch_are_those_of_the_dataset():
     load(minimal(batch_size="all", update="m3"))
 
 
+def test_all_examples_in_a_batch_are_those_of_the_subset():
+    one = load(minimal(examples=300, batch_size="all")).experiments["one"]
+    assert (one.examples, one.batch_size) == (300, 300)
+    told = mistake(minimal(examples=300, batch_size=301))
+    assert told == (
+        "experiments.one.batch_size: given 301; allowed: at most 300, the examples of the experiment"
+    )
+    assert "batch_size: given 100; allowed: at most 99" in mistake(minimal(examples=99))
+    assert "2c below batch_size, which is 300, so at most 149" in mistake(
+        minimal(examples=300, batch_size="all", winsor=[0, 150])
+    )
+    assert "it is 2" in mistake(minimal(examples=2, batch_size="all", update="m3"))
+
+
+@pytest.mark.parametrize("batch_size", [100, "all"])
+def test_a_subset_is_of_the_training_set(batch_size):
+    load(minimal(examples=1_000, batch_size=batch_size))
+    told = mistake(minimal(examples=1_001, batch_size=batch_size))
+    assert told == (
+        "experiments.one.examples: given 1001; allowed: at most 1000, the training examples of digits, or all"
+    )
+    assert mistake(minimal(examples=0)).endswith("given 0; allowed: a whole number of at least 1, or all")
+
+
+def test_whether_a_level_has_corrupt_examples_depends_on_the_subset():
+    assert advice(load(minimal(noise=[0.0015]))) == []
+    (told,) = advice(load(minimal(noise=[0.0015], examples=900)))
+    assert "round(1.35) = 1 of 900 training examples are chosen" in told
+    load(figure_of("figure3_exact", noise=[0.0015]))
+    assert "from 0.00166667 on with 900 training examples" in mistake(
+        {
+            **figure_of("figure3_exact", noise=[0.0015], examples=900),
+            "contributions": {"stiffness_examples": 9},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("figure", "section", "key"),
+    [
+        ("figure2", "gradients", "examples"),
+        ("figure3", "gradients", "examples"),
+        ("figure2_exact", "gradients", "examples"),
+        ("figure2_exact", "contributions", "stiffness_examples"),
+        ("figure3_exact", "contributions", "stiffness_examples"),
+        ("coherence", "contributions", "stiffness_examples"),
+    ],
+)
+def test_no_more_is_sampled_than_the_subset_of_a_figure_has(figure, section, key):
+    fits = {"gradients": {"examples": 300}, "contributions": {"stiffness_examples": 300}}
+    few = {**figure_of(figure, examples=300), **fits}
+    load(few)
+    assert mistake(few | {section: {key: 301}}) == (
+        f"figures.{figure}.experiment: given 'one' (text); allowed: an experiment with at least the 301 "
+        f"training examples that {section}.{key} samples; one has 300"
+    )
+
+
 def test_stiffness_is_of_examples_that_there_are():
     told = mistake({**minimal(), "contributions": {"stiffness_examples": 1_001}})
     assert told.startswith("contributions.stiffness_examples: given 1001; allowed: at most 1000")
+    noise = {"hidden": [8], "steps": 5, "examples": 999}
+    assert "at least the 1,000 training examples that contributions.stiffness_examples samples" in mistake(
+        with_claims({"label_noise": "noise"}, noise=noise)
+    )
 
 
 def with_claims(claims, **experiments):
@@ -577,6 +645,9 @@ def test_full_batch_descent_is_compared_with_the_same_network():
     assert "the network of clip, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
         with_claims(EVERY, full=other)
     )
+    fewer = {"hidden": [8], "steps": 5, "examples": 500, "batch_size": "all"}
+    assert "the training set of clip, examples: 1000; it has 500" in mistake(with_claims(EVERY, full=fewer))
+    load(with_claims(EVERY, full=fewer, clip={"hidden": [8], "steps": 5, "examples": 500}))
     small = {"hidden": [8], "steps": 5, "batch_size": 99}
     assert "batch_size: all; that of full is 99" in mistake(with_claims(EVERY, full=small))
     twice = EVERY | {"winsorization": "full"}

@@ -14,7 +14,14 @@ from cgpipe.pipeline import plan
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config.load import load
 
-AT = {"experiment": "noisy", "noise": "012.5", "winsor": "2", "replicate": "1", "source": "exact"}
+AT = {
+    "experiment": "noisy",
+    "examples": "",
+    "noise": "012.5",
+    "winsor": "2",
+    "replicate": "1",
+    "source": "exact",
+}
 STAGES = (
     "data",
     "corrupt",
@@ -22,7 +29,6 @@ STAGES = (
     "gradients",
     "contributions",
     "coherence",
-    "activity",
     "nullworlds",
     "runs",
     "claims",
@@ -245,7 +251,27 @@ def test_settings_are_those_of_the_path():
     assert (planned["noise"], planned["winsor"], planned["replicate"]) == (0.125, 2, 1)
     assert (planned["hidden"], planned["steps"], planned["seed"]) == ([40], 5, 3)
     assert plan.settings(config, "train", {**AT, "experiment": "other", "noise": "030"})["steps"] == 7
-    assert plan.settings(config, "corrupt", {"noise": "100", "replicate": "0"})["noise"] == 1.0
+    labels = {"examples": "", "noise": "100", "replicate": "0"}
+    assert plan.settings(config, "corrupt", labels)["noise"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("given", "part", "examples"),
+    [({}, "", None), ({"examples": 1_000}, "", None), ({"examples": 700}, "examples-700/", 700)],
+)
+def test_labels_of_a_subset_lie_apart_and_those_of_all_examples_do_not(given, part, examples):
+    settings = base(figures={})
+    settings["experiments"]["noisy"] |= given
+    at = plan.labels_at(load(settings), AT)
+    assert at == {"examples": part, "noise": "012.5", "replicate": "1"}
+    assert plan.settings(load(settings), "corrupt", at)["examples"] == examples
+    assert plan.labels_at(load(settings), {**AT, "experiment": "other"})["examples"] == ""
+
+
+def test_levels_of_both_groups_depend_on_the_subset():
+    few = base(figures={})
+    few["experiments"]["noisy"] |= {"noise": [0.002, 0.5], "examples": 500}
+    assert {run.noise for run in plan.runs(load(few), "noisy", mixed=True)} == {"050"}
 
 
 @pytest.mark.parametrize(("key", "value"), [("noise", "033"), ("noise", "12.5"), ("experiment", "unknown")])
@@ -265,7 +291,7 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"dataset": "mnist"}, {"data"}),
         ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
         ({"kernel": "required"}, {"train"}),
-        ({"device": "cpu"}, {"train", "gradients", "contributions", "activity"}),
+        ({"device": "cpu"}, {"train", "gradients", "contributions"}),
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),

@@ -97,6 +97,7 @@ def test_costs_are_summed_by_stage_and_experiment(tmp_path):
         benchmark(tmp_path / f"train/wide/noise-050/winsor-0/replicate-{replicate}.tsv", 3600, 1800, rss)
     benchmark(tmp_path / "train/together/noise-050/replicate-0.tsv", 360, 360, 500)
     benchmark(tmp_path / "corrupt/noise-050/replicate-0.tsv", 36, 36, 100)
+    benchmark(tmp_path / "corrupt/examples-50/noise-050/replicate-0.tsv", 36, 36, 90)
     # Of runs that are not published:
     benchmark(tmp_path / "train/wide/noise-050/winsor-0/replicate-2.tsv", 36, 36, 100)
     benchmark(tmp_path / "train/deep/noise-050/winsor-0/replicate-0.tsv", 36, 36, 100)
@@ -108,7 +109,7 @@ def test_costs_are_summed_by_stage_and_experiment(tmp_path):
     rows = costs_of(tmp_path, histories).to_dict("split", index=False)
     assert rows["columns"] == ["stage", "experiment", "jobs", "wall_hours", "cpu_hours", "largest_rss_mb"]
     assert rows["data"] == [
-        ["corrupt", "all", 1, 0.01, 0.01, 100],
+        ["corrupt", "all", 2, 0.02, 0.02, 100],
         ["data", "all", 1, 0.01, 0.005, 10],
         ["train", "together", 1, 0.1, 0.1, 500],
         ["train", "wide", 2, 2, 1, 700],

@@ -241,7 +241,7 @@ def test_a_level_without_corrupt_examples_is_told_and_takes_no_other_with_it(fre
 
     settings = copy.deepcopy(SMALL)
     settings["experiments"] = {
-        "label_noise": SMALL["experiments"]["label_noise"] | {"noise": [0.001, 0.002, 0.5]}
+        "label_noise": SMALL["experiments"]["label_noise"] | {"examples": "all", "noise": [0.001, 0.002, 0.5]}
     }
     settings["gradients"]["examples"] = 30  # of which at 0.002 none is corrupt
     settings["figures"] = {

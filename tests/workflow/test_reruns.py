@@ -41,26 +41,24 @@ FROM_GRADIENTS = {"gradients": 1, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, **figures_of("coherence"), **FROM_EXACT_WORLDS}
 FROM_SNAPSHOTS = {**FROM_GRADIENTS, **FROM_CONTRIBUTIONS}
 FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, **figures_of("history"), **FROM_SNAPSHOTS}
-OF_WINSORIZATION = {**figures_of("history", "activity", plain=False), **CLAIMS}
+OF_WINSORIZATION = {**figures_of("history", plain=False), **CLAIMS}
 FROM_TRAIN = {
     "train": 4,
     "train_without_snapshots": 1,
     "train_pair_together": 1,
     "runs": 1,
     **FROM_SNAPSHOTS,
-    "activity": 2,
     **FIGURES,
 }
-FROM_CORRUPT = {"corrupt": 2, **FROM_TRAIN}
+FROM_CORRUPT = {"corrupt": 3, **FROM_TRAIN}
 ALL = {"data": 1, **FROM_CORRUPT}
 
-# What a figure of another experiment needs first: of one run of plain SGD, or of two runs of winsorized SGD.
+# What a figure of another experiment needs first, of its one run of plain SGD.
 ANALYSES: dict[str, Mapping[str, int]] = {
     "history": {},
     "nullworlds": {"gradients": 1, "nullworlds": 1},
     "nullworlds_exact": {"contributions": 1, "nullworlds_exact": 1},
     "coherence": {"contributions": 1, "coherence": 1},
-    "activity": {"activity": 2},
 }
 
 # For every leaf of the schema: a path in SMALL, another value, and exactly the jobs that read it or
@@ -80,6 +78,11 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "experiments.label_noise.learning_rate",
         0.3,
         FROM_TRAIN_OF_LABEL_NOISE,
+    ),
+    "experiments.*.examples": (
+        "experiments.label_noise.examples",
+        800,
+        {"corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE},
     ),
     "experiments.*.batch_size": ("experiments.label_noise.batch_size", 40, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.steps": ("experiments.label_noise.steps", 13, FROM_TRAIN_OF_LABEL_NOISE),
@@ -104,12 +107,12 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "experiments.*.winsor": (
         "experiments.winsorization.winsor",
         [0, 3],
-        {"train": 1, "runs": 1, "activity": 1, **OF_WINSORIZATION},
+        {"train": 1, "runs": 1, **OF_WINSORIZATION},
     ),
     "experiments.*.replicates": (
         "experiments.winsorization.replicates",
         2,
-        {"corrupt": 1, "train": 2, "runs": 1, "activity": 2, **OF_WINSORIZATION},
+        {"corrupt": 1, "train": 2, "runs": 1, **OF_WINSORIZATION},
     ),
     "experiments.*.together": (
         "experiments.bare.together",
@@ -147,7 +150,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "winsorization",
         {"contributions": 1, "coherence": 1, "nullworlds_exact": 1, **CLAIMS},
     ),
-    "claims.winsorization": ("claims.winsorization", "label_noise", CLAIMS),
+    "claims.winsorization": ("claims.winsorization", "pair", CLAIMS),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
 }
 
@@ -208,7 +211,7 @@ def test_two_swapped_values_rerun_what_reads_them(tree: Tree) -> None:
     a, b = (settings["experiments"][name] for name in ("label_noise", "winsorization"))
     a["learning_rate"], b["learning_rate"] = b["learning_rate"], a["learning_rate"]
     tree.configure(settings)
-    assert tree.planned() == Counter({"train": 4, "runs": 1, **FROM_SNAPSHOTS, "activity": 2, **FIGURES})
+    assert tree.planned() == Counter({"train": 4, "runs": 1, **FROM_SNAPSHOTS, **FIGURES})
 
 
 def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
@@ -220,7 +223,7 @@ def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
 
 def test_changing_c_reruns_no_corruption(tree: Tree) -> None:
     tree.configure(changed("experiments.winsorization.winsor", [0, 1, 4]))
-    assert tree.planned() == Counter({"train": 2, "runs": 1, "activity": 2, **OF_WINSORIZATION})
+    assert tree.planned() == Counter({"train": 2, "runs": 1, **OF_WINSORIZATION})
 
 
 def test_touching_every_file_reruns_nothing(tree: Tree) -> None:
@@ -268,7 +271,7 @@ def test_edited_comments_docstrings_and_layout_rerun_nothing(tree: Tree) -> None
 def test_a_deleted_figure_and_a_deleted_run_are_made_again(tree: Tree) -> None:
     (tree.results / "figures" / "figure1.png").unlink()
     shutil.rmtree(tree.results / "winsorization" / "noise-050" / "winsor-2")
-    assert tree.planned() == Counter({"figure1": 1, "train": 1, "runs": 1, "activity": 1, **OF_WINSORIZATION})
+    assert tree.planned() == Counter({"figure1": 1, "train": 1, "runs": 1, **OF_WINSORIZATION})
 
 
 def test_what_reran_to_the_same_content_stops_there(tree: Tree) -> None:
@@ -421,7 +424,10 @@ def history(of: Tree, experiment: str) -> Path:
 @pytest.mark.parametrize(
     ("experiments", "reason"),
     [
-        (("pair", "label_noise"), "do not belong together: train: learning_rate: 0.5 and 0.25"),
+        (
+            ("pair", "label_noise"),
+            "do not belong together: corrupt: examples: None and 900; train: learning_rate: 0.5 and 0.25",
+        ),
         (("pair", "winsorization"), "given twice"),
     ],
 )
@@ -463,7 +469,7 @@ def test_an_analysis_refuses_snapshots_of_other_labels(finished: Tree, tmp_path:
     spec = json.dumps({"device": "cpu", "noise": 0.5, "replicate": 0, "seed": 1, "stiffness_examples": 50})
     said = runs_stage(
         *("contributions", "--spec", spec, "--dataset", str(results / "dataset.nc")),
-        *("--corrupted", str(results / "corrupted/noise-000/replicate-0.nc")),
+        *("--corrupted", str(results / "corrupted/examples-900/noise-000/replicate-0.nc")),
         *("--snapshots", str(results / "label_noise/noise-050/winsor-0/replicate-0/snapshots.safetensors")),
         *("--contributions", str(tmp_path / "contributions.nc")),
     )

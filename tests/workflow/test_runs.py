@@ -52,7 +52,6 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "gradients",
         "contributions",
         "coherence",
-        "activity",
         "nullworlds",
         "nullworlds_exact",
         "runs",
@@ -71,7 +70,7 @@ def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
 
 def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
     paths = list(finished.results.rglob("*.nc"))
-    assert len(paths) == 20
+    assert len(paths) == 19
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for attribute in ("title", "source", "references", "spec", "code", "software"):
@@ -101,16 +100,32 @@ def test_dead_units_are_those_that_no_training_image_activates(finished: Tree) -
     run = finished.results / "winsorization/noise-050/winsor-2/replicate-0"
     tensors = load_file(run / "snapshots.safetensors")
     with (
-        xr.open_dataset(run / "activity.nc", engine="netcdf4") as activity,
+        xr.open_dataset(run / "history.nc", engine="netcdf4") as history,
         xr.open_dataset(finished.results / "dataset.nc", engine="netcdf4") as dataset,
     ):
         images = dataset["train_images"].values.reshape(dataset.sizes["train_example"], -1)
         pixels = images.astype("f4") / np.float32(dataset.attrs["pixel_max"])
-        assert activity.sizes == {"step": len(tensors["weight.0"]), "layer": 1}
         for t in (0, -1):
             active = pixels @ tensors["weight.0"][t].T + tensors["bias.0"][t] > 0
-            assert activity["active"][t, 0] == pytest.approx(active.mean(), abs=1e-4)
-            assert activity["dead"][t, 0] == pytest.approx((~active.any(0)).mean())
+            assert history["active"][t, 0] == pytest.approx(active.mean(), abs=1e-4)
+            assert history["dead"][t, 0] == pytest.approx((~active.any(0)).mean())
+
+
+def test_a_sample_of_a_subset_is_named_by_its_places_in_the_dataset(finished: Tree) -> None:
+    run = finished.results / "label_noise/noise-050/winsor-0/replicate-0"
+    labels = finished.results / "corrupted/examples-900/noise-050/replicate-0.nc"
+    with (
+        xr.open_dataset(finished.results / "dataset.nc", engine="netcdf4") as dataset,
+        xr.open_dataset(labels, engine="netcdf4") as corrupted,
+        xr.open_dataset(run / "gradients.nc", engine="netcdf4") as sample,
+    ):
+        assert corrupted.sizes == {"example": 900}
+        true = dataset["train_labels"].values
+        np.testing.assert_array_equal(corrupted["label_true"], true[corrupted["index"]])
+        assert sample.sizes["example"] == 60
+        places = np.searchsorted(corrupted["index"], sample["example"])
+        np.testing.assert_array_equal(corrupted["index"][places], sample["example"])
+        np.testing.assert_array_equal(corrupted["pristine"][places], sample["pristine"])
 
 
 def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -> None:
@@ -160,7 +175,7 @@ def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tre
         np.testing.assert_allclose(
             worlds["f"].sel(group="pristine"), of_pristine / u.sum("example"), rtol=1e-10
         )
-        assert int(worlds["group_size"].sum()) == each.sizes["example"] == 1000
+        assert int(worlds["group_size"].sum()) == each.sizes["example"] == 900
 
 
 def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_end(finished: Tree) -> None:
@@ -175,9 +190,8 @@ def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_
 
 def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None:
     apart, together = (digests(finished.results / name) for name in ("winsorization", "pair"))
-    made = {path: digest for path, digest in apart.items() if "activity" not in path}
-    assert len(made) == 4
-    assert made == together
+    assert len(apart) == 4
+    assert apart == together
 
 
 LONG = {
@@ -362,7 +376,7 @@ def test_dry_run_of_the_paper_lists_every_run() -> None:
         "results/paper/{}/noise-{}/winsor-{}/replicate-{}/history.nc".format(*run)
         for run in all_runs(settings)
     }
-    assert len(expected) == 37
+    assert len(expected) == 32
     assert planned == expected
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import apply_wildcards
 from snakemake.logging import logger
 
 # The package beside this file is planned with, and jobs run it: whatever else is installed, whatever PYTHONPATH
@@ -72,7 +73,6 @@ CONTRIBUTIONS = f"{RESULTS}/{layout.CONTRIBUTIONS}"
 WORLDS = f"{RESULTS}/{layout.WORLDS}"
 EXACT_WORLDS = f"{RESULTS}/{layout.EXACT_WORLDS}"
 COHERENCE = f"{RESULTS}/{layout.COHERENCE}"
-ACTIVITY = f"{RESULTS}/{layout.ACTIVITY}"
 CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
@@ -113,6 +113,7 @@ wildcard_constraints:
     winsor=r"[0-9]+",
     replicate=r"[0-9]+",
     experiment="|".join(CONFIG.experiments),
+    examples=r"(examples-[0-9]+/)?",
 
 
 def planned(rule):
@@ -126,6 +127,17 @@ def planned(rule):
         return ancient(path)
 
     return newer_or_ancient
+
+
+def labels_of(experiment=None):
+    """Input of a rule, the labels that an experiment trains on: by default that of the job."""
+
+    def path(wildcards):
+        at = {"experiment": experiment, **dict(wildcards)}
+        made = rules.corrupt.output.corrupted
+        return local(apply_wildcards(made, plan.labels_at(CONFIG, at)))
+
+    return path
 
 
 def settings(stage, **more):

@@ -21,9 +21,9 @@ rule corrupt:
     output:
         corrupted=CORRUPTED,
     log:
-        f"{LOGS}/corrupt/noise-{{noise}}/replicate-{{replicate}}.log",
+        f"{LOGS}/corrupt/{{examples}}noise-{{noise}}/replicate-{{replicate}}.log",
     benchmark:
-        f"{BENCHMARKS}/corrupt/noise-{{noise}}/replicate-{{replicate}}.tsv"
+        f"{BENCHMARKS}/corrupt/{{examples}}noise-{{noise}}/replicate-{{replicate}}.tsv"
     params:
         **of_stage("corrupt"),
     shell:

@@ -1,7 +1,7 @@
 rule gradients:
     input:
         dataset=DATASET,
-        corrupted=CORRUPTED,
+        corrupted=labels_of(),
         snapshots=SNAPSHOTS,
         planned=planned("gradients"),
     output:
@@ -24,7 +24,7 @@ rule gradients:
 rule contributions:
     input:
         dataset=DATASET,
-        corrupted=CORRUPTED,
+        corrupted=labels_of(),
         snapshots=SNAPSHOTS,
         planned=planned("contributions"),
     output:
@@ -59,28 +59,6 @@ rule coherence:
         stage="coherence",
         spec=settings("coherence"),
         code=code_hash("coherence"),
-        files=file_options,
-    shell:
-        COMMAND
-
-
-rule activity:
-    input:
-        dataset=DATASET,
-        snapshots=SNAPSHOTS,
-        planned=planned("activity"),
-    output:
-        activity=ACTIVITY,
-    log:
-        f"{LOGS}/activity/{RUN}.log",
-    benchmark:
-        f"{BENCHMARKS}/activity/{RUN}.tsv"
-    resources:
-        gpu=gpus_for_little,
-    params:
-        stage="activity",
-        spec=settings("activity"),
-        code=code_hash("activity"),
         files=file_options,
     shell:
         COMMAND

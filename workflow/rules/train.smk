@@ -7,7 +7,7 @@ TRAINING_MINUTES = 240
 rule train:
     input:
         dataset=DATASET,
-        corrupted=CORRUPTED,
+        corrupted=labels_of(),
         planned=planned("train"),
     output:
         history=HISTORY,
@@ -35,7 +35,7 @@ rule train:
 use rule train as train_without_snapshots with:
     input:
         dataset=DATASET,
-        corrupted=CORRUPTED,
+        corrupted=labels_of(),
         planned=planned("train_without_snapshots"),
     output:
         history=HISTORY,
@@ -53,7 +53,7 @@ for name, experiment in CONFIG.experiments.items():
                 f"train_{name}_together"
             input:
                 dataset=DATASET,
-                corrupted=CORRUPTED,
+                corrupted=labels_of(name),
                 planned=planned(f"train_{name}_together"),
             output:
                 [

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from cgpipe.pipeline.config.experiments import (
     Experiment,
-    training_examples,
+    with_too_few_examples,
     without_plain_sgd,
     without_snapshots,
 )
@@ -47,12 +47,17 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
     if "label_noise" in known:
         for allowed in without_snapshots(named["label_noise"], known["label_noise"]):
             yield mistake("label_noise", allowed)
+        paired = valid["contributions"].stiffness_examples if "contributions" in valid else 0
+        for allowed in with_too_few_examples(
+            named["label_noise"], known["label_noise"], paired, "contributions.stiffness_examples"
+        ):
+            yield mistake("label_noise", allowed)
     if "full_batch" in named and "winsorization" not in named:
         yield mistake("full_batch", "only with winsorization, to compare with")
     if "full_batch" not in known:
         return
     full, name = known["full_batch"], named["full_batch"]
-    if full.batch_size < training_examples(valid):
+    if full.batch_size < full.examples:
         allowed = f"an experiment with batch_size: all; that of {name} is {full.batch_size}"
         yield mistake("full_batch", allowed)
     if "winsorization" not in known:
@@ -63,6 +68,12 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
             "full_batch",
             f"an experiment with the network of {name}, hidden: {other.hidden} and init: {other.init}; it "
             f"has {full.hidden} and {full.init}",
+        )
+    if full.examples != other.examples:
+        yield mistake(
+            "full_batch",
+            f"an experiment with the training set of {name}, examples: {other.examples}; it has "
+            f"{full.examples}",
         )
     if other.batch_size == full.batch_size:
         yield mistake("winsorization", "an experiment with minibatches, for full_batch to be compared with")

@@ -32,9 +32,9 @@ class Corruption(Section):
     )
 
 
-def is_all(batch_size: Any) -> bool:
-    """Whether a batch size is `all`; it is, until the number of training examples is known."""
-    return bool(batch_size == "all")
+def is_all(given: Any) -> bool:
+    """Whether a number of examples is `all`; it is, until the dataset is known."""
+    return bool(given == "all")
 
 
 def _number_or_all(given: Any, number: ValidatorFunctionWrapHandler) -> Any:
@@ -47,7 +47,7 @@ def _number_or_all(given: Any, number: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError(f"a whole number of at least 1, or all{hint}") from None
 
 
-BatchSize = Annotated[
+Examples = Annotated[
     int,
     Field(ge=1),
     WrapValidator(_number_or_all),
@@ -69,8 +69,15 @@ class Experiment(Section):
     learning_rate: float = Field(
         0.1, gt=0, le=1.0e38, description="Learning rate of SGD, for the mean gradient of a minibatch"
     )
-    batch_size: BatchSize = Field(
-        100, description="Examples in a minibatch. `all` is full-batch gradient descent"
+    examples: Examples = Field(  # type: ignore[assignment]  # a number once the dataset is known
+        "all",
+        description="Training examples: `all` of the training set, or how many of it. These are chosen at "
+        "random for each replicate, so that the sizes of the classes differ as little as possible",
+    )
+    batch_size: Examples = Field(
+        100,
+        validate_default=True,
+        description="Examples in a minibatch. `all` is full-batch gradient descent",
     )
     steps: int = Field(ge=1, description="Number of updates in a run")
     noise: list[Annotated[float, Field(ge=0, le=1)]] = Field(
@@ -110,9 +117,21 @@ class Experiment(Section):
     )
     snapshots: bool = Field(
         True,
-        description="Whether runs save their parameters at the logged steps. Figures 2 and 3 and the figures "
-        "of coherence and activity need them",
+        description="Whether runs save their parameters at the logged steps. Figures 2 and 3 and the figure "
+        "of coherence need them",
     )
+
+    @field_validator("batch_size")
+    @classmethod
+    def _of_the_subset(cls, batch: int, info: ValidationInfo) -> int:
+        examples = info.data.get("examples", "all")
+        if is_all(examples):
+            return batch
+        if is_all(batch):
+            return int(examples)
+        if batch > examples:
+            raise ValueError(f"at most {examples}, the examples of the experiment")
+        return batch
 
     @field_validator("noise", "winsor")
     @classmethod
@@ -161,6 +180,15 @@ def without_snapshots(name: str, experiment: Experiment) -> Iterator[str]:
     """What is allowed instead of an experiment that keeps no snapshots; nothing if it does."""
     if not experiment.snapshots:
         yield f"an experiment with snapshots: true; {name} has false"
+
+
+def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: str) -> Iterator[str]:
+    """What is allowed instead of an experiment with fewer examples than are sampled; nothing otherwise."""
+    if experiment.examples < sampled:
+        yield (
+            f"an experiment with at least the {sampled:,} training examples that {key} samples; {name} has "
+            f"{experiment.examples:,}"
+        )
 
 
 def training_examples(valid: Mapping[str, Any]) -> float:

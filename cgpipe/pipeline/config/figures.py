@@ -13,8 +13,8 @@ from cgpipe.pipeline.config.experiments import (
     Corruption,
     Experiment,
     is_mixed,
-    training_examples,
     widths,
+    with_too_few_examples,
     without_plain_sgd,
     without_snapshots,
 )
@@ -94,13 +94,20 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
     sample: Any = valid.get("gradients") if entry.sampled else None
     if entry.mixed:
         selection: Selection = valid.get("corruption", Corruption()).selection
-        examples = training_examples(valid)
+        examples = experiment.examples
         if not any(is_mixed(noise, selection, examples) for noise in experiment.noise):
             fewest = f", so from {FEWEST_CHOSEN / examples:g} on with {examples:,} training examples"
             yield (
                 "an experiment with a noise level between 0 and 1, where there are both pristine and corrupt "
                 f"examples{fewest if selection == 'exact' and dataset else ''}; {name} has {experiment.noise}"
             )
+    for section, key, read in (
+        ("gradients", "examples", entry.sampled or "examples" in entry.shared),
+        ("contributions", "stiffness_examples", entry.snapshots and not entry.sampled),
+    ):
+        if read and section in valid:
+            size = getattr(valid[section], key)
+            yield from with_too_few_examples(name, experiment, size, f"{section}.{key}")
     if sample and sample.examples == 1:
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
     if entry.snapshots:

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import OF_RUNS
 from cgpipe.pipeline.config.claims import Claims
 from cgpipe.pipeline.config.experiments import FEWEST_CHOSEN, is_mixed
@@ -106,11 +105,12 @@ def advice(config: Config) -> list[str]:
     list of str
         One for each such level: its path, what was given, what follows, what to do.
     """
-    selection, examples = config.corruption.selection, DATASETS[config.dataset].examples
+    selection = config.corruption.selection
     wanted = config.figures.wanted()
     sampled = {figure.experiment for name, figure in wanted.items() if OF_RUNS[name].sampled}
     warnings = []
     for name, experiment in config.experiments.items():
+        examples = experiment.examples
         for place, noise in enumerate(experiment.noise):
             in_sample = noise * config.gradients.examples
             if not 0 < noise < 1:

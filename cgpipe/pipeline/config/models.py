@@ -109,7 +109,7 @@ class Config(Section):
 
     @field_validator("experiments")
     @classmethod
-    def _batches_of_the_dataset(
+    def _examples_of_the_training_set(
         cls, experiments: dict[str, Experiment], info: ValidationInfo
     ) -> dict[str, Experiment]:
         most = training_examples(info.data)
@@ -117,6 +117,9 @@ class Config(Section):
 
         def mistakes() -> Iterator[Mistake]:
             for name, experiment in experiments.items():
+                if not is_all(experiment.examples) and experiment.examples > most:
+                    yield Mistake((name, "examples"), experiment.examples, f"{allowed}, or all")
+                    continue
                 if not is_all(experiment.batch_size):
                     if experiment.batch_size > most:
                         yield Mistake((name, "batch_size"), experiment.batch_size, allowed)
@@ -126,12 +129,12 @@ class Config(Section):
                         yield Mistake((name, "winsor", place), c, f"c with 2c below batch_size: {allowed}")
 
         report(mistakes())
-        return {
-            name: experiment.model_copy(update={"batch_size": most})
-            if is_all(experiment.batch_size)
-            else experiment
-            for name, experiment in experiments.items()
-        }
+
+        def in_numbers(experiment: Experiment) -> Experiment:
+            of_all = [key for key in ("examples", "batch_size") if is_all(getattr(experiment, key))]
+            return experiment.model_copy(update=dict.fromkeys(of_all, most))
+
+        return {name: in_numbers(experiment) for name, experiment in experiments.items()}
 
     @field_validator("gradients", "contributions")
     @classmethod

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cgpipe.data.images import flat_images
 from cgpipe.gradients.population import measure_contributions
 from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.device import choose
+from cgpipe.pipeline.stages.device import TrainingImages, choose
 from cgpipe.pipeline.stages.inputs import each_run, read_corrupted
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 from cgpipe.pipeline.streams import stream
@@ -42,14 +41,14 @@ def run(
     runs = each_run(spec, provenance, corrupted=corrupted, snapshots=snapshots, contributions=contributions)
     device = choose(runs[0][0].device)
     images = read_netcdf(dataset, "data")
-    on_device = torch.from_numpy(flat_images(images, "train")).to(device)  # (example, feature)
+    on_device = TrainingImages(images, device)
     for one, made, (of_labels, of_snapshots, out) in runs:
         labels = read_corrupted(of_labels, images)
         log.info("%s", of_snapshots)
         with open_snapshots(of_snapshots, device) as (description, kept):
             result = measure_contributions(
                 kept,
-                on_device,
+                on_device.of(labels),
                 torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device),
                 labels["pristine"].values,
                 stiffness_examples=one.stiffness_examples,

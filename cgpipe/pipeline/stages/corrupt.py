@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from cgpipe.data.corruption import corrupt_labels
+from cgpipe.data.subset import balanced_subset
 from cgpipe.names import Selection
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
@@ -18,13 +21,19 @@ class Spec:
     replicate: int
     seed: int
     selection: Selection
+    examples: int | None = None  # of a class-balanced subset; None for all of the training set
 
 
 def run(spec: Spec, provenance: Provenance, *, dataset: Path, corrupted: Path) -> None:
-    """Permute the labels of a share of the training examples."""
+    """Choose the training examples, and permute the labels of a share of them."""
     images = read_netcdf(dataset, "data")
+    true = images["train_labels"].values
+    chosen = np.arange(len(true))  # (example,)
+    if spec.examples is not None:
+        chosen = balanced_subset(true, spec.examples, rng=stream(spec.seed, "subset", spec.replicate))
     rng = stream(spec.seed, "corruption", spec.replicate)
-    labels = corrupt_labels(images["train_labels"].values, spec.noise, rng=rng, selection=spec.selection)
+    labels = corrupt_labels(true[chosen], spec.noise, rng=rng, selection=spec.selection)
+    labels["index"] = "example", chosen, {"long_name": "index in the training set of the dataset"}
     labels = labels.assign_attrs({name: images.attrs[name] for name in ("dataset", "checksum")})
     title = f"Labels with {spec.noise:.0%} noise, replicate {spec.replicate}"
     write_netcdf(labels, corrupted, title=title, provenance=provenance.of(images))

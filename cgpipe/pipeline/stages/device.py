@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""Where networks run, and the images there."""
 
 import itertools
 import os
@@ -7,7 +7,9 @@ import warnings
 from pathlib import Path
 
 import torch
+import xarray as xr
 
+from cgpipe.data.images import flat_images
 from cgpipe.names import Device
 from cgpipe.pipeline import disks, gpus
 from cgpipe.pipeline.progress import log
@@ -62,6 +64,24 @@ def choose(device: Device) -> torch.device:
             reason,
         )
     return torch.device("cpu")
+
+
+class TrainingImages:
+    """The images of a training set on a device; runs on the same examples share them."""
+
+    def __init__(self, dataset: xr.Dataset, device: torch.device) -> None:
+        self._all = torch.from_numpy(flat_images(dataset, "train")).to(device)
+        self._subsets: dict[bytes, torch.Tensor] = {}
+
+    def of(self, corrupted: xr.Dataset) -> torch.Tensor:
+        """Those that these labels belong to, shape (example, feature)."""
+        index = corrupted["index"].values
+        if len(index) == len(self._all):
+            return self._all
+        key = index.tobytes()
+        if key not in self._subsets:
+            self._subsets[key] = self._all[torch.from_numpy(index).to(self._all.device)]
+        return self._subsets[key]
 
 
 def held_gpus() -> str | None:

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cgpipe.data.images import flat_images
 from cgpipe.gradients.per_example import measure_gradients
 from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.device import choose
+from cgpipe.pipeline.stages.device import TrainingImages, choose
 from cgpipe.pipeline.stages.inputs import read_corrupted
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 from cgpipe.pipeline.streams import stream
@@ -39,13 +38,14 @@ def run(
     with open_snapshots(snapshots, device) as (description, kept):
         result = measure_gradients(
             kept,
-            torch.from_numpy(flat_images(images, "train")).to(device),
+            TrainingImages(images, device).of(labels),
             torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device),
             labels["pristine"].values,
             examples=spec.examples,
             weights=spec.weights,
             rng=stream(spec.seed, "sample", spec.replicate),
         )
+        result = result.assign_coords(example=labels["index"][result["example"].values])
         made = provenance.of(images, labels).of_tensors(description)
     title = f"Per-example gradients of a sample, {spec.noise:.0%} noise, replicate {spec.replicate}"
     write_netcdf(result, gradients, title=title, provenance=made)

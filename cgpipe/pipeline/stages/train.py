@@ -22,7 +22,7 @@ from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_n
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import Progress, log, progress
-from cgpipe.pipeline.stages.device import choose, held_gpus
+from cgpipe.pipeline.stages.device import TrainingImages, choose, held_gpus
 from cgpipe.pipeline.stages.inputs import read_corrupted
 from cgpipe.pipeline.streams import stream
 
@@ -68,13 +68,15 @@ class Data:
         self.classes = int(self.images["train_labels"].max()) + 1
         # Images and labels of the training set, and of the test set, as `train` takes them.
         self.tensors = [
-            torch.from_numpy(values).to(device)
-            for values in (
-                flat_images(self.images, "train"),  # (example, feature)
-                self.labels["label_train"].values.astype(np.int64),  # (example,)
-                flat_images(self.images, "test"),
-                self.images["test_labels"].values.astype(np.int64),
-            )
+            TrainingImages(self.images, device).of(self.labels),  # (example, feature)
+            *(
+                torch.from_numpy(values).to(device)
+                for values in (
+                    self.labels["label_train"].values.astype(np.int64),  # (example,)
+                    flat_images(self.images, "test"),
+                    self.images["test_labels"].values.astype(np.int64),
+                )
+            ),
         ]
 
 
