@@ -86,8 +86,9 @@ DOWNLOADS = option("downloads", "Where to download to without --data-root.", FOL
 TRAIN = """Train a network, or several.
 
 Writes history.nc (and snapshots.safetensors) into FOLDER, and resumes from its checkpoint. For several
-networks give a list of settings and a folder for each.
+networks give a list of settings, and --corrupted and a folder for each.
 """
+LABELS = option("corrupted", f"Input: {FILES['corrupted']}.", multiple=True, required=True)
 RUNS = {
     "label_noise": "histories of plain SGD under label noise",
     "coherence": "results of stage coherence, of the same runs",
@@ -105,7 +106,7 @@ SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write the raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, DOWNLOADS]),
     "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
-    "train": Stage(TRAIN, ["dataset", "corrupted"], [], [argument("folders", FOLDER)]),
+    "train": Stage(TRAIN, ["dataset"], [], [LABELS, argument("folders", FOLDER)]),
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
     "contributions": Stage("Take the contributions of all examples.", SAMPLE, ["contributions"]),
     "coherence": Stage("Take the coherence of groups of examples.", ["contributions"], ["coherence"]),

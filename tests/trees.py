@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
             "noise": [0, 0.5],
             "winsor": [0],
             "replicates": 1,
-            "together": False,
+            "runs_per_job": 1,
             "snapshots": True,
         },
         "winsorization": {
@@ -49,7 +49,7 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0, 2],
             "replicates": 1,
-            "together": False,
+            "runs_per_job": 1,
             "snapshots": True,
         },
         # As "winsorization", but in one job.
@@ -63,7 +63,7 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0, 2],
             "replicates": 1,
-            "together": True,
+            "runs_per_job": 2,
             "snapshots": True,
         },
         "bare": {
@@ -76,7 +76,7 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0],
             "replicates": 1,
-            "together": False,
+            "runs_per_job": 1,
             "snapshots": False,
         },
     },

@@ -1,5 +1,6 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/pipeline/plan.py, fingerprint.py).
+import json
 import os
 import signal
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.types import RerunTrigger
 
 # The package beside this file is planned with, and jobs run it: whatever else is installed, whatever PYTHONPATH
 # says. A workflow without one beside it uses the one that is installed.
@@ -21,7 +23,7 @@ from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config import files as configfiles
 from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.fingerprint import code_hash
-from cgpipe.pipeline.jobs import Planned, as_options
+from cgpipe.pipeline.jobs import Planned, as_options, is_done
 from cgpipe.pipeline.slow import slow_ways
 
 PACKAGE = Path(cgpipe.__file__).parent
@@ -59,6 +61,16 @@ except configfiles.ConfigError as error:
 if workflow.is_main_process:
     for unlikely_meant in [*configfiles.files_dropped(sys.argv), *advice(CONFIG)]:
         logger.warning(f"config: {unlikely_meant}.")
+
+# Snakemake remembers params and inputs of the job that made a file, which are others in a pack than alone.
+if workflow.dag_settings and any(
+    experiment.runs_per_job > 1 for experiment in CONFIG.experiments.values()
+):
+    if {RerunTrigger.PARAMS, RerunTrigger.INPUT} & set(workflow.rerun_triggers):
+        raise WorkflowError(
+            "runs_per_job above 1 needs `--rerun-triggers mtime`, as profiles/default has it: otherwise snakemake "
+            "would train runs again that are done"
+        )
 
 FIGURES = plan.figures(CONFIG)
 RESULTS = f"results/{CONFIG.name}"
@@ -115,13 +127,16 @@ wildcard_constraints:
     experiment="|".join(CONFIG.experiments),
 
 
-def planned(rule):
-    """Input of a rule, a file that is newer than the results of a job if they are not as planned."""
+def planned(rule, pack=()):
+    """Input of a rule, a file that is newer than the results of a job, or of a pack of them, if they are not as planned."""
 
     def newer_or_ancient(wildcards):
         path = local(str(PLANNED))
         job = getattr(rules, rule)
-        if AS_PLANNED and AS_PLANNED.outdates(rule, job, wildcards):
+        if AS_PLANNED and any(
+            AS_PLANNED.outdates(rule, job, at)
+            for at in [run._asdict() for run in pack] or [wildcards]
+        ):
             return path
         return ancient(path)
 
@@ -138,6 +153,29 @@ def settings(stage, **more):
 def file_options(wildcards, input, output):
     """All files of a job, as options of its stage."""
     return as_options(input, output)
+
+
+def packs(rule, experiment):
+    """The runs that a rule has to make of an experiment, in packs for one job; a run that is done is in none.
+
+    Decided once: jobs, which parse this again while others end, inherit it.
+    """
+    jobs, key = getattr(rules, rule), f"{rule} {experiment} {rules.data.output.dataset}"
+    known = json.loads(os.environ.get("CGPIPE_PACKS", "{}"))
+
+    def is_to_be_made(run):
+        at = run._asdict()
+        folder = Path(jobs.output[0].format(**at)).parent
+        # A run that has diverged is not tried together with others again.
+        if any(folder.glob(f"{layout.CHECKPOINTS}/{layout.DIVERGED}")):
+            return False
+        done = all(is_done(job, at) for job in (rules.data, rules.corrupt, jobs))
+        return not done or any(folder.glob(f"{layout.CHECKPOINTS}/{layout.STATE}"))
+
+    if workflow.is_main_process:
+        known[key] = plan.packs(CONFIG, experiment, is_to_be_made)
+        os.environ["CGPIPE_PACKS"] = json.dumps(known)
+    return [[plan.RunPath(*run) for run in pack] for pack in known[key]]
 
 
 def training_options(wildcards, input, output):
@@ -163,15 +201,6 @@ def experiments_where(condition):
         name for name, experiment in CONFIG.experiments.items() if condition(experiment)
     ]
     return "|".join(names) or "(?!)"
-
-
-def all_levels(path, experiment):
-    """A path of a run, at every level of winsorization."""
-    levels = sorted(CONFIG.experiments[experiment].winsor)
-    return [
-        path.replace("{experiment}", experiment).replace("{winsor}", str(c))
-        for c in levels
-    ]
 
 
 def paths_of(path, runs):
