@@ -65,23 +65,32 @@ def test_packs_of_any_size_make_the_same_bytes_and_are_as_good_as_jobs_of_one_ru
     assert tree.planned() == Counter()
 
 
-def test_a_run_that_diverges_keeps_no_other_from_its_results(tree: Tree) -> None:
-    shutil.rmtree(tree.results / "pair")
-    tree.configure(with_pair(learning_rate=1.0e20, steps=1, winsor=[0, 23, 24], runs_per_job=3))
-    done = tree.snakemake(check=False)
+def test_a_run_that_diverges_keeps_no_other_from_its_results(fresh: Tree) -> None:
+    # After one update, c = 0 has diverged, and the others have not.
+    pair = {
+        **PAIR,
+        "hidden": [8],
+        "learning_rate": 1.0e20,
+        "steps": 1,
+        "winsor": [0, 23, 24],
+        "runs_per_job": 3,
+    }
+    alone = {**SMALL, "seed": 3, "experiments": {"pair": pair}, "figures": {}, "claims": None}
+    fresh.configure(alone)
+    done = fresh.snakemake(check=False)
     assert done.returncode != 0
     assert "winsorization c = 0, replicate 0: the run diverged" in done.stdout + done.stderr
-    assert not list(tree.results.glob("pair/**/history.nc"))
+    assert not list(fresh.results.glob("pair/**/history.nc"))
     # Now in jobs of their own: the two that are done, and the one that is not.
-    assert tree.planned() == Counter({"train": 1, "train_pair_1": 1, "runs": 1})
-    assert tree.snakemake(check=False).returncode != 0
-    made = {path.parts[-3] for path in tree.results.glob("pair/**/history.nc")}
+    assert fresh.planned() == Counter({"train": 1, "train_pair_1": 1, "runs": 1})
+    assert fresh.snakemake(check=False).returncode != 0
+    made = {path.parent.parent.name for path in fresh.results.glob("pair/**/history.nc")}
     assert made == {"winsor-23", "winsor-24"}
-    log = tree.results / "logs/train/pair/noise-050/winsor-23/replicate-0.log"
+    log = fresh.results / "logs/train/pair/noise-050/winsor-23/replicate-0.log"
     assert log.read_text(encoding="utf-8").count("going on from a checkpoint at step 1\n") == 2
-    tree.configure(SMALL)
-    tree.snakemake()
-    assert not list(tree.results.glob("pair/**/.*"))
+    fresh.configure({**alone, "experiments": {"pair": {**pair, "learning_rate": 0.1}}})
+    fresh.snakemake()
+    assert not list(fresh.results.glob("pair/**/.*"))
 
 
 def test_finished_runs_of_a_job_that_was_cut_off_are_packed_again_and_not_trained(tree: Tree) -> None:

@@ -62,16 +62,6 @@ if workflow.is_main_process:
     for unlikely_meant in [*configfiles.files_dropped(sys.argv), *advice(CONFIG)]:
         logger.warning(f"config: {unlikely_meant}.")
 
-# Snakemake remembers params and inputs of the job that made a file, which are others in a pack than alone.
-if workflow.dag_settings and any(
-    experiment.runs_per_job > 1 for experiment in CONFIG.experiments.values()
-):
-    if {RerunTrigger.PARAMS, RerunTrigger.INPUT} & set(workflow.rerun_triggers):
-        raise WorkflowError(
-            "runs_per_job above 1 needs `--rerun-triggers mtime`, as profiles/default has it: otherwise snakemake "
-            "would train runs again that are done"
-        )
-
 FIGURES = plan.figures(CONFIG)
 RESULTS = f"results/{CONFIG.name}"
 RUN = layout.RUN
@@ -115,6 +105,9 @@ if GPUS_HERE and "gpu" not in workflow.global_resources:
         gpu="local",
 
 
+PACKED = any(of.runs_per_job > 1 for of in CONFIG.experiments.values())
+OF_JOBS = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
+
 # Jobs on a cluster leave the question to the process that planned them.
 PLANNED = Path(".snakemake", "planned")
 AS_PLANNED = Planned(PLANNED, CONFIG.name) if workflow.is_main_process else None
@@ -131,6 +124,16 @@ def planned(rule, pack=()):
     """Input of a rule, a file that is newer than the results of a job, or of a pack of them, if they are not as planned."""
 
     def newer_or_ancient(wildcards):
+        # Snakemake's memory is of the job that made a file: its params and inputs are others in a pack than alone.
+        if (
+            workflow.is_main_process
+            and PACKED
+            and OF_JOBS & set(workflow.rerun_triggers)
+        ):
+            raise WorkflowError(
+                "runs_per_job above 1 needs `--rerun-triggers mtime`, as in profiles/default: otherwise "
+                "snakemake would train runs again that are done"
+            )
         path = local(str(PLANNED))
         job = getattr(rules, rule)
         if AS_PLANNED and any(
