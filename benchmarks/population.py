@@ -1,4 +1,7 @@
-"""`python -m benchmarks.population --out FOLDER`: contributions of all examples, and null worlds."""
+"""`python -m benchmarks.population --out FOLDER`: contributions of all examples, and null worlds.
+
+`--only gpu` measures what needs a GPU, in less than half a minute.
+"""
 
 import gc
 import json
@@ -11,17 +14,22 @@ import click
 import numpy as np
 import torch
 from scipy import stats
+from threadpoolctl import threadpool_limits
 from torch.nn.functional import cross_entropy, linear
 
 from benchmarks import ways
 from benchmarks.__main__ import machine, mnist, spread
+from cgpipe.gradients.autodiff import example_contributions_by_autodiff
 from cgpipe.gradients.population import (
+    AT_ONCE,
+    VARIABLES,
     example_contributions,
-    example_contributions_by_autodiff,
     group_gradients,
+    measure_contributions,
 )
 from cgpipe.inference.nullworlds import null_group_sums
 from cgpipe.networks.dense import Layer
+from cgpipe.pipeline.stages.device import choose
 
 WIDE, DEEP = [784, 2048, 10], [784, 256, 256, 256, 10]
 STEPS = 46  # logged in 100,000 updates
@@ -29,11 +37,15 @@ FEW = 1_000  # examples by automatic differentiation
 FEW_WORLDS = 200
 
 
-def closed_form(layers: list[Layer], data: ways.Data, examples: int) -> None:
-    """What stage `contributions` does with a snapshot."""
+def closed_form(layers: list[Layer], data: ways.Data, examples: int, at_once: int | None = None) -> None:
+    """Most of what stage `contributions` does with a snapshot: all but stiffness."""
     x, y = data.images[:examples], data.labels[:examples]
-    groups = group_gradients(layers, x, y, lambda logits, part: (logits.argmax(1) != y[part]).long(), 2)
-    example_contributions(layers, x, y, groups.total())
+
+    def learned(logits: torch.Tensor, part: slice) -> torch.Tensor:
+        return (logits.argmax(1) != y[part]).long()
+
+    groups = group_gradients(layers, x, y, learned, 2, at_once=at_once)
+    example_contributions(layers, x, y, groups.total(), at_once=at_once)
 
 
 def by_autodiff(layers: list[Layer], data: ways.Data, examples: int) -> None:
@@ -85,6 +97,49 @@ def snapshots(data: ways.Data, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def gpu(data: ways.Data, rounds: int) -> Any:
+    """Milliseconds a snapshot on a GPU, and how far it is from that of the CPU, as a share of the largest."""
+    if not torch.cuda.is_available():
+        return "skipped: no GPU"
+    device = choose("cuda")
+    there = ways.Data(data.images.to(device), data.labels.to(device))
+    pristine = np.random.default_rng(0).random(len(data.labels)) < 0.55
+    rows: list[dict[str, Any]] = []
+    for widths in (WIDE, DEEP):
+        layers = ways.network(widths)
+
+        def snapshot(of: ways.Data, layers: list[Layer] = layers) -> Any:
+            moved = [Layer(*(p.to(of.images.device) for p in layer)) for layer in layers]
+            return measure_contributions(
+                [(0, moved)],
+                *(of.images, of.labels, pristine),
+                stiffness_examples=1_000,
+                rng=np.random.default_rng(0),
+            )
+
+        moved = [Layer(*(p.to(device) for p in layer)) for layer in layers]
+        ways_there: dict[str, Callable[[], Any]] = {
+            "snapshot": lambda: snapshot(there),
+            "all_but_stiffness": lambda of=moved: closed_form(of, there, len(pristine)),
+            "by_chunks_of_the_cpu": lambda of=moved: closed_form(of, there, len(pristine), AT_ONCE),
+        }
+        found = seconds(ways_there, rounds)
+        near, exact = snapshot(there), snapshot(data)
+        rows.append(
+            {
+                "device": torch.cuda.get_device_name(),
+                "hidden": widths[1:-1],
+                **{f"{name}_ms": spread(1e3 * values) for name, values in found.items()},
+                "error": {
+                    name: float(abs(near[name] - exact[name]).max() / abs(exact[name]).max())
+                    for name in VARIABLES
+                },
+                "gpu_mib": round(torch.cuda.max_memory_allocated() / 2**20),
+            }
+        )
+    return rows
+
+
 def null_worlds(data: ways.Data, rounds: int) -> dict[str, Any]:
     """Seconds of 10,000 worlds at all logged steps, and how much longer scipy takes a world and step."""
     rng = np.random.default_rng(0)
@@ -100,12 +155,19 @@ def null_worlds(data: ways.Data, rounds: int) -> dict[str, Any]:
             rng=rng,
         )
 
-    found = seconds({"ours": lambda: null_group_sums(u, members, 10_000, rng=rng), "scipy": by_scipy}, rounds)
+    def ours(threads: int) -> None:
+        with threadpool_limits(1):
+            null_group_sums(u, members, 10_000, rng=rng, threads=threads)
+
+    threads = torch.get_num_threads()
+    ways_there = {"ours": lambda: ours(threads), "one_thread": lambda: ours(1), "scipy": by_scipy}
+    found = seconds(ways_there, rounds)
     return {
         "worlds": 10_000,
         "steps": STEPS,
         "examples": len(data.labels),
         "seconds": spread(found["ours"]),
+        "one_thread_to_ours": spread(found["one_thread"] / found["ours"]),
         "scipy_to_ours": spread(found["scipy"] / FEW_WORLDS / (found["ours"] / 10_000 / STEPS)),
     }
 
@@ -128,21 +190,26 @@ def memory(data: ways.Data) -> list[dict[str, Any]]:
     return rows
 
 
+SECTIONS: dict[str, Callable[[ways.Data, int], Any]] = {
+    "memory": lambda data, _: memory(data),
+    "snapshot": snapshots,
+    "null_worlds": null_worlds,
+    "gpu": gpu,
+}
+
+
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/benchmarks"), show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-def main(out: Path, threads: int, rounds: int) -> None:
+@click.option("--only", type=click.Choice(list(SECTIONS)), multiple=True, help="Not all of the sections.")
+def main(out: Path, threads: int, rounds: int, only: tuple[str, ...]) -> None:
     """Measure and write OUT/population.json."""
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     data = mnist(noise=0.5)
-    results = {
-        "machine": machine(threads),
-        "memory": memory(data),
-        "snapshot": snapshots(data, rounds),
-        "null_worlds": null_worlds(data, rounds),
-    }
+    results = {"machine": machine(threads)}
+    results |= {name: SECTIONS[name](data, rounds) for name in only or SECTIONS}
     text = json.dumps(results, indent=2)
     click.echo(text)
     out.mkdir(parents=True, exist_ok=True)

@@ -76,6 +76,13 @@ def any_number(**files: str) -> list[click.Option]:
     return [option(name, f"Input: {text}.", multiple=True) for name, text in files.items()]
 
 
+def of_runs(role: str, *files: str) -> list[click.Option]:
+    """Options for files that a job has one of for each of its runs."""
+    return [
+        option(file, f"{role}: {FILES[file]}; of each run.", multiple=True, required=True) for file in files
+    ]
+
+
 DATA_ROOT = click.Option(
     ["--data-root"],
     envvar="CGPIPE_DATA_ROOT",
@@ -108,8 +115,15 @@ STAGES = {
     "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
     "train": Stage(TRAIN, ["dataset"], [], [LABELS, argument("folders", FOLDER)]),
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
-    "contributions": Stage("Take the contributions of all examples.", SAMPLE, ["contributions"]),
-    "coherence": Stage("Take the coherence of groups of examples.", ["contributions"], ["coherence"]),
+    "contributions": Stage(
+        "Take the contributions of all examples.",
+        ["dataset"],
+        others=[*of_runs("Input", "corrupted", "snapshots"), *of_runs("Output", "contributions")],
+    ),
+    "coherence": Stage(
+        "Take the coherence of groups of examples.",
+        others=[*of_runs("Input", "contributions"), *of_runs("Output", "coherence")],
+    ),
     "activity": Stage("Count the hidden units in use.", ["dataset", "snapshots"], ["activity"]),
     "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
@@ -186,7 +200,7 @@ def call(name: str, spec: str, code: str, **paths: Any) -> None:
         module = importlib.import_module(f"cgpipe.pipeline.stages.{name}")
         from cgpipe.pipeline.artifacts import Provenance  # noqa: PLC0415
 
-        # What stage train takes, one run's settings or several, is in the signature of its run.
+        # What a stage takes, one run's settings or several, is in the signature of its run.
         settings = read_settings(get_type_hints(module.run)["spec"], spec)
         provenance = Provenance(name, spec, running_code(name, code))
         module.run(settings, provenance, **paths)

@@ -207,7 +207,7 @@ def alpha_from_minibatches(
 
 def stiffness(
     products: Floats, first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]
-) -> tuple[float, float]:
+) -> tuple[Floats, Floats]:
     """Sign and cosine stiffness of pairs of different examples (Fort et al. 2019, arXiv 1901.09491).
 
     A small step along the gradient of one example lowers the loss of the other where the sign is positive.
@@ -216,12 +216,12 @@ def stiffness(
     ----------
     products : array of float, shape (example, example)
         ⟨g_e, g_e'⟩.
-    first, second : arrays of bool, shape (example,)
+    first, second : arrays of bool, shape (..., example)
         The groups that the two of a pair are of.
 
     Returns
     -------
-    sign, cosine : float
+    sign, cosine : arrays of float64, shape (...)
         Means over the pairs, each in [-1, 1]; examples whose gradient is zero have no direction and are
         left out. NaN where there is no pair.
 
@@ -230,17 +230,23 @@ def stiffness(
     Two gradients, [3, 0] and [3, 4]:
 
     >>> everyone = np.array([True, True])
-    >>> stiffness(np.array([[9.0, 9.0], [9.0, 25.0]]), everyone, everyone)
+    >>> sign, cosine = stiffness(np.array([[9.0, 9.0], [9.0, 25.0]]), everyone, everyone)
+    >>> sign.item(), cosine.item()
     (1.0, 0.6)
     """
     norms = np.sqrt(np.diag(products))
     directed = norms > 0
-    chosen = np.outer(first & directed, second & directed) & ~np.eye(len(products), dtype=bool)
-    if not chosen.any():
-        return float("nan"), float("nan")
-    of_pairs = products[chosen]
-    cosines = of_pairs / np.outer(norms, norms)[chosen]
-    return float(np.sign(of_pairs).mean()), float(cosines.mean())
+    one, other = (np.where(directed & group, 1.0, 0.0) for group in (first, second))  # (..., e)
+    pairs = one.sum(-1) * other.sum(-1) - (one * other).sum(-1)
+    lengths = np.where(directed, norms, np.inf)
+    cosines = np.outer(lengths, lengths)
+    np.divide(products, cosines, out=cosines)
+    means = []
+    for of_pairs in (np.sign(products), cosines):
+        np.fill_diagonal(of_pairs, 0)  # with itself
+        with np.errstate(invalid="ignore"):
+            means.append(np.asarray((one @ of_pairs * other).sum(-1) / pairs, np.float64))
+    return means[0], means[1]
 
 
 def cosine_between(product: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:

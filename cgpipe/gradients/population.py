@@ -19,8 +19,10 @@ from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.contributions import Floats
 from cgpipe.networks.dense import Layer, forward, losses, output_gradients
 
-# Examples in memory at once.
+# Examples in memory at once on a CPU; on any device, examples whose gradients are summed in float32.
 AT_ONCE = 2_000
+# On a GPU: activations of the widest layer, of all examples in memory at once. Few and large operations.
+ACTIVATIONS = 2**26
 
 # Groups of examples, by pristine and learned: all other groups are unions of these.
 GROUPS = {
@@ -61,10 +63,8 @@ class GroupGradients(NamedTuple):
 
     def gram(self) -> Floats:
         """Inner products of the groups' gradients, layer by layer, shape (l, k, k)."""
-        flat = [
-            torch.cat([layer.weight.flatten(1), layer.bias], dim=1).cpu().numpy() for layer in self.layers
-        ]
-        return np.stack([sums @ sums.T for sums in flat])
+        flat = [torch.cat([layer.weight.flatten(1), layer.bias], dim=1) for layer in self.layers]
+        return torch.stack([sums @ sums.T for sums in flat]).cpu().numpy()
 
     def total(self) -> list[Layer]:
         """Sum over all groups, as one layer each: weight (o, i) and bias (o,)."""
@@ -85,7 +85,7 @@ def group_gradients(
     groups: Callable[[torch.Tensor, slice], torch.Tensor],
     count: int,
     *,
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
 ) -> GroupGradients:
     """Sum the gradients of the examples' own losses over each group.
 
@@ -102,8 +102,8 @@ def group_gradients(
         and returns the group of each, from 0 to count - 1.
     count : int
         How many groups there are.
-    at_once : int
-        Examples in memory at once.
+    at_once : int, optional
+        Examples in memory at once; by default 2,000 on a CPU, and on a GPU more, by the width of the network.
 
     Returns
     -------
@@ -127,18 +127,21 @@ def group_gradients(
     size = np.zeros(count, np.int64)
     for part, inputs, logits, gradients in _passes(layers, images, labels, at_once):
         group = groups(logits, part)
-        squares = _squared_norms(inputs, gradients).cpu().numpy()  # (e, l)
-        of_examples = losses(logits, labels[part]).cpu().numpy()  # (e,)
-        for k in range(count):
-            members = torch.nonzero(group == k).squeeze(1)
-            size[k] += len(members)
-            which = members.cpu().numpy()
-            energy[k] += squares[which].sum(0)
-            loss[k] += of_examples[which].sum(dtype=np.float64)
-            for of_layer, a, δ in zip(sums, inputs, gradients, strict=True):
-                of_members = δ[members]  # (e, o)
-                of_layer.weight[k] += of_members.T @ a[members]
-                of_layer.bias[k] += of_members.double().sum(0)
+        order = torch.argsort(group, stable=True)
+        # To the host once, in the order of the groups: a GPU that is waited for stands still.
+        squares = _squared_norms(inputs, gradients)[order].cpu()  # (e, l)
+        of_examples = losses(logits, labels[part])[order].cpu()  # (e,)
+        sizes = np.bincount(group.cpu().numpy(), minlength=count)
+        size += sizes
+        in_groups = (torch.split(values, sizes.tolist()) for values in (squares, of_examples, order))
+        for k, (of_squares, of_losses, members) in enumerate(zip(*in_groups, strict=True)):
+            energy[k] += of_squares.numpy().sum(0)
+            loss[k] += of_losses.numpy().sum(dtype=np.float64)
+            for few in torch.split(members, AT_ONCE):
+                for of_layer, a, δ in zip(sums, inputs, gradients, strict=True):
+                    of_few = δ[few]  # (e, o)
+                    of_layer.weight[k] += of_few.T @ a[few]
+                    of_layer.bias[k] += of_few.sum(0, dtype=torch.float64)
     if not np.isfinite(energy).all():
         raise ValueError(
             f"the gradients of layers {np.flatnonzero(~np.isfinite(energy).all(0)).tolist()} are not finite, "
@@ -153,7 +156,7 @@ def example_contributions(
     labels: torch.Tensor,
     total: Sequence[Layer],
     *,
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
 ) -> Contributions:
     """u_e = ⟨g, g_e⟩ and ‖g_e‖² of every example: δ_eᵀ(G_W a_e + G_b), and ‖δ_e‖²(‖a_e‖² + 1).
 
@@ -167,8 +170,8 @@ def example_contributions(
         The labels they are trained on.
     total : sequence of Layer
         g, the gradient of the summed loss, as `GroupGradients.total` returns it.
-    at_once : int
-        Examples in memory at once.
+    at_once : int, optional
+        Examples in memory at once; by default 2,000 on a CPU, and on a GPU more, by the width of the network.
 
     Returns
     -------
@@ -182,9 +185,9 @@ def example_contributions(
             (torch.addmm(of.bias, a, of.weight.T) * δ).sum(1, dtype=torch.float64)
             for of, a, δ in zip(whole, inputs, gradients, strict=True)
         ]
-        u.append(torch.stack(per_layer, dim=1).cpu().numpy())
-        squares.append(_squared_norms(inputs, gradients).cpu().numpy())
-    return Contributions(np.concatenate(u), np.concatenate(squares))
+        u.append(torch.stack(per_layer, dim=1))
+        squares.append(_squared_norms(inputs, gradients))
+    return Contributions(torch.cat(u).cpu().numpy(), torch.cat(squares).cpu().numpy())
 
 
 def inner_products(layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor) -> Floats:
@@ -281,6 +284,7 @@ def measure_contributions(
     paired = np.sort(rng.choice(count, stiffness_examples, replace=False))
     p, c = pristine[paired], ~pristine[paired]
     pairs = {"all": (p | c, p | c), "pristine": (p, p), "corrupt": (c, c), "pristine with corrupt": (p, c)}
+    first, second = np.stack(list(pairs.values()), axis=1)  # (pair, e)
     corrupt, index = (torch.from_numpy(array).to(images.device) for array in (~pristine, paired))
 
     def group(logits: torch.Tensor, part: slice) -> torch.Tensor:
@@ -293,9 +297,8 @@ def measure_contributions(
         steps.append(step)
         sums = group_gradients(layers, images, labels, group, len(GROUPS))
         each = example_contributions(layers, images, labels, sums.total())
-        products = inner_products(layers, images[index], labels[index])
-        signs, cosines = np.transpose([stiffness(products, *members) for members in pairs.values()])
-        values = {
+        signs, cosines = stiffness(inner_products(layers, images[index], labels[index]), first, second)
+        values: dict[str, npt.NDArray[Any]] = {
             "contribution": each.u.astype(np.float32),
             "squared_norm": each.squared_norm.astype(np.float32),
             "gram": sums.gram(),
@@ -344,9 +347,12 @@ def measure_contributions(
 
 
 def _passes(
-    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, at_once: int
+    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, at_once: int | None
 ) -> Iterator[tuple[slice, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]]:
     """Forward and backward, some examples at a time: which, what entered each layer, logits, gradients."""
+    if at_once is None:
+        widest = max(max(layer.weight.shape) for layer in layers)
+        at_once = max(1, ACTIVATIONS // widest) if images.is_cuda else AT_ONCE
     for start in range(0, len(images), at_once):
         part = slice(start, min(start + at_once, len(images)))
         inputs, logits = forward(layers, images[part])

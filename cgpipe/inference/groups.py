@@ -45,6 +45,7 @@ def null_test(
     worlds: int = 10_000,
     level: float = 0.95,
     rng: np.random.Generator,
+    threads: int = 1,
 ) -> NullTest:
     """Permutation test of whether a group contributes to the gradient as any group of its size would.
 
@@ -63,6 +64,8 @@ def null_test(
         Share of the null worlds within the band, between 0 and 1.
     rng : numpy.random.Generator
         Where the permutations come from.
+    threads : int
+        As of `null_group_sums`.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def null_test(
     each, group = np.asarray(u, np.float64), np.asarray(members, np.bool_)
     total = each.sum(1)
     observed = statistic(group_sum(each, group), total)
-    null = statistic(_null_sums(each, group, worlds, rng), total)
+    null = statistic(_null_sums(each, group, worlds, rng, threads), total)
     low, high = null_band(null, level)
     return NullTest(observed, p_value(observed, null), curve_p_value(observed, null), low, high, null)
 
@@ -116,6 +119,7 @@ def null_worlds(
     level: float = 0.95,
     early_steps: int = 10,
     rng: np.random.Generator,
+    threads: int = 1,
 ) -> xr.Dataset:
     """Test f and i of the pristine and the corrupt examples, against null worlds.
 
@@ -141,6 +145,8 @@ def null_worlds(
         Steps, from 0 on, of which i is taken, as far as each of them was logged.
     rng : numpy.random.Generator
         Where the permutations come from.
+    threads : int
+        As of `null_group_sums`.
 
     Returns
     -------
@@ -180,7 +186,7 @@ def null_worlds(
     sizes = (int(members.sum()), int((~members).sum()))
     total = each.sum(1)  # (step,)
     sums = _by_group(each, members)  # (group, step)
-    null_pristine = _null_sums(each, members, worlds, rng)  # (world, step)
+    null_pristine = _null_sums(each, members, worlds, rng, threads)  # (world, step)
     null_sums = np.stack([null_pristine, total - null_pristine])  # (group, world, step)
     f, f_null = fraction(sums, total), fraction(null_sums, total)
     # i sums over every update, so it is defined as far as every step was logged.
@@ -240,11 +246,13 @@ def null_worlds(
     )
 
 
-def _null_sums(u: Floats, members: npt.NDArray[np.bool_], worlds: int, rng: np.random.Generator) -> Floats:
+def _null_sums(
+    u: Floats, members: npt.NDArray[np.bool_], worlds: int, rng: np.random.Generator, threads: int
+) -> Floats:
     """Sums over the group in null worlds, (world, step); NaN where there is nothing to permute."""
     if members.all() or not members.any():
         return np.full((worlds, len(u)), np.nan)
-    return null_group_sums(u, members, worlds, rng=rng)
+    return null_group_sums(u, members, worlds, rng=rng, threads=threads)
 
 
 def _by_group(u: Floats, pristine: npt.NDArray[np.bool_]) -> Floats:

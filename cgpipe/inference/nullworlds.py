@@ -8,6 +8,7 @@ P-values are those of `scipy.stats.permutation_test`, which is the oracle of the
 of the worlds' mean and variance.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -16,12 +17,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Alternative = Literal["two-sided", "greater", "less"]
 
-# Entries of the masks held at once, as float64: 80 MB, whatever the number of examples.
+# Entries of the masks of a block of worlds, as float64: 80 MB, whatever the number of examples. Blocks of
+# another size would be other worlds.
 MASKS_AT_ONCE = 10_000_000
 
 
 def null_group_sums(
-    u: Floats, members: npt.NDArray[np.bool_], worlds: int, *, rng: np.random.Generator
+    u: Floats, members: npt.NDArray[np.bool_], worlds: int, *, rng: np.random.Generator, threads: int = 1
 ) -> Floats:
     """Sums of u over a group of the same size drawn at random, in each of many null worlds.
 
@@ -36,7 +38,9 @@ def null_group_sums(
     worlds : int
         How many null worlds to draw, at least 1.
     rng : numpy.random.Generator
-        Where the permutations come from.
+        Where the permutations come from, by itself and by its children.
+    threads : int
+        At work at once; the sums do not depend on it. Each needs a core if numpy's BLAS runs on one thread.
 
     Returns
     -------
@@ -66,15 +70,24 @@ def null_group_sums(
     examples, size = len(members), int(members.sum())
     by_example = np.ascontiguousarray(u.T)  # (e, t)
     sums = np.empty((worlds, len(u)))
-    masks = np.empty((min(worlds, max(1, MASKS_AT_ONCE // max(1, examples))), examples))  # (world, e)
-    for start in range(0, worlds, len(masks)):
-        of_worlds = masks[: worlds - start]
-        for mask in of_worlds:
-            # Which examples, and not in which order: that is all of a permutation that a sum can see.
-            drawn = np.zeros(examples, np.bool_)
-            drawn[rng.choice(examples, size, replace=False, shuffle=False)] = True
-            mask[:] = drawn
-        sums[start : start + len(of_worlds)] = of_worlds @ by_example
+    at_once = min(worlds, max(1, MASKS_AT_ONCE // max(1, examples)))
+    starts = range(0, worlds, at_once)
+    # A stream of its own for each block of worlds, whichever thread draws it.
+    blocks = list(zip(starts, [rng, *rng.spawn(len(starts) - 1)], strict=True))
+
+    def draw(some: list[tuple[int, np.random.Generator]]) -> None:
+        masks = np.empty((at_once, examples))  # (world, e)
+        for start, stream in some:
+            of_worlds = masks[: worlds - start]
+            for mask in of_worlds:
+                # Which examples, and not in which order: that is all of a permutation that a sum can see.
+                drawn = np.zeros(examples, np.bool_)
+                drawn[stream.choice(examples, size, replace=False, shuffle=False)] = True
+                mask[:] = drawn
+            sums[start : start + len(of_worlds)] = of_worlds @ by_example
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(draw, (blocks[first::threads] for first in range(threads))))
     return sums
 
 

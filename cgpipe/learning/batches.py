@@ -64,6 +64,12 @@ class BatchOrder:
             "rng": self._rng.bit_generator.state,
         }
 
+    def goes_on_as(self, other: "BatchOrder") -> bool:
+        """Whether the next minibatches are those of another order, for ever."""
+        mine, its = self.state(), other.state()
+        same = np.array_equal(mine.pop("permutation"), its.pop("permutation"))
+        return same and self.batch_size == other.batch_size and repr(mine) == repr(its)
+
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""
         self._permutation, self._used = state["permutation"], state["used"]

@@ -47,7 +47,7 @@ class Evaluation:
 
 
 def evaluate(
-    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, *, at_once: int = 2_000
+    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, *, at_once: int | None = None
 ) -> Evaluation:
     """Mean loss, accuracy, and which examples are classified as their label.
 
@@ -59,8 +59,8 @@ def evaluate(
         All examples.
     labels : tensor of int, shape (example,)
         Their labels, which may be the corrupt ones.
-    at_once : int
-        Examples in memory at once.
+    at_once : int, optional
+        Examples in memory at once; by default 2,000, and on a GPU as many as fit into 1 GiB.
 
     Returns
     -------
@@ -81,6 +81,9 @@ def evaluate(
     >>> result.accuracy, result.correct.tolist(), round(result.loss, 4)
     (0.5, [True, False], 0.8133)
     """
+    if at_once is None:
+        widest = max(images.shape[1], *(len(layer.bias) for layer in layers))
+        at_once = 2**28 // widest if images.device.type == "cuda" else 2_000
     sums, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)  # (example,)
     for start in range(0, len(images), at_once):
         part = slice(start, start + at_once)

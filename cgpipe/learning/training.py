@@ -1,17 +1,23 @@
 """Runs of stochastic gradient descent, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import xarray as xr
 
+from cgpipe.learning.aggregation.operators import ready
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.lockstep.served import serves
 from cgpipe.learning.run import State, TrainingRun, examples, start_run
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import Init, UpdateName
+
+if TYPE_CHECKING:
+    from cgpipe.learning.lockstep.step import Lockstep
 
 
 def train(
@@ -152,7 +158,8 @@ def train_pack(
 ) -> Iterator[tuple[TrainingRun, NonFiniteError | None]]:
     """Go on with several runs until each has made `steps` updates or has diverged.
 
-    Each run ends with the same bits as without the others.
+    A run ends with the same bits alone as in any company. On a GPU those of one shape train in lockstep if
+    their update rule clips at most 16 values a side; elsewhere one trains after the other.
 
     Parameters
     ----------
@@ -174,25 +181,74 @@ def train_pack(
         Why, if it diverged.
     """
     logged = frozenset(logged_steps(steps))
+    for pack in _packs(runs):
+        going = list(pack.runs)
+        while going:
+            for run in tuple(going):
+                diverged = None
+                try:
+                    if run.step in logged and run.step not in run.logged:
+                        pack.check(run)
+                        run.evaluate()
+                        if on_logged:
+                            on_logged(run)
+                except NonFiniteError as error:
+                    diverged = _diverged(run, error)
+                if diverged or run.step >= steps:
+                    going.remove(run)
+                    pack.leave(run)
+                    yield run, diverged
+            if not going:
+                break
+            if on_step:
+                on_step(going)
+            try:
+                pack.step()
+            except NonFiniteError as error:  # of a run alone: others are not waited for
+                yield going[0], _diverged(going.pop(), error)
+
+
+class _Alone:
+    """A run by itself, with the interface of `Lockstep`."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.runs = [run]
+        batch_size, rate = run.order.batch_size, run.learning_rate
+        self._trainer = Trainer(run.layers, *run.training, batch_size, rate, run.rule)
+
+    def step(self) -> None:
+        (run,) = self.runs
+        self._trainer.step(run.order.next())
+        run.step += 1
+
+    def check(self, _: TrainingRun) -> None:
+        self._trainer.check()
+
+    def leave(self, _: TrainingRun) -> None:
+        self.runs = []
+
+
+def in_lockstep(run: TrainingRun) -> bool:
+    """Whether `train_pack` trains a run in lockstep with others."""
+    return run.training.images.device.type == "cuda" and serves(run) and ready("cuda") == "triton"
+
+
+def _packs(runs: Sequence[TrainingRun]) -> "Iterator[_Alone | Lockstep]":
+    """The runs that there are kernels for in lockstep, those of one shape together; the others one by one."""
+    together: dict[object, list[TrainingRun]] = {}
+    alone = []
     for run in runs:
-        trainer = Trainer(run.layers, *run.training, run.order.batch_size, run.learning_rate, run.rule)
-        try:
-            while True:
-                if run.step in logged and run.step not in run.logged:
-                    trainer.check()
-                    run.evaluate()
-                    if on_logged:
-                        on_logged(run)
-                if run.step >= steps:
-                    break
-                if on_step:
-                    on_step([run])
-                trainer.step(run.order.next())
-                run.step += 1
-        except NonFiniteError as error:
-            yield run, _diverged(run, error)
+        if in_lockstep(run):
+            device = run.training.images.device
+            shape = (device, run.order.batch_size, *(layer.weight.shape for layer in run.layers))
+            together.setdefault(shape, []).append(run)
         else:
-            yield run, None
+            alone.append(run)
+    for pack in together.values():
+        from cgpipe.learning.lockstep.step import Lockstep  # noqa: PLC0415 - imports triton
+
+        yield Lockstep(pack)
+    yield from map(_Alone, alone)
 
 
 def _diverged(run: TrainingRun, error: NonFiniteError) -> NonFiniteError:

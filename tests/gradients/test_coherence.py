@@ -104,22 +104,23 @@ def test_minibatches_estimate_alpha():
 
 @given(hnp.arrays(np.float64, st.tuples(st.integers(2, 9), st.integers(1, 6)), elements=st.integers(-3, 3)))
 def test_stiffness_is_the_mean_over_the_pairs(gradients):
-    first = np.arange(len(gradients)) % 2 == 0
-    pairs = [
-        (a, b)
-        for j, a in enumerate(gradients)
-        for k, b in enumerate(gradients)
-        if j != k and first[j] and not first[k] and a.any() and b.any()
-    ]
-    sign, cosine = stiffness(gradients @ gradients.T, first, ~first)
-    if not pairs:
-        assert np.isnan(sign)
-        assert np.isnan(cosine)
-        return
-    assert sign == pytest.approx(np.mean([np.sign(a @ b) for a, b in pairs]))
-    norms = [np.linalg.norm(a) * np.linalg.norm(b) for a, b in pairs]
-    cosines = [(a @ b) / n for (a, b), n in zip(pairs, norms, strict=True)]
-    assert cosine == pytest.approx(np.mean(cosines), abs=1e-12)
+    even = np.arange(len(gradients)) % 2 == 0
+    firsts, seconds = np.array([even, even, even | True]), np.array([~even, even, ~even])
+    signs, cosines = stiffness(gradients @ gradients.T, firsts, seconds)
+    for first, second, sign, cosine in zip(firsts, seconds, signs, cosines, strict=True):
+        pairs = [
+            (a, b)
+            for j, a in enumerate(gradients)
+            for k, b in enumerate(gradients)
+            if j != k and first[j] and second[k] and a.any() and b.any()
+        ]
+        if not pairs:
+            assert np.isnan(sign)
+            assert np.isnan(cosine)
+            continue
+        assert sign == pytest.approx(np.mean([np.sign(a @ b) for a, b in pairs]))
+        each = [(a @ b) / (np.linalg.norm(a) * np.linalg.norm(b)) for a, b in pairs]
+        assert cosine == pytest.approx(np.mean(each), abs=1e-12)
 
 
 # --- two groups -----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Contributions of a whole population, against autodiff and against loops over the examples in float64."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from cgpipe.gradients import population
 from cgpipe.gradients.autodiff import example_contributions_by_autodiff
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.population import (
+    VARIABLES,
     example_contributions,
     group_gradients,
     inner_products,
@@ -75,14 +79,16 @@ def groups_of(of):
 @given(
     st.lists(st.integers(1, 6), min_size=2, max_size=4),
     st.integers(1, 9),
+    st.integers(1, 9),
     st.integers(1, 4),
     st.integers(0, 2**16),
 )
-def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, seed):
+def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, summed, seed):
     layers, images, labels = problem(widths, examples, seed)
     of = np.random.default_rng(seed).integers(0, 3, examples)
     rows = by_loop(layers, images, labels)
-    sums = group_gradients(layers, images, labels, groups_of(of), 3, at_once=at_once)
+    with mock.patch.object(population, "AT_ONCE", summed):
+        sums = group_gradients(layers, images, labels, groups_of(of), 3, at_once=at_once)
     found = example_contributions(layers, images, labels, sums.total(), at_once=at_once)
     gram = sums.gram()
     for number in range(len(layers)):
@@ -299,7 +305,7 @@ def test_what_is_measured_over_a_run_is_what_is_summed_at_each_snapshot():
             "pristine with corrupt": (pristine[paired], ~pristine[paired]),
         }.items():
             found = [float(here[name].sel(pair=pair)) for name in ("sign_stiffness", "cosine_stiffness")]
-            np.testing.assert_array_equal(found, stiffness(products, first, second))
+            np.testing.assert_allclose(found, stiffness(products, first, second), rtol=1e-12)
 
 
 def test_parameters_that_track_gradients_are_measured_all_the_same():
@@ -330,3 +336,46 @@ def test_more_examples_in_pairs_than_there_are_are_refused():
             stiffness_examples=7,
             rng=np.random.default_rng(0),
         )
+
+
+# --- on a GPU -------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_run_is_measured_as_in_float64():
+    layers, images, labels = problem([40, 300, 60, 10], 5_000, seed=2, dtype=torch.float32)
+    assert len(images) > 2 * population.AT_ONCE
+    found, exact = (
+        measure_contributions(
+            [(7, [Layer(*(place(p) for p in layer)) for layer in layers])],
+            place(images),
+            labels.to(place(images).device),
+            np.arange(5_000) % 3 > 0,
+            stiffness_examples=50,
+            rng=np.random.default_rng(0),
+        )
+        for place in (torch.Tensor.cuda, torch.Tensor.double)
+    )
+    assert found["size"].equals(exact["size"])
+    for name in VARIABLES:
+        error = np.abs(found[name] - exact[name]).max()
+        assert error <= 1e-5 * np.abs(exact[name]).max(), name
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_few_examples_at_once_are_summed_as_many_are():
+    layers, images, labels = problem([30, 50, 7], 3_000, seed=3)
+    few, many = (
+        group_gradients(
+            [Layer(*(p.cuda() for p in layer)) for layer in layers],
+            images.cuda(),
+            labels.cuda(),
+            lambda _, part: (torch.arange(part.start, part.stop) % 3).cuda(),
+            4,
+            at_once=at_once,
+        )
+        for at_once in (700, None)
+    )
+    assert few.size.tolist() == many.size.tolist() == [1_000, 1_000, 1_000, 0]
+    np.testing.assert_allclose(few.gram(), many.gram(), rtol=1e-9)
+    np.testing.assert_allclose(few.energy, many.energy, rtol=1e-9)

@@ -114,13 +114,28 @@ def test_a_world_is_one_permutation_for_all_steps():
     assert np.unique(sums[:, 0]).size > 45
 
 
-@pytest.mark.parametrize("at_once", [1, 30, 31, 95, 10_000])
-def test_worlds_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch, at_once):
+@pytest.mark.parametrize("worlds_at_once", [1, 3, 39, 40, 1_000])
+def test_worlds_do_not_depend_on_the_number_of_threads(monkeypatch, worlds_at_once):
     u, members = world(3)
     whole = null_group_sums(u, members, 40, rng=np.random.default_rng(1))
-    monkeypatch.setattr(nullworlds, "MASKS_AT_ONCE", at_once)
-    parts = null_group_sums(u, members, 40, rng=np.random.default_rng(1))
-    np.testing.assert_allclose(parts, whole, rtol=1e-12, atol=1e-12)
+    monkeypatch.setattr(nullworlds, "MASKS_AT_ONCE", 30 * worlds_at_once)
+    one, *more = (
+        null_group_sums(u, members, 40, rng=np.random.default_rng(1), threads=threads)
+        for threads in (1, 2, 3, 50)
+    )
+    for other in more:
+        assert np.array_equal(other, one)
+    # The first are those of the generator itself, and no block repeats another.
+    np.testing.assert_allclose(one[:worlds_at_once], whole[:worlds_at_once], rtol=1e-12, atol=1e-12)
+    assert len(np.unique(one.round(9), axis=0)) == 40
+
+
+def test_two_calls_with_one_generator_draw_different_worlds(monkeypatch):
+    monkeypatch.setattr(nullworlds, "MASKS_AT_ONCE", 30 * 7)
+    u, members = world(3)
+    rng = np.random.default_rng(1)
+    both = [null_group_sums(u, members, 40, rng=rng) for _ in range(2)]
+    assert len(np.unique(np.concatenate(both).round(9), axis=0)) == 80
 
 
 @pytest.mark.parametrize("everyone", [True, False])

@@ -23,7 +23,7 @@ TILE = 512  # weights of a program: 4 for each of its 128 threads
 
 
 @triton.jit
-def _along_largest(largest, x, C: tl.constexpr):
+def along_largest(largest, x, C: tl.constexpr):
     """Pass a value along the c largest, in descending order; at each the larger stays."""
     stay = ()
     for k in tl.static_range(C):
@@ -33,7 +33,7 @@ def _along_largest(largest, x, C: tl.constexpr):
 
 
 @triton.jit
-def _along_smallest(smallest, x, C: tl.constexpr):
+def along_smallest(smallest, x, C: tl.constexpr):
     """Pass a value along the c smallest, in ascending order; at each the smaller stays."""
     stay = ()
     for k in tl.static_range(C):
@@ -80,15 +80,15 @@ def winsorize(
     # The first c values only fill the largest, the next c what these leave to the smallest.
     for b in range(C):
         x = _products(inputs, gradients, b, o, i, units, width, in_o, in_i)
-        largest, x = _along_largest(largest, x, C)
+        largest, x = along_largest(largest, x, C)
     for b in range(C, 2 * C):
         x = _products(inputs, gradients, b, o, i, units, width, in_o, in_i)
-        largest, x = _along_largest(largest, x, C)
-        smallest, x = _along_smallest(smallest, x, C)
+        largest, x = along_largest(largest, x, C)
+        smallest, x = along_smallest(smallest, x, C)
     for b in range(2 * C, batch):
         x = _products(inputs, gradients, b, o, i, units, width, in_o, in_i)
-        largest, x = _along_largest(largest, x, C)
-        smallest, x = _along_smallest(smallest, x, C)
+        largest, x = along_largest(largest, x, C)
+        smallest, x = along_smallest(smallest, x, C)
         most = tl.maximum(most, x)
         least = tl.minimum(least, x)
         between += x

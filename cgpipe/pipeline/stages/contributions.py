@@ -1,5 +1,6 @@
-"""Stage `contributions`: every training example against the whole gradient, at the logged steps of a run."""
+"""Stage `contributions`: every training example against the whole gradient, at the logged steps of runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.device import choose
-from cgpipe.pipeline.stages.inputs import read_corrupted
+from cgpipe.pipeline.stages.inputs import each_run, read_corrupted
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 from cgpipe.pipeline.streams import stream
 
@@ -29,28 +30,32 @@ class Spec:
 
 
 def run(
-    spec: Spec,
+    spec: Spec | list[Spec],
     provenance: Provenance,
     *,
     dataset: Path,
-    corrupted: Path,
-    snapshots: Path,
-    contributions: Path,
+    corrupted: Sequence[Path],
+    snapshots: Sequence[Path],
+    contributions: Sequence[Path],
 ) -> None:
-    """Take u_e and ‖g_e‖² of the whole training set from every snapshot, layer by layer."""
-    device = choose(spec.device)
+    """Take u_e and ‖g_e‖² of the whole training set from every snapshot of each run, layer by layer."""
+    runs = each_run(spec, provenance, corrupted=corrupted, snapshots=snapshots, contributions=contributions)
+    device = choose(runs[0][0].device)
     images = read_netcdf(dataset, "data")
-    labels = read_corrupted(corrupted, images)
-    with open_snapshots(snapshots, device) as (description, kept):
-        result = measure_contributions(
-            kept,
-            torch.from_numpy(flat_images(images, "train")).to(device),
-            torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device),
-            labels["pristine"].values,
-            stiffness_examples=spec.stiffness_examples,
-            rng=stream(spec.seed, "stiffness", spec.replicate),
-        )
-        made = provenance.of(images, labels).of_tensors(description)
-    title = f"Contributions of all training examples, {spec.noise:.0%} noise, replicate {spec.replicate}"
-    write_netcdf(result, contributions, title=title, provenance=made)
-    log.info("wrote %s: %d steps x %d examples", contributions, *result["contribution"].shape[:2])
+    on_device = torch.from_numpy(flat_images(images, "train")).to(device)  # (example, feature)
+    for one, made, (of_labels, of_snapshots, out) in runs:
+        labels = read_corrupted(of_labels, images)
+        log.info("%s", of_snapshots)
+        with open_snapshots(of_snapshots, device) as (description, kept):
+            result = measure_contributions(
+                kept,
+                on_device,
+                torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device),
+                labels["pristine"].values,
+                stiffness_examples=one.stiffness_examples,
+                rng=stream(one.seed, "stiffness", one.replicate),
+            )
+            made = made.of(images, labels).of_tensors(description)
+        title = f"Contributions of all training examples, {one.noise:.0%} noise, replicate {one.replicate}"
+        write_netcdf(result, out, title=title, provenance=made)
+        log.info("wrote %s: %d steps x %d examples", out, *result["contribution"].shape[:2])

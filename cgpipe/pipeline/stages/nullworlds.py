@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from threadpoolctl import threadpool_info, threadpool_limits
+
 from cgpipe.gradients.contributions import terms
 from cgpipe.inference.groups import null_worlds
 from cgpipe.names import Source
@@ -29,15 +31,19 @@ class Spec:
 def run(spec: Spec, provenance: Provenance, *, source: Path, nullworlds: Path) -> None:
     """Group contributions in the data and in every null world, and what the worlds say of the data."""
     read = read_current(source, {"sampled": "gradients", "exact": "contributions"}[spec.source])
-    result = null_worlds(
-        *terms(read),
-        read["pristine"].values,
-        read["step"].values,
-        worlds=spec.count,
-        shown=spec.shown,
-        level=spec.level,
-        rng=stream(spec.seed, "nullworlds", spec.replicate),
-    )
+    threads = max((library["num_threads"] for library in threadpool_info()), default=1)
+    # The threads of a job are at work on blocks of worlds, and not on the parts of a product.
+    with threadpool_limits(1):
+        result = null_worlds(
+            *terms(read),
+            read["pristine"].values,
+            read["step"].values,
+            worlds=spec.count,
+            shown=spec.shown,
+            level=spec.level,
+            rng=stream(spec.seed, "nullworlds", spec.replicate),
+            threads=threads,
+        )
     pristine, corrupt = result["group_size"].values
     if not (pristine and corrupt):
         more = "Sample more examples (gradients.examples), or take" if spec.source == "sampled" else "Take"
