@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -23,11 +23,10 @@ from cgpipe.learning.run import Examples, Logged, TrainingRun, examples, start_r
 from cgpipe.learning.training import train_pack
 from cgpipe.names import Device, Init, Kernel, UpdateName
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
-from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import log, progress
 from cgpipe.pipeline.stages.device import choose, held_gpus
-from cgpipe.pipeline.stages.inputs import LEVELS, read_corrupted
+from cgpipe.pipeline.stages.inputs import PackError, each_run, read_corrupted
 from cgpipe.pipeline.streams import stream
 
 # A job that is killed loses the work since it last saved. It saves this often, and less often where that
@@ -57,10 +56,6 @@ class Spec:
 
 class KernelError(RuntimeError):
     """The settings require a fused kernel that cannot be used here."""
-
-
-class PackError(RuntimeError):
-    """The runs of a job do not fit together, or not into the memory of the GPU."""
 
 
 class Data:
@@ -93,24 +88,14 @@ def run(
     folders: Sequence[Path],
 ) -> None:
     """Train one network, or a pack of one experiment's, each with labels and a folder of its own."""
-    specs = spec if isinstance(spec, list) else [spec]
-    texts = [canonical(one) for one in json.loads(provenance.spec)] if specs is spec else [provenance.spec]
-    if not len(specs) == len(corrupted) == len(folders) > 0:
-        raise PackError(
-            f"settings of {len(specs)} runs, {len(corrupted)} files of labels and {len(folders)} folders: "
-            "give one of each for each run"
-        )
-    require_alike(specs)
+    runs = each_run(spec, provenance, corrupted=corrupted, folders=folders)
     stop = StopRequest()
-    device = choose(specs[0].device)
-    for one in specs:
+    device = choose(runs[0][0].device)
+    for one, _, _ in runs:
         require_kernel(one, device)
     data = Data(dataset, device)
-    with room_for(len(specs)):
-        members = [
-            Member(one, replace(provenance, spec=text), data, labels, folder)
-            for one, text, labels, folder in zip(specs, texts, corrupted, folders, strict=True)
-        ]
+    with room_for(len(runs)):
+        members = [Member(one, made, data, *files) for one, made, files in runs]
         Pack(members, stop).train()
     for member in members:
         member.checkpoint.discard()
@@ -209,6 +194,7 @@ class Pack:
         self.steps, self.batch_size = members[0].spec.steps, members[0].spec.batch_size
         self.updates = sum(run.step for run in self.training)  # of all runs
         self.seen: list[tuple[int, Logged, str]] = []  # at logged steps, and not said yet
+        self.company = 0  # runs that were updated last, together
         self.save_at = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def train(self) -> None:
@@ -226,7 +212,6 @@ class Pack:
         with progress(self.steps * self.runs, self.updates, self.batch_size) as self.shown:
             runs = [*self.training]
             for run, error in train_pack(runs, self.steps, on_logged=self.on_logged, on_step=self.on_step):
-                self.report()
                 member = self.training.pop(run)
                 if error is None:
                     member.finish()
@@ -234,6 +219,7 @@ class Pack:
                     member.checkpoint.discard(diverged=self.runs > 1)
                     diverged.append(f"{member.name}: {error}")
                     log.error("%s", diverged[-1])
+            self.report()
         if diverged:
             kept = (
                 f"The other {self.runs - len(diverged)} are kept" if self.runs > 1 else "Nothing was written"
@@ -244,12 +230,15 @@ class Pack:
         """Keep what was seen at a logged step."""
         self.training[run].keep()
         self.seen.append((run.step, run.logged[run.step], self.training[run].name))
+        if len(self.seen) == self.company:
+            self.report()
 
     def on_step(self, runs: Sequence[TrainingRun]) -> None:
         """Save if it is time to; raise StoppedError if the scheduler has asked the job to stop."""
         self.report()
         self.shown.reach(self.updates)
         self.updates += len(runs)
+        self.company = len(runs)
         signal = self.stop.signal
         if signal or time.monotonic() > self.save_at:
             self.save()
@@ -285,18 +274,6 @@ def span(values: Sequence[float]) -> str:
     """One value, or the smallest and the largest."""
     low, high = f"{min(values):.4f}", f"{max(values):.4f}"
     return low if low == high else f"{low} to {high}"
-
-
-def require_alike(specs: Sequence[Spec]) -> None:
-    """Raise PackError if the runs of a job differ in more than those of one experiment."""
-    first, *others = (asdict(spec) for spec in specs)
-    shared = [key for key in first if key not in LEVELS]
-    for other in others:
-        if differ := [f"{key}: {first[key]} and {other[key]}" for key in shared if first[key] != other[key]]:
-            raise PackError(
-                f"a pack of runs with different settings ({'; '.join(differ)}): the runs of one job may "
-                f"differ in {', '.join(LEVELS)} alone"
-            )
 
 
 @contextmanager

@@ -199,13 +199,13 @@ def test_a_gpu_that_fills_up_is_told_and_what_has_ended_is_kept(trained, alone, 
     ],
 )
 def test_a_pack_of_different_settings_is_refused(trained, tmp_path, changed, told):
-    with pytest.raises(train.PackError, match=rf"a pack of runs with different settings \({told}\)"):
+    with pytest.raises(train.PackError, match=rf"the runs of one job have different settings \({told}\)"):
         trained([{}, {"winsor": 2}, {"winsor": 3, **changed}])
     assert not (tmp_path / "pack").exists()
 
 
 def test_each_run_has_labels_and_a_folder(trained, tmp_path):
-    with pytest.raises(train.PackError, match="settings of 2 runs, 2 files of labels and 1 folders"):
+    with pytest.raises(train.PackError, match="settings of 2 runs, and files: 2 of corrupted, 1 of folders"):
         trained(RUNS[:2], folders=[tmp_path / "one"])
 
 
@@ -219,15 +219,19 @@ def test_a_logged_step_of_runs_in_lockstep_is_one_line(trained, monkeypatch, cap
                 run.logged[step] = Logged(2.0 + number, 0.5, 0.0, 0.25, None)
                 on_logged(run)
             on_step(runs)
-        yield runs[0], None
+        for run in runs:
+            run.step = steps
+            run.logged[steps] = Logged(1.0, 0.5, 0.0, 0.25, None)
+            on_logged(run)
+            yield run, None
 
     monkeypatch.setattr(train, "train_pack", lockstep)
     monkeypatch.setattr(train.Member, "finish", lambda self: None)
     trained([{**run, "steps": 2, "snapshots": False} for run in RUNS[:3]])
     lines = [message for message in caplog.messages if message.startswith("step ")]
     assert [re.sub(r"  [\d,]+ examples/s.*", "", line) for line in lines] == [
-        f"step {step} of 2  3 runs  loss 2.0000 to 4.0000  accuracy 0.5000 (training) 0.2500 (test)"
-        for step in (0, 1)
+        f"step {step} of 2  3 runs  loss {loss}  accuracy 0.5000 (training) 0.2500 (test)"
+        for step, loss in enumerate(("2.0000 to 4.0000", "2.0000 to 4.0000", "1.0000"))
     ]
 
 
