@@ -153,30 +153,38 @@ def settings(stage, **more):
     )
 
 
+def settings_of_each(stage, pack):
+    """Of a job of this stage that makes a pack of runs, as text."""
+    return canonical([plan.settings(CONFIG, stage, run._asdict()) for run in pack])
+
+
 def file_options(wildcards, input, output):
     """All files of a job, as options of its stage."""
     return as_options(input, output)
 
 
-def packs(rule, experiment):
-    """The runs that a rule has to make of an experiment, in packs for one job; a run that is done is in none.
+def packs(stages, experiment, is_needed=lambda run: True):
+    """Runs of an experiment, in packs that one job takes through the last of some rules; what is done is in none.
 
     Decided once: jobs, which parse this again while others end, inherit it.
     """
-    jobs, key = getattr(rules, rule), f"{rule} {experiment} {rules.data.output.dataset}"
+    rules_of_run = [getattr(rules, stage) for stage in stages]
+    key = f"{stages[-1]} {experiment} {rules.data.output.dataset}"
     known = json.loads(os.environ.get("CGPIPE_PACKS", "{}"))
 
     def is_to_be_made(run):
         at = run._asdict()
-        folder = Path(jobs.output[0].format(**at)).parent
+        folder = Path(rules_of_run[-1].output[0].format(**at)).parent
         # A run that has diverged is not tried together with others again.
         if any(folder.glob(f"{layout.CHECKPOINTS}/{layout.DIVERGED}")):
             return False
-        done = all(is_done(job, at) for job in (rules.data, rules.corrupt, jobs))
+        done = all(is_done(rule, at) for rule in rules_of_run)
         return not done or any(folder.glob(f"{layout.CHECKPOINTS}/{layout.STATE}"))
 
     if workflow.is_main_process:
-        known[key] = plan.packs(CONFIG, experiment, is_to_be_made)
+        known[key] = plan.packs(
+            CONFIG, experiment, lambda run: is_needed(run) and is_to_be_made(run)
+        )
         os.environ["CGPIPE_PACKS"] = json.dumps(known)
     return [[plan.RunPath(*run) for run in pack] for pack in known[key]]
 
@@ -231,6 +239,14 @@ def plotted_by(figure):
         return [path]
     which = {"plain": entry.plain, "mixed": entry.mixed}
     return paths_of(path, plan.runs(CONFIG, FIGURES[figure], **which))
+
+
+def is_analysed(*artifacts):
+    """Condition on a run: a figure or the claims are made from one of these artifacts of it."""
+    wanted = {path for figure in FIGURES for path in plotted_by(figure)}
+    wanted.update(claim_files("label_noise", COHERENCE, plain=True))
+    wanted.update(claim_files("label_noise", EXACT_WORLDS, plain=True, mixed=True))
+    return lambda run: any(path.format(**run._asdict()) in wanted for path in artifacts)
 
 
 def file_of_settings(path):

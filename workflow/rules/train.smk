@@ -47,7 +47,7 @@ use rule train as train_without_snapshots with:
 # those alone that are not done, and their jobs read and note no more than jobs of one run.
 for name, experiment in CONFIG.experiments.items():
     one_run = "train" if experiment.snapshots else "train_without_snapshots"
-    for number, pack in enumerate(packs(one_run, name), 1):
+    for number, pack in enumerate(packs(["data", "corrupt", one_run], name), 1):
 
         rule:
             name:
@@ -73,9 +73,7 @@ for name, experiment in CONFIG.experiments.items():
                 runtime=minutes(TRAINING_MINUTES * (1 if GPUS else len(pack))),
             params:
                 stage="train",
-                spec=canonical(
-                    [plan.settings(CONFIG, "train", run._asdict()) for run in pack]
-                ),
+                spec=settings_of_each("train", pack),
                 code=code_hash("train"),
                 files=training_options,
             shell:
