@@ -92,7 +92,7 @@ DOWNLOADS = option("downloads", "Where to download to without --data-root.", FOL
 TRAIN = """Train a network, or several.
 
 Writes history.nc (and snapshots.safetensors) into FOLDER, and resumes from its checkpoint. For several
-networks give a list of settings and a folder for each.
+networks give a list of settings, and --corrupted and a folder for each.
 """
 RUNS = {
     "label_noise": "histories of plain SGD under label noise",
@@ -111,7 +111,7 @@ SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write the raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, DOWNLOADS]),
     "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
-    "train": Stage(TRAIN, ["dataset", "corrupted"], [], [argument("folders", FOLDER)]),
+    "train": Stage(TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), argument("folders", FOLDER)]),
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
     "contributions": Stage(
         "Take the contributions of all examples.",

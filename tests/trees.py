@@ -37,7 +37,7 @@ SMALL: dict[str, Any] = {
             "noise": [0, 0.5],
             "winsor": [0],
             "replicates": 1,
-            "together": False,
+            "runs_per_job": 1,
             "snapshots": True,
         },
         "winsorization": {
@@ -51,7 +51,7 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0, 2],
             "replicates": 1,
-            "together": False,
+            "runs_per_job": 1,
             "snapshots": True,
         },
         # As "winsorization", but in one job.
@@ -66,7 +66,7 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0, 2],
             "replicates": 1,
-            "together": True,
+            "runs_per_job": 2,
             "snapshots": True,
         },
         "bare": {
@@ -80,7 +80,7 @@ SMALL: dict[str, Any] = {
             "noise": [0.5],
             "winsor": [0],
             "replicates": 1,
-            "together": False,
+            "runs_per_job": 1,
             "snapshots": False,
         },
     },

@@ -25,6 +25,7 @@ from cgpipe.pipeline.artifacts import (
     whole,
     write_tensors,
 )
+from cgpipe.pipeline.layout import CHECKPOINTS, DIVERGED, STATE
 from cgpipe.pipeline.progress import log
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -56,7 +57,7 @@ class Checkpoint:
     def __init__(self, results: Path, *identity: str) -> None:
         digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
         self._results = results
-        self._folder = results / f".checkpoint-{digest}"
+        self._folder = results / CHECKPOINTS.replace("*", digest)
         self._lock: int | None = None
         self._me = ""  # as `_holder` describes this process
 
@@ -89,7 +90,7 @@ class Checkpoint:
     def save(self, arrays: Mapping[str, npt.NDArray[Any]], description: Mapping[str, Any]) -> None:
         """Replace what was saved before, atomically; a BusyError if another process holds it now."""
         self._check_holder()
-        write_tensors(arrays, self._folder / "state.safetensors", description)
+        write_tensors(arrays, self._folder / STATE, description)
 
     def load(self, kept: Sequence[int] = ()) -> tuple[Arrays, dict[str, Any]] | None:
         """What was saved last, or None if there is nothing, or nothing whole.
@@ -106,7 +107,7 @@ class Checkpoint:
         """
         try:
             try:
-                arrays, description = _read(self._folder / "state.safetensors")
+                arrays, description = _read(self._folder / STATE)
             except MissingError:
                 return None
             for step in kept:
@@ -132,14 +133,23 @@ class Checkpoint:
         self._check_holder()
         return _read(self._folder / f"step-{step}.safetensors")[0]
 
-    def discard(self) -> None:
-        """Remove this run's checkpoint, and those that other settings left in its place."""
-        folders = disks.found(self._results, ".checkpoint-*")
+    def discard(self, *, diverged: bool = False) -> None:
+        """Remove this run's checkpoint, and those that other settings left in its place.
+
+        Of a run that has `diverged`, a mark is left: it is not packed with others again.
+        """
+        folders = disks.found(self._results, CHECKPOINTS)
         # The states first: without it, what is left of a folder is never gone on from.
-        disks.remove(*(folder / "state.safetensors" for folder in folders))
+        disks.remove(*(folder / STATE for folder in folders))
         self._release()  # NFS keeps the folder of a file that is open
         for folder in folders:
             disks.remove_folder(folder)
+        if diverged:
+            disks.extra(self._mark_diverged, "the other runs of its pack fail with it again")
+
+    def _mark_diverged(self) -> None:
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / DIVERGED).touch()
 
     def _release(self) -> None:
         if self._lock is not None:

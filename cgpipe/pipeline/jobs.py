@@ -82,27 +82,7 @@ class Planned:
         WorkflowError
             If results cannot be read, or are from the future.
         """
-        # `planned` among the inputs is what asks.
-        outputs, inputs = (
-            [
-                Path(name(wildcards) if callable(name) else apply_wildcards(str(name), wildcards))
-                for name in names
-                if name is not getattr(names, "planned", None)
-            ]
-            for names in (job.output, job.input)
-        )
-        params, spec = job.params, job.params.spec
-        of_job = {
-            "stage": params.stage,
-            "spec": spec(wildcards) if callable(spec) else spec,
-            "code": params.code,
-        }
-        try:
-            reasons = why_stale(outputs, inputs, **of_job)
-        except OSError as error:
-            raise WorkflowError(
-                f"results that are there could not be read ({error}): nothing was changed. Try again"
-            ) from None
+        reasons = _why_stale(job, wildcards)
         for reason, path in reasons.items():
             if (rule, reason) not in self._reported:  # once for files that differ alike
                 logger.warning(
@@ -111,7 +91,7 @@ class Planned:
                 )
                 self._reported.add((rule, reason))
         if reasons:
-            self._make_newer_than(outputs)
+            self._make_newer_than(_paths(job.output, wildcards))
         return bool(reasons)
 
     def _make_newer_than(self, outputs: Sequence[Path]) -> None:
@@ -128,3 +108,34 @@ class Planned:
     def _write(self) -> None:
         # Never the same twice, as Snakemake compares files that are newer by content.
         self.path.write_text(uuid.uuid4().hex, encoding="ascii")
+
+
+def is_done(job: Any, wildcards: Any) -> bool:
+    """Whether the results of a job are there and as planned; arguments and errors as `Planned.outdates`."""
+    there = all(path.exists() for path in _paths(job.output, wildcards))
+    return there and not _why_stale(job, wildcards)
+
+
+def _paths(names: Any, wildcards: Any) -> list[Path]:
+    # `planned` among the inputs is what asks.
+    asking = getattr(names, "planned", None)
+    return [
+        Path(name(wildcards) if callable(name) else apply_wildcards(str(name), wildcards))
+        for name in names
+        if name is not asking
+    ]
+
+
+def _why_stale(job: Any, wildcards: Any) -> dict[str, Path]:
+    params, spec = job.params, job.params.spec
+    of_job = {
+        "stage": params.stage,
+        "spec": spec(wildcards) if callable(spec) else spec,
+        "code": params.code,
+    }
+    try:
+        return why_stale(_paths(job.output, wildcards), _paths(job.input, wildcards), **of_job)
+    except OSError as error:
+        raise WorkflowError(
+            f"results that are there could not be read ({error}): nothing was changed. Try again"
+        ) from None

@@ -6,7 +6,7 @@ rerun. Imports neither torch nor xarray: parsing the Snakefile imports this.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -87,6 +87,18 @@ def all_runs(config: Config) -> Iterator[RunPath]:
         yield from runs(config, experiment)
 
 
+def packs(config: Config, experiment: str, wanted: Callable[[RunPath], bool]) -> list[list[RunPath]]:
+    """Those runs of an experiment that are wanted, in packs that one job trains.
+
+    Runs of a replicate come together: they share their minibatches. A run that is left over is in no pack.
+    """
+    size = config.experiments[experiment].runs_per_job
+    left = [run for run in runs(config, experiment) if size > 1 and wanted(run)]
+    left.sort(key=lambda run: int(run.replicate))
+    packed = [left[first : first + size] for first in range(0, len(left), size)]
+    return [pack for pack in packed if len(pack) > 1]
+
+
 def figures(config: Config) -> dict[str, str]:
     """The figures of runs to make, each with the experiment that it shows."""
     return {name: section.experiment for name, section in config.figures.wanted().items()}
@@ -121,7 +133,7 @@ def expanded(path: str) -> Path:
     return Path(os.path.expandvars(os.path.expanduser(path))).absolute()  # noqa: PTH111  (takes a ~ of nobody)
 
 
-def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any] | list[dict[str, Any]]:
+def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any]:
     """The settings that a job of a stage reads.
 
     Parameters
@@ -129,34 +141,20 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
     config : Config
         The settings of the workflow.
     stage : str
-        Its name; `train_together` is stage `train` in a job that trains all levels of winsorization.
+        Its name.
     at : mapping from str to str
         The parts of the job's path, such as `noise`, and for stage `nullworlds` the `source`.
 
     Returns
     -------
-    dict from str, or a list of them
-        The fields of the stage's `Spec`; for `train_together` those of each run.
+    dict from str
+        The fields of the stage's `Spec`.
 
     Raises
     ------
     KeyError
         If the path has an experiment or a noise level that is not in the settings.
     """
-    if stage == "train_together":
-        levels = sorted(_experiment(config, at).winsor)
-        return [_settings(config, "train", {**at, "winsor": str(c)}) for c in levels]
-    return _settings(config, stage, at)
-
-
-def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
-    """The parts of the path of the labels that a run trains on, by those of its own path."""
-    examples = _experiment(config, at).examples
-    subset = None if examples == DATASETS[config.dataset].examples else examples
-    return {"examples": part_of_path(subset), "noise": at["noise"], "replicate": at["replicate"]}
-
-
-def _settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     for path in SETTINGS[stage].split():
         section, _, key = path.rpartition(".")
@@ -167,6 +165,13 @@ def _settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, An
         else:
             values[key] = getattr(getattr(config, section) if section else config, key)
     return values
+
+
+def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
+    """The parts of the path of the labels that a run trains on, by those of its own path."""
+    examples = _experiment(config, at).examples
+    subset = None if examples == DATASETS[config.dataset].examples else examples
+    return {"examples": part_of_path(subset), "noise": at["noise"], "replicate": at["replicate"]}
 
 
 def _from_path(config: Config, key: str, text: str) -> Any:

@@ -20,14 +20,14 @@ def start_log() -> None:
 
 
 class Progress:
-    """Steps of a training run.
+    """Steps of a training job.
 
     Parameters
     ----------
     steps : int
-        Steps of the whole run.
+        Steps of all its runs.
     start : int
-        Step that the run starts or goes on from.
+        Those that were made before.
     examples_per_step : int
         Size of a minibatch, for the speed.
     """
@@ -42,7 +42,7 @@ class Progress:
         self._bar.update(step - self._bar.n)
 
     def report(self, step: int, said: str) -> None:
-        """Say how far the run is, how fast it goes and how long it will take."""
+        """Say something, and how fast the job goes and how long it will take."""
         self.reach(step)
         elapsed = time.monotonic() - self._began
         done = step - self._start
@@ -50,12 +50,12 @@ class Progress:
         if done:
             left = elapsed / done * (self._steps - step)
             pace = f"  {done * self._examples / elapsed:,.0f} examples/s  {tqdm.format_interval(left)} left"
-        log.info("step %d of %d  %s%s", step, self._steps, said, pace)
+        log.info("%s%s", said, pace)
 
 
 @contextmanager
 def progress(steps: int, start: int, examples_per_step: int) -> Iterator[Progress]:
-    """Show the steps of a run; the bar is drawn on a terminal alone."""
+    """Show the steps of a job; the bar is drawn on a terminal alone."""
     bar: tqdm[Any] = tqdm(total=steps, initial=start, unit="step", disable=not sys.stderr.isatty())
     with bar, logging_redirect_tqdm():
         yield Progress(steps, start, examples_per_step, bar)

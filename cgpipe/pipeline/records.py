@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cgpipe.pipeline.canonical import canonical
-
 RECORD = b"\ncgpipe "
 # A NetCDF file ends with this and the SHA-256 of all before it.
 SEAL = b"\nsha256 "
@@ -107,7 +105,7 @@ def why_stale(
     stage : str
         Its stage.
     spec : str
-        Its settings. Where they are a list, those of several runs, in the order of their outputs.
+        Its settings.
     code : str
         Fingerprint of the code of the stage.
 
@@ -122,15 +120,12 @@ def why_stale(
     OSError
         If a file could not be read.
     """
-    settings = json.loads(spec)
-    specs = [canonical(one) for one in settings] if isinstance(settings, list) else [spec]
-    each = specs * (len(outputs) // len(specs))
-    there = [(path, spec) for path, spec in zip(outputs, each, strict=True) if path.exists()]
+    there = [path for path in outputs if path.exists()]
     lying = {seal_of(path) for path in inputs if path.exists()}
     complete = all(path.exists() for path in inputs)
     reasons: dict[str, Path] = {}
     answered: dict[str, str] = {}
-    for path, spec in there:
+    for path in there:
         if path.suffix not in HOLD_RECORDS:
             continue
         try:
@@ -148,7 +143,10 @@ def why_stale(
             reasons.setdefault("was made by other code", path)
         if complete and set(json.loads(record.get("input_sha256", "[]"))) != lying:
             reasons.setdefault("was made from other files than those that are there now", path)
-    for path, _ in there:
+        # Of a run it is kept. What collects many may have to collect others, and these are not there yet.
+        if not complete and record.get("inputs") == "{}":
+            reasons.setdefault("is made from many files, and one of them is not there", path)
+    for path in there:
         if path.suffix not in HOLD_RECORDS and answered.get(path.name) != file_hash(path):
             reasons.setdefault("is not as it was written", path)
     return reasons

@@ -310,11 +310,23 @@ def test_only_stages_that_read_a_setting_see_it_change(changed, reread):
     assert {stage for stage in ALL if before[stage] != after[stage]} == reread
 
 
-def test_a_job_of_all_levels_of_winsorization_reads_what_a_job_of_each_does():
-    config = load(base())
-    at = {key: value for key, value in AT.items() if key != "winsor"}
-    each = [plan.settings(config, "train", {**at, "winsor": c}) for c in ("0", "2")]
-    assert plan.settings(config, "train_together", at) == each
+def packed(size, wanted):
+    settings = base()
+    settings["experiments"]["noisy"]["runs_per_job"] = size
+    return plan.packs(load(settings), "noisy", wanted)
+
+
+@given(st.integers(1, 20), st.sets(st.integers(0, 15)))
+def test_each_wanted_run_is_in_one_pack_or_left_over(size, places):
+    runs = plan.runs(load(base()), "noisy")
+    wanted = [run for place, run in enumerate(runs) if place in places]
+    packs = packed(size, lambda run: run in wanted)
+    in_packs = [run for pack in packs for run in pack]
+    assert all(1 < len(pack) <= size for pack in packs)
+    assert set(in_packs) <= set(wanted)
+    assert len(in_packs) == len(set(in_packs)) >= len(wanted) - (len(wanted) if size == 1 else 1)
+    # Replicate after replicate, and in each the order of the runs.
+    assert in_packs == sorted(in_packs, key=lambda run: (int(run.replicate), runs.index(run)))
 
 
 def test_one_experiment_says_nothing_to_the_runs_of_another():

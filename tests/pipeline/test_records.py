@@ -136,6 +136,18 @@ def test_inputs_that_are_not_there_are_left_to_snakemake(chain):
     assert stale(corrupted, data) == []
 
 
+def test_what_is_made_from_many_files_is_made_again_if_one_is_not_there(chain, tmp_path):
+    data, record = chain[0], tmp_path / "claims.json"
+    write_record(record, Provenance("claims", "{}", "c").of_many(read_netcdf(data, "data")))
+
+    def why():
+        return list(why_stale([record], [data], stage="claims", spec="{}", code="c"))
+
+    assert why() == []
+    data.unlink()
+    assert why() == ["is made from many files, and one of them is not there"]
+
+
 def test_files_that_hold_no_record_are_known_by_their_content(chain, tmp_path):
     data = chain[0]
     figure, table, record = (tmp_path / f"figure.{ending}" for ending in ("png", "csv", "json"))
@@ -154,17 +166,6 @@ def test_files_that_hold_no_record_are_known_by_their_content(chain, tmp_path):
     table.write_text("a,b\n")
     record.unlink()
     assert why() == {"is not as it was written": figure}  # nothing answers for them
-
-
-def test_each_output_may_have_settings_of_its_own(tmp_path):
-    one = write(tmp_path / "1.nc", Provenance("train", '{"winsor":0}', "c"))
-    two = write(tmp_path / "2.nc", Provenance("train", '{"winsor":2}', "c"))
-    spec = '[{"winsor":0},{"winsor":2}]'
-    assert why_stale([one, two], [], stage="train", spec=spec, code="c") == {}
-    assert why_stale([two, one], [], stage="train", spec=spec, code="c") == {
-        "was made with winsor = 2, not 0": two,
-        "was made with winsor = 0, not 2": one,
-    }
 
 
 # --- provenance -------------------------------------------------------------------------------------

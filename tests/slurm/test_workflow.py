@@ -24,7 +24,7 @@ def test_everything_runs_through_the_scheduler(small: Scheduled) -> None:
     assert {state for _, state, _ in jobs} == {"COMPLETED"}
     rules = {re.sub("^rule_", "", comment).partition("_wildcards")[0] for _, _, comment in jobs}
     assert rules == {
-        *("corrupt", "train", "train_without_snapshots", "train_pair_together"),
+        *("corrupt", "train", "train_without_snapshots", "train_pair_1"),
         *("gradients", "contributions", "coherence", "nullworlds", "nullworlds_exact"),
     }
     # Data, figures and claims are made where snakemake runs.

@@ -182,26 +182,32 @@ def test_a_run_that_diverges_beside_others_in_one_job_lets_them_finish(
         "device": "cpu",
         "hidden": [8],
         "init": "xavier",
-        "learning_rate": 0.1,
+        "learning_rate": 1.0e20,
         "noise": 0.5,
         "replicate": 0,
         "seed": 1,
         "snapshots": False,
-        "steps": 3,
+        "steps": 1,
         "update": "winsorized_mean",
-        "winsor": 0,
+        "winsor": 24,
     }
-    specs = [run, run | {"learning_rate": 1.0e30}, run | {"winsor": 1}]
+    specs = [run, run | {"winsor": 0}, run | {"replicate": 1}]
     folders = [tmp_path / name for name in ("a", "b", "c")]
     said = cgpipe(
         *("train", "--spec", json.dumps(specs)),
         *("--dataset", str(finished.results / "dataset.nc")),
-        *("--corrupted", str(finished.results / "corrupted/noise-050/replicate-0.nc")),
+        *("--corrupted", str(finished.results / "corrupted/noise-050/replicate-0.nc")) * 3,
         *map(str, folders),
     )
     assert said.count("the run diverged: after 1 updates") == 2  # when it happens, and at the end
     assert [(folder / "history.nc").exists() for folder in folders] == [True, False, True]
-    assert [len(list(folder.glob(".checkpoint-*"))) for folder in folders] == [1, 0, 1]
+    assert "winsorization c = 0, replicate 0: the run diverged" in said
+    assert "The other 2 are kept" in said
+    states, marks = (
+        [len(list(folder.glob(f".checkpoint-*/{name}"))) for folder in folders]
+        for name in ("state.safetensors", "diverged")
+    )
+    assert (states, marks) == ([1, 0, 1], [0, 1, 0])
 
 
 def test_an_artifact_that_lacks_a_variable_is_told(finished: Tree, tmp_path: Path) -> None:

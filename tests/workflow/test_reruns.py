@@ -45,7 +45,7 @@ OF_WINSORIZATION = {**figures_of("history", plain=False), **CLAIMS}
 FROM_TRAIN = {
     "train": 4,
     "train_without_snapshots": 1,
-    "train_pair_together": 1,
+    "train_pair_1": 1,
     "runs": 1,
     **FROM_SNAPSHOTS,
     **FIGURES,
@@ -89,7 +89,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "experiments.*.update": (
         "experiments.pair.update",
         "trimmed_mean",
-        {"train_pair_together": 1, "runs": 1},
+        {"train_pair_1": 1, "runs": 1},
     ),
     "experiments.*.noise": (
         "experiments.label_noise.noise",
@@ -114,11 +114,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         2,
         {"corrupt": 1, "train": 2, "runs": 1, **OF_WINSORIZATION},
     ),
-    "experiments.*.together": (
-        "experiments.bare.together",
-        True,
-        {"train_bare_together": 1, "runs": 1, **CLAIMS},
-    ),
+    # In whose company a run is trained is not what it is.
+    "experiments.*.runs_per_job": ("experiments.pair.runs_per_job", 1, {}),
     "experiments.*.snapshots": ("experiments.bare.snapshots", True, {"train": 1, "runs": 1, **CLAIMS}),
     # Figure 2, exact, has what to expect of so many examples.
     "gradients.examples": ("gradients.examples", 61, {**FROM_GRADIENTS, "figure2_exact": 1}),
@@ -141,6 +138,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         for name, entry in OF_RUNS.items()
         if entry.levels
     },
+    # The runs of "pair" have the content of those of "winsorization", and would be plotted alike.
+    "figures.figure4.experiment": ("figures.figure4.experiment", "label_noise", {"figure4": 1}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),

@@ -1,5 +1,6 @@
 # Settings, paths, and what makes a job invalid: `spec`, the settings that its stage reads, and `code`,
 # the fingerprint of the modules that its stage imports (cgpipe/pipeline/plan.py, fingerprint.py).
+import json
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 from snakemake.logging import logger
+from snakemake.settings.types import RerunTrigger
 
 # The package beside this file is planned with, and jobs run it: whatever else is installed, whatever PYTHONPATH
 # says. A workflow without one beside it uses the one that is installed.
@@ -22,7 +24,7 @@ from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config import files as configfiles
 from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.fingerprint import code_hash
-from cgpipe.pipeline.jobs import Planned, as_options
+from cgpipe.pipeline.jobs import Planned, as_options, is_done
 from cgpipe.pipeline.slow import slow_ways
 
 PACKAGE = Path(cgpipe.__file__).parent
@@ -103,6 +105,9 @@ if GPUS_HERE and "gpu" not in workflow.global_resources:
         gpu="local",
 
 
+PACKED = any(of.runs_per_job > 1 for of in CONFIG.experiments.values())
+OF_JOBS = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
+
 # Jobs on a cluster leave the question to the process that planned them.
 PLANNED = Path(".snakemake", "planned")
 AS_PLANNED = Planned(PLANNED, CONFIG.name) if workflow.is_main_process else None
@@ -116,33 +121,46 @@ wildcard_constraints:
     examples=r"(examples-[0-9]+/)?",
 
 
-def planned(rule):
-    """Input of a rule, a file that is newer than the results of a job if they are not as planned."""
+def planned(rule, pack=()):
+    """Input of a rule, a file that is newer than the results of a job, or of a pack of them, if they are not as planned."""
 
     def newer_or_ancient(wildcards):
+        # Snakemake's memory is of the job that made a file: its params and inputs are others in a pack than alone.
+        if workflow.is_main_process and PACKED and OF_JOBS & set(workflow.rerun_triggers):
+            raise WorkflowError(
+                "runs_per_job above 1 needs `--rerun-triggers mtime`, as in profiles/default: otherwise "
+                "snakemake would train runs again that are done"
+            )
         path = local(str(PLANNED))
         job = getattr(rules, rule)
-        if AS_PLANNED and AS_PLANNED.outdates(rule, job, wildcards):
+        if AS_PLANNED and any(
+            AS_PLANNED.outdates(rule, job, at) for at in [run._asdict() for run in pack] or [wildcards]
+        ):
             return path
         return ancient(path)
 
     return newer_or_ancient
 
 
-def labels_of(experiment=None):
-    """Input of a rule, the labels that an experiment trains on: by default that of the job."""
+def labels_of(wildcards):
+    """Input of a rule, the labels that a run trains on."""
+    made = rules.corrupt.output.corrupted
+    return local(apply_wildcards(made, plan.labels_at(CONFIG, dict(wildcards))))
 
-    def path(wildcards):
-        at = {"experiment": experiment, **dict(wildcards)}
-        made = rules.corrupt.output.corrupted
-        return local(apply_wildcards(made, plan.labels_at(CONFIG, at)))
 
-    return path
+def labels_of_each(pack):
+    """Input of a rule, the labels that the runs of a pack train on."""
+    return lambda wildcards: [labels_of(run._asdict()) for run in pack]
 
 
 def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
     return lambda wildcards: canonical(plan.settings(CONFIG, stage, dict(wildcards) | more))
+
+
+def settings_of_each(stage, pack):
+    """Of a job of this stage that makes a pack of runs, as text."""
+    return canonical([plan.settings(CONFIG, stage, run._asdict()) for run in pack])
 
 
 def file_options(wildcards, input, output):
@@ -158,6 +176,31 @@ def data_options(wildcards, output):
 def of_stage(name, *, files=file_options, **more):
     """Params of a rule: its stage, with the settings and the code that make its jobs valid, and its files."""
     return {"stage": name, "spec": settings(name, **more), "code": code_hash(name), "files": files}
+
+
+def packs(stages, experiment, is_needed=lambda run: True):
+    """Runs of an experiment, in packs that one job takes through the last of some rules; what is done is in none.
+
+    Decided once: jobs, which parse this again while others end, inherit it.
+    """
+    rules_of_run = {stage: getattr(rules, stage) for stage in stages}
+    key = f"{stages[-1]} {experiment} {rules.data.output.dataset}"
+    known = json.loads(os.environ.get("CGPIPE_PACKS", "{}"))
+
+    def is_to_be_made(run):
+        at = run._asdict()
+        folder = Path(rules_of_run[stages[-1]].output[0].format(**at)).parent
+        # A run that has diverged is not tried together with others again.
+        if any(folder.glob(f"{layout.CHECKPOINTS}/{layout.DIVERGED}")):
+            return False
+        places = {"corrupt": plan.labels_at(CONFIG, at)}
+        done = all(is_done(rule, places.get(stage, at)) for stage, rule in rules_of_run.items())
+        return not done or any(folder.glob(f"{layout.CHECKPOINTS}/{layout.STATE}"))
+
+    if workflow.is_main_process:
+        known[key] = plan.packs(CONFIG, experiment, lambda run: is_needed(run) and is_to_be_made(run))
+        os.environ["CGPIPE_PACKS"] = json.dumps(known)
+    return [[plan.RunPath(*run) for run in pack] for pack in known[key]]
 
 
 def training_options(wildcards, input, output):
@@ -181,12 +224,6 @@ def experiments_where(condition):
     """Constraint on the experiments of a rule."""
     names = [name for name, experiment in CONFIG.experiments.items() if condition(experiment)]
     return "|".join(names) or "(?!)"
-
-
-def all_levels(path, experiment):
-    """A path of a run, at every level of winsorization."""
-    levels = sorted(CONFIG.experiments[experiment].winsor)
-    return [path.replace("{experiment}", experiment).replace("{winsor}", str(c)) for c in levels]
 
 
 def paths_of(path, runs):
@@ -214,6 +251,14 @@ def plotted_by(figure):
         return [path]
     which = {"plain": entry.plain, "mixed": entry.mixed}
     return paths_of(path, plan.runs(CONFIG, FIGURES[figure], **which))
+
+
+def is_analysed(*artifacts):
+    """Condition on a run: a figure or the claims are made from one of these artifacts of it."""
+    wanted = {path for figure in FIGURES for path in plotted_by(figure)}
+    wanted.update(claim_files("label_noise", COHERENCE, plain=True))
+    wanted.update(claim_files("label_noise", EXACT_WORLDS, plain=True, mixed=True))
+    return lambda run: any(path.format(**run._asdict()) in wanted for path in artifacts)
 
 
 def file_of_settings(path):

@@ -7,7 +7,7 @@ TRAINING_MINUTES = 240
 rule train:
     input:
         dataset=DATASET,
-        corrupted=labels_of(),
+        corrupted=labels_of,
         planned=planned("train"),
     output:
         history=HISTORY,
@@ -17,7 +17,7 @@ rule train:
     benchmark:
         f"{BENCHMARKS}/train/{RUN}.tsv"
     wildcard_constraints:
-        experiment=experiments_where(lambda e: e.snapshots and not e.together),
+        experiment=experiments_where(lambda e: e.snapshots),
     # Two runs of one thread each get further than one after the other on two (docs/performance.md).
     threads: 1
     resources:
@@ -35,42 +35,45 @@ rule train:
 use rule train as train_without_snapshots with:
     input:
         dataset=DATASET,
-        corrupted=labels_of(),
+        corrupted=labels_of,
         planned=planned("train_without_snapshots"),
     output:
         history=HISTORY,
     wildcard_constraints:
-        experiment=experiments_where(lambda e: not e.snapshots and not e.together),
+        experiment=experiments_where(lambda e: not e.snapshots),
 
 
-# Where runs take seconds, one job trains all levels of winsorization: the start of a process would
-# take as long as a run.
+# Runs that are to be trained, several in one job. Each is known by its own record, whatever made it: so packs are of
+# those alone that are not done, and their jobs read and note no more than jobs of one run.
 for name, experiment in CONFIG.experiments.items():
-    if experiment.together:
+    one_run = "train" if experiment.snapshots else "train_without_snapshots"
+    for number, pack in enumerate(packs(["data", "corrupt", one_run], name), 1):
 
         rule:
             name:
-                f"train_{name}_together"
+                f"train_{name}_{number}"
             input:
                 dataset=DATASET,
-                corrupted=labels_of(name),
-                planned=planned(f"train_{name}_together"),
+                corrupted=labels_of_each(pack),
+                planned=planned(one_run, pack),
             output:
                 [
-                    all_levels(HISTORY, name),
-                    all_levels(SNAPSHOTS, name) if experiment.snapshots else [],
+                    paths_of(HISTORY, pack),
+                    paths_of(SNAPSHOTS, pack) if experiment.snapshots else [],
                 ],
+            # Those of its first run.
             log:
-                f"{LOGS}/train/{name}/noise-{{noise}}/replicate-{{replicate}}.log",
+                paths_of(f"{LOGS}/train/{RUN}.log", pack)[0],
             benchmark:
-                f"{BENCHMARKS}/train/{name}/noise-{{noise}}/replicate-{{replicate}}.tsv"
+                paths_of(f"{BENCHMARKS}/train/{RUN}.tsv", pack)[0]
             threads: 1
             resources:
                 gpu=GPUS,
-                runtime=minutes(TRAINING_MINUTES),
+                # On a GPU, a pack takes little longer than a run.
+                runtime=minutes(TRAINING_MINUTES * (1 if GPUS else len(pack))),
             params:
                 stage="train",
-                spec=settings("train_together", experiment=name),
+                spec=settings_of_each("train", pack),
                 code=code_hash("train"),
                 files=training_options,
             shell:

@@ -20,6 +20,8 @@ from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
 FEWEST_CHOSEN = 1.5
+# Settings and paths of all runs of a job stand in one argument of a shell, of at most 128 KiB.
+MOST_RUNS = 250
 
 
 class Corruption(Section):
@@ -108,12 +110,14 @@ class Experiment(Section):
         description="Number of repetitions. Each has its own label noise, initial weights and order of "
         "minibatches",
     )
-    together: bool = Field(
-        False,
-        description="Whether one job trains all levels of winsorization of a noise level and replicate, one "
-        "after the other. This saves the start of a process per level, which matters where runs take "
-        "seconds. In exchange, a changed list of levels trains all of them again, and one run that diverges "
-        "fails the job",
+    runs_per_job: int = Field(
+        1,
+        ge=1,
+        le=MOST_RUNS,
+        description="How many runs one job trains. On a GPU the runs of a job are trained in lockstep, which "
+        "takes little longer than one of them: 25 or 125 suit it. On the CPU they are trained one after the "
+        "other, which saves the start of a process where runs take seconds. Results do not depend on it, and "
+        "changing it reruns nothing",
     )
     snapshots: bool = Field(
         True,

@@ -1,6 +1,7 @@
 """The words in which errors of the settings are reported, each in one line."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ RENAMED = {
     "nullworlds.worlds": "nullworlds.count",
     "figures.figure1.beside": "figures.figure1.compare_with",
     "figures.figure4.beside": "figures.figure4.compare_with",
+    "experiments.*.together": "runs_per_job, the number of runs that a job trains",
 }
 # By pydantic's names of errors; of others, pydantic's own words serve.
 ALLOWED = {
@@ -52,7 +54,8 @@ def message(details: ErrorDetails, place: Place) -> str:
     if kind == "extra_forbidden":
         section, _ = _look_up(location[:-1])
         known, key = list(section.model_fields), str(location[-1])
-        hint = f" (renamed to {RENAMED[path]})" if path in RENAMED else suggestion(key, known)
+        renamed = RENAMED.get(re.sub(r"^experiments\.[^.]+", "experiments.*", path))
+        hint = f" (renamed to {renamed})" if renamed else suggestion(key, known)
         return f"{start}: there is no such key{hint}{_odd_letters(key)}; allowed here: {', '.join(known)}"
     if kind == "missing":
         return f"{start}: not given, and it has no default: {_look_up(location)[1]}"

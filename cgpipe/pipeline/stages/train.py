@@ -2,32 +2,37 @@
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 
 from cgpipe.data.images import flat_images
 from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.rules import kernel, served, update_rule
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
-from cgpipe.learning.run import TrainingRun
-from cgpipe.learning.training import train
+from cgpipe.learning.run import Examples, Logged, TrainingRun, examples, start_run
+from cgpipe.learning.training import train_pack
 from cgpipe.names import Device, Init, Kernel, UpdateName
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
-from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
-from cgpipe.pipeline.progress import Progress, log, progress
+from cgpipe.pipeline.progress import log, progress
 from cgpipe.pipeline.stages.device import TrainingImages, choose, held_gpus
-from cgpipe.pipeline.stages.inputs import read_corrupted
+from cgpipe.pipeline.stages.inputs import PackError, each_run, read_corrupted
 from cgpipe.pipeline.streams import stream
 
-# At most this much work is lost when a run is killed between logged steps.
-SECONDS_BETWEEN_SAVES = 60.0
+# A job that is killed loses the work since it last saved. It saves this often, and less often where that
+# would take more than SAVING of its time.
+SECONDS_BETWEEN_SAVES = 10.0
+SAVING = 0.02
 
 
 @dataclass(frozen=True)
@@ -56,28 +61,22 @@ class KernelError(RuntimeError):
 class Data:
     """All that the runs of a job train on: the files as they were read, and tensors on the device."""
 
-    def __init__(self, dataset: Path, corrupted: Path, device: torch.device) -> None:
+    def __init__(self, dataset: Path, device: torch.device) -> None:
         self.device = device
         self.images = read_netcdf(dataset, "data")
-        self.labels = read_corrupted(corrupted, self.images)
-        self.identity = (
-            device.type,
-            *(read.encoding["sha256"] for read in (self.images, self.labels)),
-            software(),
-        )
         self.classes = int(self.images["train_labels"].max()) + 1
-        # Images and labels of the training set, and of the test set, as `train` takes them.
-        self.tensors = [
-            TrainingImages(self.images, device).of(self.labels),  # (example, feature)
-            *(
-                torch.from_numpy(values).to(device)
-                for values in (
-                    self.labels["label_train"].values.astype(np.int64),  # (example,)
-                    flat_images(self.images, "test"),
-                    self.images["test_labels"].values.astype(np.int64),
-                )
-            ),
-        ]
+        self._training = TrainingImages(self.images, device)
+        self.test = examples(flat_images(self.images, "test"), self.images["test_labels"].values, device)
+        self.labels = cache(lambda path: read_corrupted(path, self.images))
+
+    def training(self, labels: xr.Dataset) -> Examples:
+        """The training set of a run."""
+        return examples(self._training.of(labels), labels["label_train"].values, self.device)
+
+    def identity(self, labels: xr.Dataset) -> tuple[str, ...]:
+        """What a checkpoint must have been made with, besides settings and code, to be gone on from."""
+        files = (read.encoding["sha256"] for read in (self.images, labels))
+        return (self.device.type, *files, software())
 
 
 def run(
@@ -85,83 +84,82 @@ def run(
     provenance: Provenance,
     *,
     dataset: Path,
-    corrupted: Path,
+    corrupted: Sequence[Path],
     folders: Sequence[Path],
 ) -> None:
-    """Train one network, or several one after the other, each into a folder of its own."""
-    specs = spec if isinstance(spec, list) else [spec]
-    texts = [canonical(one) for one in json.loads(provenance.spec)] if specs is spec else [provenance.spec]
-    if not len(specs) == len(folders) > 0:
-        raise ValueError(f"settings of {len(specs)} runs for {len(folders)} folders: give a folder for each")
-    if len({one.device for one in specs}) > 1:
-        raise ValueError("the runs of one job have different devices: give them one")
+    """Train one network, or a pack of one experiment's, each with labels and a folder of its own."""
+    runs = each_run(spec, provenance, corrupted=corrupted, folders=folders)
     stop = StopRequest()
-    device = choose(specs[0].device)
-    for one in specs:
+    device = choose(runs[0][0].device)
+    for one, _, _ in runs:
         require_kernel(one, device)
-    data = Data(dataset, corrupted, device)
-    checkpoints, diverged = [], []
-    for one, text, folder in zip(specs, texts, folders, strict=True):
-        try:
-            checkpoints.append(train_one(one, replace(provenance, spec=text), data, folder, stop))
-        except NonFiniteError as error:
-            log.error("%s", error)
-            diverged.append(error)
-    # Of a job that fails, snakemake removes the results of every run: those that were done keep their
-    # checkpoints, and are there again at once when the job is tried again.
-    if diverged:
-        raise diverged[0]
-    for checkpoint in checkpoints:
-        checkpoint.discard()
+    data = Data(dataset, device)
+    with room_for(len(runs)):
+        members = [Member(one, made, data, *files) for one, made, files in runs]
+        Pack(members, stop).train()
+    for member in members:
+        member.checkpoint.discard()
 
 
-def train_one(spec: Spec, provenance: Provenance, data: Data, folder: Path, stop: StopRequest) -> Checkpoint:
-    """Train one network; resumes from its own checkpoint, and leaves it for the caller to discard."""
-    checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *data.identity)
-    checkpoint.hold()
-    logged = logged_steps(spec.steps)
-    saved = checkpoint.load(logged if spec.snapshots else [])
-    start, earlier = (saved[1]["step"], saved[1]["made_by"]) if saved else (0, [])
-    if saved:
-        log.info("going on from a checkpoint at step %d", start)
-    network = "-".join(map(str, (data.tensors[0].shape[1], *spec.hidden, data.classes)))
-    rule = rule_label(spec)
-    log.info(
-        "%s on %s (%s), noise %g, %s, replicate %d",
-        *(network, data.device, f"{torch.get_num_threads()} threads", spec.noise, rule, spec.replicate),
-    )
-    with progress(spec.steps, start, spec.batch_size) as shown:
-        job = Job(spec, checkpoint, shown, stop, MadeBy(spec, data.device, start, earlier))
-        try:
-            history = train(
-                *data.tensors,
-                hidden=spec.hidden,
-                steps=spec.steps,
-                batch_size=spec.batch_size,
-                learning_rate=spec.learning_rate,
-                update=spec.update,
-                c=spec.winsor,
-                init=spec.init,
-                classes=data.classes,
-                pristine=data.labels["pristine"].values,
-                rng=stream(spec.seed, "initialisation", spec.replicate),
-                batch_rng=stream(spec.seed, "batches", spec.replicate),
-                device=data.device,
-                state=saved,
-                on_logged=job.on_logged,
-                on_step=job.on_step,
-            )
-        except NonFiniteError as error:
-            checkpoint.discard()
-            raise NonFiniteError(f"{error}. Nothing was written") from error
-    made = provenance.of(data.images, data.labels)
-    if spec.snapshots:
-        write_snapshots(checkpoint, logged, folder / "snapshots.safetensors", made)
-    history.attrs["made_by"] = json.dumps(job.made_by.until(spec.steps), sort_keys=True)
-    title = f"Training of {network} with {spec.noise:.0%} noise, {rule}, replicate {spec.replicate}"
-    write_netcdf(history, folder / "history.nc", title=title, provenance=made)
-    log.info("wrote %s", folder / "history.nc")
-    return checkpoint
+class Member:
+    """A run of the job, as it stands; goes on from its own checkpoint, and leaves it there."""
+
+    def __init__(self, spec: Spec, provenance: Provenance, data: Data, corrupted: Path, folder: Path) -> None:
+        self.spec, self.folder, self.labels = spec, folder, data.labels(corrupted)
+        self.provenance = provenance.of(data.images, self.labels)
+        self.logged = logged_steps(spec.steps) if spec.snapshots else []
+        identity = data.identity(self.labels)
+        self.checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *identity)
+        self.checkpoint.hold()
+        state = self.checkpoint.load(self.logged)
+        self.run = start_run(
+            data.training(self.labels),
+            data.test,
+            hidden=spec.hidden,
+            batch_size=spec.batch_size,
+            learning_rate=spec.learning_rate,
+            update=spec.update,
+            c=spec.winsor,
+            init=spec.init,
+            classes=data.classes,
+            rng=stream(spec.seed, "initialisation", spec.replicate),
+            batch_rng=stream(spec.seed, "batches", spec.replicate),
+            state=state,
+        )
+        self.saved = self.run.step
+        self.made_by = MadeBy(spec, data.device, self.saved, state[1]["made_by"] if state else [])
+        self.network = "-".join(map(str, (data.test.images.shape[1], *spec.hidden, data.classes)))
+        self.name = f"noise {spec.noise:g}, {rule_label(spec)}, replicate {spec.replicate}"
+        place = f"{data.device} ({torch.get_num_threads()} threads)"
+        log.info("%s on %s, %s", self.network, place, self.name)
+        if state:
+            log.info("going on from a checkpoint at step %d", self.saved)
+
+    def keep(self) -> None:
+        """Keep what is written of a logged step when the run has ended."""
+        if self.spec.snapshots:
+            self.checkpoint.keep(self.run.step, self.run.parameters())
+
+    def save(self) -> None:
+        """Write all that the rest of the run depends on, if it is not there."""
+        if self.run.step > self.saved:
+            arrays, description = self.run.state()
+            made_by = self.made_by.until(self.run.step)
+            self.checkpoint.save(arrays, {**description, "made_by": made_by})
+            self.saved = self.run.step
+
+    def finish(self) -> None:
+        """Write the results."""
+        self.save()
+        if self.spec.snapshots:
+            path = self.folder / "snapshots.safetensors"
+            write_snapshots(self.checkpoint, self.logged, path, self.provenance)
+        history = self.run.history(self.labels["pristine"].values)
+        history.attrs["made_by"] = json.dumps(self.made_by.until(self.spec.steps), sort_keys=True)
+        rule, noise = rule_label(self.spec), f"{self.spec.noise:.0%} noise"
+        title = f"Training of {self.network} with {noise}, {rule}, replicate {self.spec.replicate}"
+        write_netcdf(history, self.folder / "history.nc", title=title, provenance=self.provenance)
+        log.info("wrote %s", self.folder / "history.nc")
 
 
 class MadeBy:
@@ -187,46 +185,110 @@ class MadeBy:
         return [*before, {**self.maker, "steps": [first, step]}]
 
 
-@dataclass
-class Job:
-    """What the job does between the updates of a run: it shows progress, saves, and stops if asked to."""
+class Pack:
+    """What the job does between the updates of its runs: it shows progress, saves, and stops if asked to."""
 
-    spec: Spec
-    checkpoint: Checkpoint
-    shown: Progress
-    stop: StopRequest
-    made_by: MadeBy
-    saved_at: float = 0.0
+    def __init__(self, members: Sequence[Member], stop: StopRequest) -> None:
+        self.training = {member.run: member for member in members}  # those that have not ended
+        self.runs, self.stop = len(members), stop
+        self.steps, self.batch_size = members[0].spec.steps, members[0].spec.batch_size
+        self.updates = sum(run.step for run in self.training)  # of all runs
+        self.seen: list[tuple[int, Logged, str]] = []  # at logged steps, and not said yet
+        self.company = 0  # runs that were updated last, together
+        self.save_at = time.monotonic() + SECONDS_BETWEEN_SAVES
 
-    def __post_init__(self) -> None:
-        self.saved_at = time.monotonic()
+    def train(self) -> None:
+        """Train the runs to their ends, and write the results of each at its end.
+
+        Raises
+        ------
+        NonFiniteError
+            In the end, if some have diverged. Snakemake then removes the results of all; the others keep
+            their checkpoints, and are there again at once when the job is tried again.
+        StoppedError
+            If the scheduler asks the job to stop; all is saved.
+        """
+        diverged = []
+        with progress(self.steps * self.runs, self.updates, self.batch_size) as self.shown:
+            runs = [*self.training]
+            for run, error in train_pack(runs, self.steps, on_logged=self.on_logged, on_step=self.on_step):
+                member = self.training.pop(run)
+                if error is None:
+                    member.finish()
+                else:
+                    member.checkpoint.discard(diverged=self.runs > 1)
+                    diverged.append(f"{member.name}: {error}")
+                    log.error("%s", diverged[-1])
+            self.report()
+        if diverged:
+            kept = (
+                f"The other {self.runs - len(diverged)} are kept" if self.runs > 1 else "Nothing was written"
+            )
+            raise NonFiniteError(f"{'. '.join(diverged)}. {kept}")
 
     def on_logged(self, run: TrainingRun) -> None:
         """Keep what was seen at a logged step."""
-        if self.spec.snapshots:
-            self.checkpoint.keep(run.step, run.parameters())
-        self.save(run)
-        now = run.logged[run.step]
-        accuracies = f"{now.accuracy_training:.4f} (training) {now.accuracy_test:.4f} (test)"
-        self.shown.report(run.step, f"loss {now.loss_training:.4f}  accuracy {accuracies}")
+        self.training[run].keep()
+        self.seen.append((run.step, run.logged[run.step], self.training[run].name))
+        if len(self.seen) == self.company:
+            self.report()
 
-    def on_step(self, run: TrainingRun) -> None:
-        """Save if it is time to; raise StoppedError if the scheduler has asked the run to stop."""
-        self.shown.reach(run.step)
+    def on_step(self, runs: Sequence[TrainingRun]) -> None:
+        """Save if it is time to; raise StoppedError if the scheduler has asked the job to stop."""
+        self.report()
+        self.shown.reach(self.updates)
+        self.updates += len(runs)
+        self.company = len(runs)
         signal = self.stop.signal
-        if signal or time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
-            self.save(run)
+        if signal or time.monotonic() > self.save_at:
+            self.save()
         if signal:
             raise StoppedError(
-                f"stopped by {signal.name} at step {run.step} of {self.spec.steps}; the state is "
-                "saved, and the same job goes on from it"
+                f"stopped by {signal.name} at step {runs[0].step} of {self.steps}; the state is saved, and "
+                "the same job goes on from it"
             )
 
-    def save(self, run: TrainingRun) -> None:
-        """Write all that the rest of the run depends on."""
-        arrays, description = run.state()
-        self.checkpoint.save(arrays, {**description, "made_by": self.made_by.until(run.step)})
-        self.saved_at = time.monotonic()
+    def save(self) -> None:
+        """Save all runs that have not ended."""
+        began = time.monotonic()
+        for member in self.training.values():
+            member.save()
+        now = time.monotonic()
+        self.save_at = now + max(SECONDS_BETWEEN_SAVES, (now - began) / SAVING)
+
+    def report(self) -> None:
+        """Say what was seen at a logged step, in one line for all runs that made it together."""
+        for step, group in groupby(self.seen, key=lambda one: one[0]):
+            _, seen, names = zip(*group, strict=True)
+            loss, training, test = (
+                span([getattr(logged, name) for logged in seen])
+                for name in ("loss_training", "accuracy_training", "accuracy_test")
+            )
+            of = "" if self.runs == 1 else f"  {names[0] if len(names) == 1 else f'{len(names)} runs'}"
+            accuracies = f"accuracy {training} (training) {test} (test)"
+            self.shown.report(self.updates, f"step {step} of {self.steps}{of}  loss {loss}  {accuracies}")
+        self.seen.clear()
+
+
+def span(values: Sequence[float]) -> str:
+    """One value, or the smallest and the largest."""
+    low, high = f"{min(values):.4f}", f"{max(values):.4f}"
+    return low if low == high else f"{low} to {high}"
+
+
+@contextmanager
+def room_for(runs: int) -> Iterator[None]:
+    """Say what to do where the memory of the GPU does not suffice for a pack."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        if runs == 1:
+            raise
+        raise PackError(
+            f"the memory of the GPU does not suffice for the {runs} runs of this job: set runs_per_job of "
+            "the experiment lower. Runs that have ended are kept, and are there again at once. torch said: "
+            f"{error}"
+        ) from error
 
 
 def rule_label(spec: Spec) -> str:

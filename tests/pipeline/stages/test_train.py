@@ -93,7 +93,13 @@ def trained(tmp_path, inputs, monkeypatch):
                 provenance = Provenance("train", canonical(spec), "code")
                 given = train.Spec(**{**spec, "hidden": tuple(spec["hidden"])})
                 try:
-                    train.run(given, provenance, **inputs, folders=[tmp_path / name])
+                    train.run(
+                        given,
+                        provenance,
+                        dataset=inputs["dataset"],
+                        corrupted=[inputs["corrupted"]],
+                        folders=[tmp_path / name],
+                    )
                 except StoppedError:
                     assert after is not None
                 else:
@@ -267,16 +273,16 @@ def test_a_run_is_refused_only_where_a_kernel_is_made_for_it(monkeypatch, device
     train.require_kernel(required, torch.device(device))
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_required_stops_before_the_first_step_with_the_reason(tmp_path, inputs, together):
+@pytest.mark.parametrize("packed", [False, True])
+def test_required_stops_before_the_first_step_with_the_reason(tmp_path, inputs, packed):
     one = {**SPEC, "kernel": "required"}
-    specs = [one, {**one, "winsor": 3}] if together else one
-    folders = [str(tmp_path / str(number)) for number in range(1 + together)]
+    specs = [one, {**one, "winsor": 3}] if packed else one
+    labels = ["--corrupted", str(inputs["corrupted"])] * (1 + packed)
+    folders = [str(tmp_path / str(number)) for number in range(1 + packed)]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "cgpipe", "train", "--spec", json.dumps(specs)),
-            *("--dataset", str(inputs["dataset"]), "--corrupted", str(inputs["corrupted"])),
-            *folders,
+            *("--dataset", str(inputs["dataset"]), *labels, *folders),
         ],
         env={**os.environ, "CXX": "/nonexistent", "TORCH_EXTENSIONS_DIR": str(tmp_path / "cache")},
         capture_output=True,
