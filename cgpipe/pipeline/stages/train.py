@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.rules import kernel, served, update_rule
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.lockstep.served import memory
 from cgpipe.learning.run import Examples, Logged, TrainingRun, examples, start_run
-from cgpipe.learning.training import train_pack
+from cgpipe.learning.training import in_lockstep, train_pack
 from cgpipe.names import Device, Init, Kernel, UpdateName
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
@@ -94,6 +95,8 @@ def run(
     for one, _, _ in runs:
         require_kernel(one, device)
     data = Data(dataset, device)
+    if device.type == "cuda":
+        require_room([one for one, _, _ in runs], data, torch.cuda.mem_get_info()[0])
     with room_for(len(runs)):
         members = [Member(one, made, data, *files) for one, made, files in runs]
         Pack(members, stop).train()
@@ -127,7 +130,7 @@ class Member:
             state=state,
         )
         self.saved = self.run.step
-        self.made_by = MadeBy(spec, data.device, self.saved, state[1]["made_by"] if state else [])
+        self.made_by = MadeBy(self.run, state[1]["made_by"] if state else [])
         self.network = "-".join(map(str, (data.test.images.shape[1], *spec.hidden, data.classes)))
         self.name = f"noise {spec.noise:g}, {rule_label(spec)}, replicate {spec.replicate}"
         place = f"{data.device} ({torch.get_num_threads()} threads)"
@@ -165,12 +168,11 @@ class Member:
 class MadeBy:
     """What made the updates of a run: this process those after step `start`, others the `earlier` ones."""
 
-    def __init__(self, spec: Spec, device: torch.device, start: int, earlier: list[dict[str, Any]]) -> None:
-        rule = update_rule(spec.update, spec.winsor, spec.batch_size)
-        self.start, self.earlier = start, earlier
+    def __init__(self, run: TrainingRun, earlier: list[dict[str, Any]]) -> None:
+        device, self.start, self.earlier = run.training.images.device, run.step, earlier
         self.maker = {
             "device": device.type,
-            "kernel": kernel(rule, device.type),
+            "kernel": "triton" if in_lockstep(run) else kernel(run.rule, device.type),
             "threads": torch.get_num_threads(),
             **({"gpu_idle": True} if device.type == "cpu" and held_gpus() else {}),
         }
@@ -274,6 +276,18 @@ def span(values: Sequence[float]) -> str:
     """One value, or the smallest and the largest."""
     low, high = f"{min(values):.4f}", f"{max(values):.4f}"
     return low if low == high else f"{low} to {high}"
+
+
+def require_room(specs: Sequence[Spec], data: Data, free: int) -> None:
+    """Raise PackError if the runs need more than the free bytes of a GPU's memory."""
+    widths = [data.test.images.shape[1], *specs[0].hidden, data.classes]
+    each = [memory(widths, spec.batch_size, clips=spec.winsor > 0) for spec in specs]
+    if len(specs) > 1 and sum(each) > free:
+        fit = sum(total <= free for total in accumulate(sorted(each, reverse=True)))
+        raise PackError(
+            f"the {len(specs)} runs of this job need some {sum(each) / 1e9:.1f} GB of the GPU's memory, and "
+            f"{free / 1e9:.1f} GB are free: {fit} fit. Set runs_per_job of the experiment to {max(1, fit)}"
+        )
 
 
 @contextmanager

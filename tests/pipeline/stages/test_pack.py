@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.lockstep.served import memory
 from cgpipe.learning.run import Logged
 from cgpipe.pipeline.artifacts import Provenance
 from cgpipe.pipeline.canonical import canonical
@@ -216,7 +217,7 @@ def test_a_logged_step_of_runs_in_lockstep_is_one_line(trained, monkeypatch, cap
         for step in range(steps):
             for number, run in enumerate(runs):
                 run.step = step
-                run.logged[step] = Logged(2.0 + number, 0.5, 0.0, 0.25, None)
+                run.logged[step] = Logged(2.0 + number, 0.5, 0.0, 0.25, (), (), None)
                 on_logged(run)
             on_step(runs)
         for run in runs:
@@ -240,3 +241,15 @@ def test_a_spec_of_several_runs_is_that_of_each(trained, tmp_path):
     for place, run in enumerate(RUNS):
         content = (tmp_path / f"pack/{place}/history.nc").read_bytes()
         assert json.dumps(canonical({**SPEC, **run}))[1:-1].encode() in content
+
+
+def test_more_runs_than_a_gpu_has_memory_for_are_refused_with_the_number_that_fits(inputs):
+    of = train.Data(inputs[0], torch.device("cpu"))
+    specs = [train.Spec(**{**SPEC, "hidden": (8,), "winsor": c}) for c in (0, 2, 2, 2)]
+    each = memory([64, 8, 10], 50, clips=True)
+    train.require_room(specs, of, 4 * each)
+    train.require_room(specs[:1], of, 1)  # torch says itself that one run is too large
+    with pytest.raises(
+        train.PackError, match=r"the 4 runs .* 2 fit\. Set runs_per_job of the experiment to 2"
+    ):
+        train.require_room(specs, of, 3 * each - 1)
