@@ -40,7 +40,7 @@ class Host:
         (self.folder / "host.yaml").write_text(yaml.safe_dump({"small": settings}))
 
     def snakemake(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--rerun-triggers", "mtime", *arguments]
+        command = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "--cores", "2", *arguments]
         environment = {"SLURM_CONF": os.devnull, **os.environ}
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
