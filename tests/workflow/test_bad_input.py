@@ -173,43 +173,6 @@ def test_bad_settings_of_a_stage_are_told(finished: Tree, tmp_path: Path, spec: 
     assert not out.exists()
 
 
-def test_a_run_that_diverges_beside_others_in_one_job_lets_them_finish(
-    finished: Tree, tmp_path: Path
-) -> None:
-    """Of a job that fails snakemake removes all results, so those that were done keep their checkpoints."""
-    run = {
-        "batch_size": 50,
-        "device": "cpu",
-        "hidden": [8],
-        "init": "xavier",
-        "learning_rate": 1.0e20,
-        "noise": 0.5,
-        "replicate": 0,
-        "seed": 1,
-        "snapshots": False,
-        "steps": 1,
-        "update": "winsorized_mean",
-        "winsor": 24,
-    }
-    specs = [run, run | {"winsor": 0}, run | {"replicate": 1}]
-    folders = [tmp_path / name for name in ("a", "b", "c")]
-    said = cgpipe(
-        *("train", "--spec", json.dumps(specs)),
-        *("--dataset", str(finished.results / "dataset.nc")),
-        *("--corrupted", str(finished.results / "corrupted/noise-050/replicate-0.nc")) * 3,
-        *map(str, folders),
-    )
-    assert said.count("the run diverged: after 1 updates") == 2  # when it happens, and at the end
-    assert [(folder / "history.nc").exists() for folder in folders] == [True, False, True]
-    assert "winsorization c = 0, replicate 0: the run diverged" in said
-    assert "The other 2 are kept" in said
-    states, marks = (
-        [len(list(folder.glob(f".checkpoint-*/{name}"))) for folder in folders]
-        for name in ("state.safetensors", "diverged")
-    )
-    assert (states, marks) == ([1, 0, 1], [0, 1, 0])
-
-
 def test_an_artifact_that_lacks_a_variable_is_told(finished: Tree, tmp_path: Path) -> None:
     from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 

@@ -151,6 +151,6 @@ def test_the_key_of_before_is_told(tree: Tree) -> None:
     done = tree.snakemake("-n", check=False)
     assert done.returncode != 0
     assert (
-        "experiments.pair.together: there is no such key (renamed to runs_per_job"
+        "experiments.pair.together: there is no such key (renamed to experiments.*.runs_per_job"
         in done.stdout + done.stderr
     )

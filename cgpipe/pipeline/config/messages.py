@@ -18,7 +18,7 @@ RENAMED = {
     "nullworlds.worlds": "nullworlds.count",
     "figures.figure1.beside": "figures.figure1.compare_with",
     "figures.figure4.beside": "figures.figure4.compare_with",
-    "experiments.*.together": "runs_per_job, the number of runs that a job trains",
+    "experiments.*.together": "experiments.*.runs_per_job",
 }
 # By pydantic's names of errors; of others, pydantic's own words serve.
 ALLOWED = {

@@ -223,9 +223,8 @@ class Pack:
                     log.error("%s", diverged[-1])
             self.report()
         if diverged:
-            kept = (
-                f"The other {self.runs - len(diverged)} are kept" if self.runs > 1 else "Nothing was written"
-            )
+            others = self.runs - len(diverged)
+            kept = f"The other {others} are kept" if others else "Nothing was written"
             raise NonFiniteError(f"{'. '.join(diverged)}. {kept}")
 
     def on_logged(self, run: TrainingRun) -> None:
