@@ -4,7 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -78,7 +78,8 @@ def test_the_p_value_of_a_trend_is_that_of_all_orders():
     assert trend([0, 1, 2, 3], [5.0, 5.0, 5.0, 5.0], "falls")[:2] == (0, 1)
 
 
-@given(st.lists(st.integers(0, 3), min_size=4, max_size=6))
+@example([0, 1, 1, 2, 3, 3])  # 720 orders, 180 of them different
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=5))
 def test_with_ties_too_the_p_value_of_a_trend_is_that_of_all_orders(values):
     levels = list(range(len(values)))
     seen = trend(levels, values, "falls")
