@@ -165,7 +165,7 @@ COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from cgpipe.learning.lockstep import kernels
+from cgpipe.learning.lockstep import products, selection
 
 KINDS = {"batch": "*i64", "labels": "*i64", "labels_of": "*i64"}
 KINDS |= dict.fromkeys(("slots", "feed_of", "counts", "examples", "finite"), "*i32")
@@ -173,7 +173,7 @@ PAPER, TILE = {"BATCH": 100, "WIDTH": 784, "UNITS": 256}, {"ROWS": 32, "COLUMNS"
 LAYER = PAPER | {"STRIDE_O": 1, "STRIDE_I": 256, "FIRST": True, "PRECISION": "tf32x3"}
 
 def compile(kernel, **constants):
-    function = getattr(kernels, kernel)
+    function = getattr(products, kernel, None) or getattr(selection, kernel)
     kinds = {name: KINDS.get(name, "*fp32") for name in function.arg_names}
     source = ASTSource(
         fn=function, signature=kinds | dict.fromkeys(constants, "constexpr"), constexprs=constants

@@ -9,7 +9,7 @@ import triton  # type: ignore[import-untyped]
 from cgpipe.learning.aggregation.rules import Fused
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.finite import NonFiniteError
-from cgpipe.learning.lockstep import kernels
+from cgpipe.learning.lockstep import products, selection
 from cgpipe.learning.run import TrainingRun
 from cgpipe.networks.dense import Layer
 
@@ -97,7 +97,7 @@ class Lockstep:
             ]
 
     def _set_up_feeds(self, runs: Sequence[TrainingRun]) -> None:
-        """Find the runs that will see the same minibatches, and lay out images and labels for the kernels."""
+        """Find the runs that will see the same minibatches, and lay out images and labels for the selection."""
         self._images, starts = _joined([run.training.images for run in runs])
         self._labels, label_starts = _joined([run.training.labels for run in runs])
         self._feeds: list[tuple[int, BatchOrder]] = []  # the first row of the images, and the order
@@ -147,14 +147,14 @@ class Lockstep:
         entered = [self._images, *self._outputs[:-1]]
         for number, (weight, bias, output, _) in enumerate(layers):
             units, width = weight.shape[1:]
-            kernels.forward[_tiles(batch, units, runs, TILE)](
+            products.forward[_tiles(batch, units, runs, TILE)](
                 *(entered[number], self._batch, self._feed_of, weight, bias, output, self._active),
                 *(batch, width, units, *weight.stride()[1:], number == 0, number < len(layers) - 1),
                 PRECISION=self._precision,
                 **TILE,
             )
         classes = self._biases[-1].shape[1]
-        kernels.loss_gradient[triton.cdiv(batch, 16), runs](
+        products.loss_gradient[triton.cdiv(batch, 16), runs](
             *(self._outputs[-1], self._batch, self._feed_of, self._labels, self._labels_of),
             *(self._gradients[-1], self._finite, self._active, batch, classes),
             ROWS=16,
@@ -163,7 +163,7 @@ class Lockstep:
         )
         for number in range(len(layers) - 1, 0, -1):
             units, width = self._weights[number].shape[1:]
-            kernels.backward[_tiles(batch, width, runs, TILE)](
+            products.backward[_tiles(batch, width, runs, TILE)](
                 *(self._gradients[number], self._weights[number], entered[number]),
                 *(self._gradients[number - 1], self._finite, self._active, batch, width, units),
                 PRECISION=self._precision,
@@ -182,7 +182,7 @@ class Lockstep:
         batch, examples = self._batch_size, triton.next_power_of_2(self._batch_size)
         across = max(8, 4096 // examples)
         width = self._images.shape[1]
-        kernels.list_pixels[triton.cdiv(width, across), len(self._feeds)](
+        selection.list_pixels[triton.cdiv(width, across), len(self._feeds)](
             *(self._images, self._batch, *self._lists[0], batch, width),
             EXAMPLES=examples,
             PIXELS=across,
@@ -190,7 +190,7 @@ class Lockstep:
         )
         for lists, gradients in zip(self._lists[1:], self._gradients[1:], strict=True):
             units = gradients.shape[2]
-            kernels.list_units[triton.cdiv(units, across), len(self._clipped)](
+            selection.list_units[triton.cdiv(units, across), len(self._clipped)](
                 *(gradients, *lists, self._clipped, batch, units),
                 EXAMPLES=examples,
                 COLUMNS=across,
@@ -200,7 +200,7 @@ class Lockstep:
     def _update_plainly(self, number: int, entered: torch.Tensor, slots: torch.Tensor) -> None:
         weight, bias = self._weights[number], self._biases[number]
         units, width = weight.shape[1:]
-        kernels.plain_update[_tiles(width, units, len(slots), WEIGHT_TILE)](
+        products.plain_update[_tiles(width, units, len(slots), WEIGHT_TILE)](
             *(
                 entered,
                 self._batch,
@@ -228,9 +228,9 @@ class Lockstep:
         options = {"LANES": across, "num_warps": max(1, across // 64), "enable_fp_fusion": False}
         if number == 0:
             first = (self._images, self._batch, self._feed_of, *self._lists[0])
-            kernels.update_by_pixel[grid](*first, *shared, *sizes, **options)
+            selection.update_by_pixel[grid](*first, *shared, *sizes, **options)
         else:
-            kernels.update_by_unit[grid](entered, *self._lists[number], *shared, *sizes, **options)
+            selection.update_by_unit[grid](entered, *self._lists[number], *shared, *sizes, **options)
 
 
 def _clips(run: TrainingRun) -> bool:
