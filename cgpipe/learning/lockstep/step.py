@@ -97,7 +97,7 @@ class Lockstep:
             ]
 
     def _set_up_feeds(self, runs: Sequence[TrainingRun]) -> None:
-        """Find the runs that will see the same minibatches, and lay out images and labels for the selection."""
+        """Find the runs that will see the same minibatches, and lay out images and labels."""
         self._images, starts = _joined([run.training.images for run in runs])
         self._labels, label_starts = _joined([run.training.labels for run in runs])
         self._feeds: list[tuple[int, BatchOrder]] = []  # the first row of the images, and the order
