@@ -218,13 +218,6 @@ INLINE void each(F f) {
         INLINED { (f(std::integral_constant<int, I>()), ...); }(std::make_integer_sequence<int, N>());
 }
 
-template <typename Vector>
-INLINE void exchange(Vector& to_be_smaller, Vector& to_be_larger) {
-    const Vector x = to_be_smaller;
-    to_be_smaller = smaller(x, to_be_larger);
-    to_be_larger = larger(x, to_be_larger);
-}
-
 template <const auto& NETWORK, typename Vector, int N>
 INLINE void ascending(Vector (&x)[N]) {
     each<NETWORK.size()>([&](auto k) INLINED { exchange(x[NETWORK[k].first], x[NETWORK[k].second]); });
