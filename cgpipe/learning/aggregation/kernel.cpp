@@ -65,8 +65,9 @@ namespace {
 
 constexpr int VECTORS = 2;  // two cascades side by side hide each other's latency
 constexpr int WIDTH = VECTORS * Lanes::count;
-constexpr int64_t MOST_ROWS = 16;   // rows of a block; their coefficients share the cache with a tile
-constexpr int64_t MOST_LISTED = 8;  // places of a list; each length is compiled on its own
+constexpr int64_t MOST_ROWS = 16;        // rows of a block; their coefficients share the cache with a tile
+constexpr int64_t MOST_TOGETHER = 1000;  // examples whose tiles are kept for all layers at once
+constexpr int64_t MOST_LISTED = 8;       // places of a list; each length is compiled on its own
 
 // ---- The minibatch: looked over, and laid out ----
 
@@ -80,7 +81,9 @@ struct Factor {
     bool finite = true;     // whether every value is
 
     explicit Factor(const at::Tensor& t)
-        : data(t.const_data_ptr<float>()), batch(t.size(0)), width(t.size(1)) {
+        : data(t.const_data_ptr<float>()), batch(t.size(0)), width(t.size(1)) {}
+
+    void look_over() {
         const int64_t n = batch * width;
         uint32_t below = 0, odd = 0;
         for (int64_t start = 0; start < n; start += 4096) {  // in parts, so that 32 bits count enough
@@ -105,25 +108,6 @@ struct Factor {
     }
 };
 
-// The vectors as [tile][example][WIDTH], 0 beyond the last lane. Shared among threads when there is a lot
-// to copy: to start and join them costs microseconds, and milliseconds where they compete for cores.
-at::Tensor tiled(const Factor& f) {
-    const int64_t tiles = (f.width + WIDTH - 1) / WIDTH;
-    at::Tensor to = at::empty({tiles, f.batch, WIDTH}, at::kFloat);
-    float* out = to.mutable_data_ptr<float>();
-    at::parallel_for(0, tiles, 1 + (1 << 20) / f.batch / WIDTH, [&](int64_t begin, int64_t end) {
-        for (int64_t tile = begin; tile < end; ++tile) {
-            const int64_t lanes = std::min<int64_t>(WIDTH, f.width - tile * WIDTH);
-            for (int64_t b = 0; b < f.batch; ++b) {
-                float* row = out + (tile * f.batch + b) * WIDTH;
-                std::copy_n(f.data + b * f.width + tile * WIDTH, lanes, row);
-                std::fill(row + lanes, row + WIDTH, 0.0f);
-            }
-        }
-    });
-    return to;
-}
-
 struct Coefficient {
     float value;
     int32_t vector;  // where in a tile the example's vector begins
@@ -138,15 +122,13 @@ struct Coefficient {
 // negative.
 struct Coefficients {
     int64_t batch, c;
-    bool signed_vectors;
     std::vector<Coefficient> entries;
     std::array<int64_t, MOST_ROWS> positive, negative;
     std::array<bool, MOST_ROWS> by_sign;  // one sign at a time; the negative ones are held by magnitude
 
-    Coefficients(int64_t batch, int64_t c, bool signed_vectors)
-        : batch(batch), c(c), signed_vectors(signed_vectors), entries(batch * MOST_ROWS) {}
+    Coefficients(int64_t batch, int64_t c) : batch(batch), c(c), entries(batch * MOST_ROWS) {}
 
-    void read(const Factor& f, int64_t first, int64_t rows) {
+    void read(const Factor& f, int64_t first, int64_t rows, bool signed_vectors) {
         std::array<int64_t, MOST_ROWS> above{}, last;
         last.fill(batch - 1);
         for (int64_t b = 0; b < batch; ++b) {
@@ -234,13 +216,6 @@ template <int N, typename F>
 INLINE void each(F f) {
     [&]<int... I>(std::integer_sequence<int, I...>)
         INLINED { (f(std::integral_constant<int, I>()), ...); }(std::make_integer_sequence<int, N>());
-}
-
-template <typename Vector>
-INLINE void exchange(Vector& to_be_smaller, Vector& to_be_larger) {
-    const Vector x = to_be_smaller;
-    to_be_smaller = smaller(x, to_be_larger);
-    to_be_larger = larger(x, to_be_larger);
 }
 
 template <const auto& NETWORK, typename Vector, int N>
@@ -512,43 +487,72 @@ void write_block(const Target& target, int64_t first, int64_t rows, int64_t tile
     }
 }
 
-void sum_products(const Factor& coefficients, const Factor& vectors, int64_t c, Ends ends,
-                  const Target& target) {
-    const at::Tensor tiles_kept = tiled(vectors);
-    const float* tiles = tiles_kept.const_data_ptr<float>();
-    const int64_t batch = coefficients.batch;
-    const int64_t tile_count = tiles_kept.size(0);
-    const int64_t threads = at::get_num_threads();
-    const int64_t rows_a_block = std::clamp<int64_t>(coefficients.width / (2 * threads), 1, MOST_ROWS);
-    const int64_t blocks = (coefficients.width + rows_a_block - 1) / rows_a_block;
+// The sums of the products of two factors, and where they go.
+struct Sums {
+    Factor coefficients, vectors;
+    Target target;
+    float* tiles = nullptr;  // the vectors as [tile][example][WIDTH], 0 beyond the last lane
+
+    int64_t tile_count() const { return (vectors.width + WIDTH - 1) / WIDTH; }
+
+    void copy_tile(int64_t tile) const {
+        const int64_t lanes = std::min<int64_t>(WIDTH, vectors.width - tile * WIDTH);
+        for (int64_t b = 0; b < vectors.batch; ++b) {
+            float* row = tiles + (tile * vectors.batch + b) * WIDTH;
+            std::copy_n(vectors.data + b * vectors.width + tile * WIDTH, lanes, row);
+            std::fill(row + lanes, row + WIDTH, 0.0f);
+        }
+    }
+};
+
+void sum_products(std::vector<Sums> all, int64_t c, Ends ends) {
+    const int64_t batch = all[0].vectors.batch, threads = at::get_num_threads();
+    struct Part {
+        const Sums* of;
+        int64_t first, rows;
+    };
+    std::vector<Part> copies, blocks;
+    for (Sums& sums : all) {
+        for (int64_t tile = 0; tile < sums.tile_count(); ++tile) copies.push_back({&sums, tile, 1});
+        const int64_t width = sums.coefficients.width;
+        const int64_t rows = std::clamp<int64_t>(width / (2 * threads), 1, MOST_ROWS);
+        for (int64_t first = 0; first < width; first += rows) {
+            blocks.push_back({&sums, first, std::min(rows, width - first)});
+        }
+    }
+    const int64_t copied = copies.size(), count = blocks.size(), tile_size = batch * WIDTH;
+    const at::Tensor tiles = at::empty({copied * tile_size}, at::kFloat);
+    float* at = tiles.mutable_data_ptr<float>();
+    for (Sums& sums : all) sums.tiles = std::exchange(at, at + sums.tile_count() * tile_size);
+    // Shared among threads when there is a lot to copy: to start and join them costs microseconds, and
+    // milliseconds where they compete for cores.
+    at::parallel_for(0, copied, 1 + (1 << 16) / tile_size, [&](int64_t begin, int64_t end) {
+        for (int64_t j = begin; j < end; ++j) copies[j].of->copy_tile(copies[j].first);
+    });
     const auto exchanges = c > MOST_LISTED ? merge_exchange(batch) : std::vector<Exchange>();
 
     // Each worker takes the next block: rows differ in how much there is to visit.
-    const int64_t workers = std::min(threads, blocks);
     std::atomic<int64_t> next{0};
-    at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
-        Coefficients of(batch, c, vectors.negative);
-        std::vector<float> values(exchanges.empty() ? 0 : batch * WIDTH);
+    at::parallel_for(0, std::min(threads, count), 1, [&](int64_t, int64_t) {
+        Coefficients of(batch, c);
+        std::vector<float> values(exchanges.empty() ? 0 : tile_size);
         float sums[MOST_ROWS][WIDTH];
-        for (int64_t worker = begin; worker < end; ++worker) {
-            for (int64_t block = next++; block < blocks; block = next++) {
-                const int64_t first = block * rows_a_block;
-                const int64_t rows = std::min(rows_a_block, coefficients.width - first);
-                of.read(coefficients, first, rows);
-                for (int64_t tile = 0; tile < tile_count; ++tile) {
-                    const float* at_tile = tiles + tile * batch * WIDTH;
-                    for (int64_t r = 0; r < rows; ++r) {
-                        if (of.zeros(r) >= batch - c) {  // all that is not 0 is clipped to 0
-                            std::fill_n(sums[r], WIDTH, 0.0f);
-                        } else if (c > MOST_LISTED) {
-                            sorted(of, r, at_tile, c, ends, exchanges, values.data(), sums[r]);
-                        } else {
-                            LISTED[c](of, r, at_tile, ends, sums[r]);
-                        }
+        for (int64_t block = next++; block < count; block = next++) {
+            const auto& [job, first, rows] = blocks[block];
+            of.read(job->coefficients, first, rows, job->vectors.negative);
+            for (int64_t tile = 0; tile < job->tile_count(); ++tile) {
+                const float* at_tile = job->tiles + tile * tile_size;
+                for (int64_t r = 0; r < rows; ++r) {
+                    if (of.zeros(r) >= batch - c) {  // all that is not 0 is clipped to 0
+                        std::fill_n(sums[r], WIDTH, 0.0f);
+                    } else if (c > MOST_LISTED) {
+                        sorted(of, r, at_tile, c, ends, exchanges, values.data(), sums[r]);
+                    } else {
+                        LISTED[c](of, r, at_tile, ends, sums[r]);
                     }
-                    const int64_t lanes = std::min<int64_t>(WIDTH, vectors.width - tile * WIDTH);
-                    write_block(target, first, rows, tile, lanes, sums);
                 }
+                const int64_t lanes = std::min<int64_t>(WIDTH, job->vectors.width - tile * WIDTH);
+                write_block(job->target, first, rows, tile, lanes, sums);
             }
         }
     });
@@ -615,24 +619,37 @@ void cgpipe::check_update(const at::Tensor& weight, const at::Tensor& bias, cons
                       inputs.size(1), ") and bias (", output_gradients.size(1), ",)");
 }
 
-void cgpipe::aggregate(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c, bool trimmed,
-                       float scale, bool add, at::Tensor& weight, at::Tensor& bias) {
-    const at::Tensor a = inputs.contiguous(), δ = output_gradients.contiguous();
-    const Factor entered(a), at_output(δ);
-    check_finite("inputs", entered);
-    check_finite("output_gradients", at_output);
-    const int64_t batch = a.size(0);
+void cgpipe::aggregate(const std::vector<Layer>& layers, int64_t c, bool trimmed, float scale, bool add) {
+    const int64_t batch = layers[0].inputs.size(0);
+    const at::Tensor one = at::ones({batch, 1}, at::kFloat);
+    std::vector<at::Tensor> kept{one};
+    for (const Layer& layer : layers) {
+        kept.push_back(layer.inputs.contiguous());
+        kept.push_back(layer.output_gradients.contiguous());
+    }
+    std::vector<Factor> factors(kept.begin(), kept.end());
+    at::parallel_for(0, factors.size(), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t j = begin; j < end; ++j) factors[j].look_over();
+    });
     const Ends ends = trimmed ? Ends::trimmed : Ends::clipped;
     const float of_sum = scale / static_cast<float>(trimmed ? batch - 2 * c : batch);
-    float* weights = weight.mutable_data_ptr<float>();
-    if (at_output.visits(entered) <= entered.visits(at_output)) {
-        sum_products(at_output, entered, c, ends, {weights, weight.stride(0), weight.stride(1), of_sum, add});
-    } else {
-        sum_products(entered, at_output, c, ends, {weights, weight.stride(1), weight.stride(0), of_sum, add});
+    std::vector<Sums> weights, biases;
+    for (size_t l = 0; l < layers.size(); ++l) {
+        const Factor &a = factors[2 * l + 1], &δ = factors[2 * l + 2];
+        check_finite("inputs", a);
+        check_finite("output_gradients", δ);
+        at::Tensor weight = layers[l].weight, bias = layers[l].bias;
+        float* to = weight.mutable_data_ptr<float>();
+        if (δ.visits(a) <= a.visits(δ)) {
+            weights.push_back({δ, a, {to, weight.stride(0), weight.stride(1), of_sum, add}});
+        } else {
+            weights.push_back({a, δ, {to, weight.stride(1), weight.stride(0), of_sum, add}});
+        }
+        biases.push_back({factors[0], δ, {bias.mutable_data_ptr<float>(), 0, bias.stride(0), of_sum, add}});
     }
-    const at::Tensor one = at::ones({batch, 1}, at::kFloat);
-    sum_products(Factor(one), at_output, c, ends,
-                 {bias.mutable_data_ptr<float>(), 0, bias.stride(0), of_sum, add});
+    weights.insert(weights.end(), biases.begin(), biases.end());
+    if (batch <= MOST_TOGETHER) return sum_products(weights, c, ends);
+    for (const Sums& sums : weights) sum_products({sums}, c, ends);
 }
 
 namespace {
@@ -645,14 +662,14 @@ std::tuple<at::Tensor, at::Tensor> winsorized_linear_gradient(const at::Tensor& 
     check_layer(inputs, output_gradients, c);
     at::Tensor weight = at::empty({output_gradients.size(1), inputs.size(1)}, at::kFloat);
     at::Tensor bias = at::empty({output_gradients.size(1)}, at::kFloat);
-    aggregate(inputs, output_gradients, c, trimmed, 1.0f, false, weight, bias);
+    aggregate({{inputs, output_gradients, weight, bias}}, c, trimmed, 1.0f, false);
     return {weight, bias};
 }
 
 void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Tensor& inputs,
                                const at::Tensor& output_gradients, int64_t c, double rate, bool trimmed) {
     check_update(weight, bias, inputs, output_gradients, c);
-    aggregate(inputs, output_gradients, c, trimmed, -static_cast<float>(rate), true, weight, bias);
+    aggregate({{inputs, output_gradients, weight, bias}}, c, trimmed, -static_cast<float>(rate), true);
 }
 
 }  // namespace

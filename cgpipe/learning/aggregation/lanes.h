@@ -23,23 +23,31 @@ struct Lanes {
     static Lanes load(const float* p) { return {_mm512_loadu_ps(p)}; }
     void store(float* p) const { _mm512_storeu_ps(p, v); }
 };
-inline Lanes operator+(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator+(Lanes x, Lanes y) {
     return {_mm512_add_ps(x.v, y.v)};
 }
-inline Lanes operator-(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator-(Lanes x, Lanes y) {
     return {_mm512_sub_ps(x.v, y.v)};
 }
-inline Lanes operator*(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator*(Lanes x, Lanes y) {
     return {_mm512_mul_ps(x.v, y.v)};
 }
-inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
     return {_mm512_fmadd_ps(x.v, y.v, sum.v)};
 }
-inline Lanes larger(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes larger(Lanes x, Lanes y) {
     return {_mm512_max_ps(x.v, y.v)};
 }
-inline Lanes smaller(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes smaller(Lanes x, Lanes y) {
     return {_mm512_min_ps(x.v, y.v)};
+}
+// The smaller first. The larger is what is left of the two: bits that no port of minima and maxima is needed
+// for.
+[[gnu::always_inline]] inline void exchange(Lanes& x, Lanes& y) {
+    const Lanes least = smaller(x, y);
+    y.v = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(x.v), _mm512_castps_si512(y.v),
+                                                        _mm512_castps_si512(least.v), 0x96));
+    x = least;
 }
 
 #elif defined(__AVX2__)
@@ -51,22 +59,22 @@ struct Lanes {
     static Lanes load(const float* p) { return {_mm256_loadu_ps(p)}; }
     void store(float* p) const { _mm256_storeu_ps(p, v); }
 };
-inline Lanes operator+(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator+(Lanes x, Lanes y) {
     return {_mm256_add_ps(x.v, y.v)};
 }
-inline Lanes operator-(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator-(Lanes x, Lanes y) {
     return {_mm256_sub_ps(x.v, y.v)};
 }
-inline Lanes operator*(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator*(Lanes x, Lanes y) {
     return {_mm256_mul_ps(x.v, y.v)};
 }
-inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
     return {_mm256_fmadd_ps(x.v, y.v, sum.v)};
 }
-inline Lanes larger(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes larger(Lanes x, Lanes y) {
     return {_mm256_max_ps(x.v, y.v)};
 }
-inline Lanes smaller(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes smaller(Lanes x, Lanes y) {
     return {_mm256_min_ps(x.v, y.v)};
 }
 
@@ -84,29 +92,37 @@ struct Lanes {
     }
     void store(float* p) const { std::memcpy(p, &v, sizeof(v)); }
 };
-inline Lanes operator+(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator+(Lanes x, Lanes y) {
     return {x.v + y.v};
 }
-inline Lanes operator-(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator-(Lanes x, Lanes y) {
     return {x.v - y.v};
 }
-inline Lanes operator*(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes operator*(Lanes x, Lanes y) {
     return {x.v * y.v};
 }
-inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes add_product(Lanes sum, Lanes x, Lanes y) {
     return {sum.v + x.v * y.v};
 }
-inline Lanes larger(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes larger(Lanes x, Lanes y) {
     return {x.v > y.v ? x.v : y.v};
 }
-inline Lanes smaller(Lanes x, Lanes y) {
+[[gnu::always_inline]] inline Lanes smaller(Lanes x, Lanes y) {
     return {x.v < y.v ? x.v : y.v};
 }
 
 #endif
 
+#if !defined(__AVX512F__)
+[[gnu::always_inline]] inline void exchange(Lanes& x, Lanes& y) {
+    const Lanes least = smaller(x, y);
+    y = larger(x, y);
+    x = least;
+}
+#endif
+
 // The first few of a vector's places, the rest 0.
-inline Lanes load_some(const float* p, int64_t few) {
+[[gnu::always_inline]] inline Lanes load_some(const float* p, int64_t few) {
     float all[Lanes::count] = {};
     std::memcpy(all, p, few * sizeof(float));
     return Lanes::load(all);
@@ -128,20 +144,24 @@ struct Pair {
         right.store(p + Lanes::count);
     }
 };
-inline Pair operator+(Pair x, Pair y) {
+[[gnu::always_inline]] inline Pair operator+(Pair x, Pair y) {
     return {x.left + y.left, x.right + y.right};
 }
-inline Pair operator-(Pair x, Pair y) {
+[[gnu::always_inline]] inline Pair operator-(Pair x, Pair y) {
     return {x.left - y.left, x.right - y.right};
 }
-inline Pair operator*(Pair x, Pair y) {
+[[gnu::always_inline]] inline Pair operator*(Pair x, Pair y) {
     return {x.left * y.left, x.right * y.right};
 }
-inline Pair larger(Pair x, Pair y) {
+[[gnu::always_inline]] inline Pair larger(Pair x, Pair y) {
     return {larger(x.left, y.left), larger(x.right, y.right)};
 }
-inline Pair smaller(Pair x, Pair y) {
+[[gnu::always_inline]] inline Pair smaller(Pair x, Pair y) {
     return {smaller(x.left, y.left), smaller(x.right, y.right)};
+}
+[[gnu::always_inline]] inline void exchange(Pair& x, Pair& y) {
+    exchange(x.left, y.left);
+    exchange(x.right, y.right);
 }
 
 // Whether any of n values is not 0.

@@ -171,17 +171,17 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
         const std::optional<Sparse> pixels = without_zeros(x, weights[0]);
         Tensors out = first_rows(left, some), at_output = first_rows(gradients, some);
         if (!propagate(weights, biases, x, y, pixels, out, at_output)) return false;
+        std::vector<cgpipe::Layer> clipped;
         for (size_t l = 0; l < layers; ++l) {
             const at::Tensor& a = l == 0 ? x : out[l - 1];
-            at::Tensor weight = in_parts ? weight_sums[l] : weights[l];
-            at::Tensor bias = in_parts ? bias_sums[l] : biases[l];
-            if (c == 0) {
-                const Sparse* zeros_known = l == 0 && pixels ? &*pixels : nullptr;
-                add_sum(weight, bias, a, at_output[l], zeros_known, in_parts ? 1.0 : of_sum);
-            } else {
-                cgpipe::aggregate(a, at_output[l], c, trimmed, -static_cast<float>(rate), true, weight, bias);
+            if (c > 0) {
+                clipped.push_back({a, at_output[l], weights[l], biases[l]});
+                continue;
             }
+            add_sum(in_parts ? weight_sums[l] : weights[l], in_parts ? bias_sums[l] : biases[l], a,
+                    at_output[l], l == 0 && pixels ? &*pixels : nullptr, in_parts ? 1.0 : of_sum);
         }
+        if (c > 0) cgpipe::aggregate(clipped, c, trimmed, -static_cast<float>(rate), true);
     }
     for (size_t l = 0; in_parts && l < layers; ++l) {
         weights[l].add_(weight_sums[l], of_sum);
