@@ -199,7 +199,7 @@ def packs(stages, experiment, is_needed=lambda run: True):
 
     if workflow.is_main_process:
         known[key] = plan.packs(CONFIG, experiment, lambda run: is_needed(run) and is_to_be_made(run))
-        os.environ["CGPIPE_PACKS"] = json.dumps(known)
+        os.environ.update(CGPIPE_PACKS=json.dumps(known))
     return [[plan.RunPath(*run) for run in pack] for pack in known[key]]
 
 
