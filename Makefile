@@ -58,6 +58,7 @@ reliability: ## Run test-slurm, disturb each training three times, write the tab
 bench: install ## Measure speed and memory against other implementations, on MNIST (see docs/performance.md)
 	$(BIN)/python -m benchmarks --out results/benchmarks
 	$(BIN)/python -m benchmarks.population --out results/benchmarks
+	$(BIN)/python -m benchmarks.lockstep --out results/benchmarks
 
 install: place $(VENV)/.installed ## Create .venv and install the locked packages (about 6 GB, torch with CUDA)
 
