@@ -24,8 +24,9 @@ FROM_PATH = ("examples", "noise", "replicate", "source", "winsor")
 SETTINGS = {
     "data": "dataset",  # not where the files lie: their checksums identify them
     "corrupt": "corruption.selection examples noise replicate seed",
-    "train": "device experiment.batch_size experiment.hidden experiment.init experiment.learning_rate "
-    "experiment.snapshots experiment.steps experiment.update kernel noise replicate seed winsor",
+    "train": "device experiment.batch_size experiment.examples experiment.hidden experiment.init "
+    "experiment.learning_rate experiment.snapshots experiment.steps experiment.update kernel noise replicate "
+    "seed winsor",
     "gradients": "device gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",

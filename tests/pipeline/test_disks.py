@@ -553,6 +553,7 @@ def stages(folder):
     """Commands from raw data to contributions."""
     config = load({**SMALL, "device": "cpu"})
     at = {"experiment": "label_noise", "noise": "050", "winsor": "0", "replicate": "0"}
+    at |= plan.labels_at(config, at)
     data, labels, run = folder / "dataset.nc", folder / "corrupted.nc", folder / "run"
     read = ("--dataset", data, "--corrupted", labels)
     specs = {

@@ -43,6 +43,14 @@ def test_a_shell_reads_the_path_that_was_meant(path):
 # --- results that are not as planned --------------------------------------------------------------
 
 
+class Inputs(list):
+    """Of a rule: what asks, and a file that is there."""
+
+    def __init__(self):
+        self.planned = lambda wildcards: "never"
+        super().__init__([self.planned, lambda wildcards: __file__])
+
+
 class Jobs:
     """A folder with the results of two jobs of one rule."""
 
@@ -66,7 +74,7 @@ class Jobs:
             **planned,
         }
         job = SimpleNamespace(
-            input=[lambda wildcards: "never"],
+            input=Inputs(),
             output=[str(self.folder / "noise-{noise}.json")],
             params=SimpleNamespace(**params),
         )

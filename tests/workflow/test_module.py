@@ -41,7 +41,7 @@ class Host:
     def snakemake(self, *arguments: str) -> str:
         environment = {"SLURM_CONF": os.devnull, **os.environ}
         done = warm.snakemake(
-            ["--cores", "2", "--rerun-triggers", "mtime", *arguments], self.folder, environment
+            ["--rerun-triggers", "mtime", "--cores", "2", *arguments], self.folder, environment
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -138,8 +138,9 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         for name, entry in OF_RUNS.items()
         if entry.levels
     },
-    # The runs of "pair" have the content of those of "winsorization", and would be plotted alike.
+    # The runs of "pair" have the content of those of "winsorization", and would be plotted and judged alike.
     "figures.figure4.experiment": ("figures.figure4.experiment", "label_noise", {"figure4": 1}),
+    "figures.activity.experiment": ("figures.activity.experiment", "label_noise", {"figure_activity": 1}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
@@ -149,7 +150,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "winsorization",
         {"contributions": 1, "coherence": 1, "nullworlds_exact": 1, **CLAIMS},
     ),
-    "claims.winsorization": ("claims.winsorization", "pair", CLAIMS),
+    "claims.winsorization": ("claims.winsorization", "pair", {}),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
 }
 

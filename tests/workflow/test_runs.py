@@ -211,6 +211,8 @@ LONG = {
 
 
 SAVES_OFTEN = """
+import sys
+sys.path.insert(0, {root!r})
 from cgpipe.cli import main
 from cgpipe.pipeline.stages import train
 train.SECONDS_BETWEEN_SAVES, train.SAVING = 0.05, 1.0
@@ -223,8 +225,10 @@ class Trainer:
 
     def __init__(self, tree: Tree, out: Path) -> None:
         self.out = out
+        program = tree.folder / "saves_often.py"
+        program.write_text(SAVES_OFTEN.format(root=str(ROOT)), encoding="utf-8")
         self.command = [
-            *(sys.executable, "-c", SAVES_OFTEN, "train", "--spec", json.dumps(LONG)),
+            *("-I", str(program), "train", "--spec", json.dumps(LONG)),
             *("--dataset", str(tree.results / "dataset.nc")),
             *("--corrupted", str(tree.results / "corrupted/noise-050/replicate-0.nc")),
             str(out),

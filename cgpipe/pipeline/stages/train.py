@@ -53,6 +53,7 @@ class Spec:
     update: UpdateName
     winsor: int
     kernel: Kernel = "auto"
+    examples: int | None = None  # of the training set; None: as many as there are labels
 
 
 class KernelError(RuntimeError):
@@ -109,6 +110,8 @@ class Member:
 
     def __init__(self, spec: Spec, provenance: Provenance, data: Data, corrupted: Path, folder: Path) -> None:
         self.spec, self.folder, self.labels = spec, folder, data.labels(corrupted)
+        if spec.examples not in (None, count := self.labels.sizes["example"]):
+            raise ValueError(f"{corrupted} has labels of {count} examples: give those of {spec.examples}")
         self.provenance = provenance.of(data.images, self.labels)
         self.logged = logged_steps(spec.steps) if spec.snapshots else []
         identity = data.identity(self.labels)

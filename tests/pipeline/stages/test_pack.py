@@ -222,7 +222,7 @@ def test_a_logged_step_of_runs_in_lockstep_is_one_line(trained, monkeypatch, cap
             on_step(runs)
         for run in runs:
             run.step = steps
-            run.logged[steps] = Logged(1.0, 0.5, 0.0, 0.25, None)
+            run.logged[steps] = Logged(1.0, 0.5, 0.0, 0.25, (), (), None)
             on_logged(run)
             yield run, None
 
