@@ -288,7 +288,7 @@ ALL = {*STAGES, *ALL_FIGURES}
     [
         ({"name": "another"}, set()),
         ({"data_root": "/elsewhere"}, set()),
-        ({"dataset": "mnist"}, {"data"}),
+        ({"dataset": "mnist"}, {"data", "train"}),  # with more examples
         ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
         ({"kernel": "required"}, {"train"}),
         ({"device": "cpu"}, {"train", "gradients", "contributions"}),

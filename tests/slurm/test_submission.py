@@ -22,7 +22,7 @@ SHORT = {"-p": "--partition", "-A": "--account", "-C": "--constraint", "-t": "--
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """The small workflow, in which only trainings and what follows is to be done."""
     tree = new_tree(tmp_path_factory.mktemp("submission") / "tree")
-    tree.snakemake("results/small/corrupted/examples-900/noise-050/replicate-0.nc")
+    tree.snakemake(*(f"results/small/corrupted/{of}noise-050/replicate-0.nc" for of in ("", "examples-900/")))
     return tree
 
 
