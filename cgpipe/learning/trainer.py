@@ -40,7 +40,7 @@ class Trainer:
     # Updates before one is captured, so that libraries have set up what they need.
     WARM_UP = 3
     # Examples of a plain step that pass at once on the CPU, so that they stay in its cache.
-    AT_ONCE = 500
+    AT_ONCE = 250
 
     def __init__(
         self,
@@ -124,8 +124,10 @@ class Trainer:
             *(self.rule.fused.c, self.learning_rate, self.rule.fused.trimmed),
         )
         if not finite:
-            inputs = [self._batch_images, *self._outputs[:-1]]
-            place = non_finite_place(self.layers, inputs, self._outputs[-1], self._gradients)
+            batch = slice(None) if self._whole else self._batch
+            inputs, logits = forward(self.layers, self.images[batch])
+            gradients = output_gradients(self.layers, inputs, logits, self.labels[batch])
+            place = non_finite_place(self.layers, inputs, logits, gradients)
             # An output of -inf is 0 after its ReLU, and not to be seen in what follows.
             raise NonFiniteError(place or non_finite_output(self.layers, inputs))
 

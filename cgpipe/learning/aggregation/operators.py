@@ -9,8 +9,8 @@ use; on a GPU, gpu.py; or, where the one or the other cannot be used, the sortin
 and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there
 into `gradients`, and the network is updated, c = 0 being plain SGD. Without `batch` the step is by all
 examples, and nothing is copied. With c = 0, `left` and `gradients` may be shorter than the minibatch, which
-then passes in parts of their length. It returns False, and leaves the network as it was, if an output of a
-sparse first layer, a logit or a gradient is not finite.
+then passes in parts of their length, and they are not written. It returns False, and leaves the network as it
+was, if an output of a sparse first layer, a logit or a gradient is not finite.
 
 `torch.ops.cgpipe.first_layer` is what leaves the first layer of a network, of step.cpp too.
 """

@@ -7,6 +7,7 @@
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
@@ -89,18 +90,23 @@ std::optional<Sparse> without_zeros(const at::Tensor& images, const at::Tensor& 
 
 using Tensors = std::vector<at::Tensor>;
 
-Tensors first_rows(at::TensorList tensors, int64_t rows) {
-    Tensors some(tensors.begin(), tensors.end());
-    for (at::Tensor& t : some) {
-        if (t.size(0) != rows) t = t.narrow(0, 0, rows);
+// Images and labels of some examples of the minibatch, or of all examples where there is no `batch`.
+std::pair<at::Tensor, at::Tensor> taken(const at::Tensor& images, const at::Tensor& labels,
+                                        const std::optional<at::Tensor>& batch, int64_t start, int64_t rows,
+                                        at::Tensor entered, at::Tensor classes) {
+    if (!batch) {
+        return {images.narrow(0, start, rows).contiguous(), labels.narrow(0, start, rows).contiguous()};
     }
-    return some;
+    const at::Tensor indices = batch->narrow(0, start, rows);
+    at::index_select_out(entered, images, 0, indices);
+    at::index_select_out(classes, labels, 0, indices);
+    return {entered, classes};
 }
 
 // Both passes. Whether all is finite.
 bool propagate(at::TensorList weights, at::TensorList biases, const at::Tensor& images,
-               const at::Tensor& labels, const std::optional<Sparse>& pixels, Tensors& left,
-               Tensors& gradients) {
+               const at::Tensor& labels, const std::optional<Sparse>& pixels, Tensors left,
+               Tensors gradients) {
     const size_t last = weights.size() - 1;
     for (size_t l = 0; l <= last; ++l) {
         if (l == 0 && pixels) {
@@ -130,6 +136,52 @@ void add_sum(at::Tensor weight, at::Tensor bias, const at::Tensor& a, const at::
     bias.add_(δ.sum(0), scale);
 }
 
+// Sums over a large minibatch in parts of as many rows said. Each thread takes parts of its own, from
+// the first to the last product, as it would wait for others after each. Whether all is finite.
+bool add_sums_in_parts(at::TensorList weights, at::TensorList biases, const at::Tensor& images,
+                       const at::Tensor& labels, const std::optional<at::Tensor>& batch, int64_t examples,
+                       int64_t rows, double scale) {
+    const int64_t parts = (examples + rows - 1) / rows;
+    const int64_t workers = std::min<int64_t>(at::get_num_threads(), parts);
+    const size_t layers = weights.size();
+    std::vector<Tensors> weight_sums(workers), bias_sums(workers);
+    std::atomic<bool> finite{true};
+    at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t worker = begin; worker < end; ++worker) {
+            for (size_t l = 0; l < layers; ++l) {
+                weight_sums[worker].push_back(at::zeros_like(weights[l]));
+                bias_sums[worker].push_back(at::zeros_like(biases[l]));
+            }
+            for (int64_t part = parts * worker / workers; part < parts * (worker + 1) / workers; ++part) {
+                const int64_t start = part * rows, some = std::min(rows, examples - start);
+                const auto [x, y] = taken(images, labels, batch, start, some,
+                                          at::empty({0}, images.options()), at::empty({0}, labels.options()));
+                Tensors left, gradients;
+                for (const at::Tensor& bias : biases) {
+                    left.push_back(at::empty({some, bias.size(0)}, at::kFloat));
+                    gradients.push_back(at::empty_like(left.back()));
+                }
+                const std::optional<Sparse> pixels = without_zeros(x, weights[0]);
+                if (!propagate(weights, biases, x, y, pixels, left, gradients)) {
+                    finite = false;
+                    break;
+                }
+                for (size_t l = 0; l < layers; ++l) {
+                    add_sum(weight_sums[worker][l], bias_sums[worker][l], l == 0 ? x : left[l - 1],
+                            gradients[l], l == 0 && pixels ? &*pixels : nullptr, 1.0);
+                }
+            }
+        }
+    });
+    for (int64_t worker = 0; finite && worker < workers; ++worker) {
+        for (size_t l = 0; l < layers; ++l) {
+            weights[l].add_(weight_sums[worker][l], scale);
+            biases[l].add_(bias_sums[worker][l], scale);
+        }
+    }
+    return finite;
+}
+
 bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& images,
                const at::Tensor& labels, const std::optional<at::Tensor>& batch, at::Tensor entered,
                at::Tensor classes, at::TensorList left, at::TensorList gradients, int64_t c, double rate,
@@ -148,45 +200,23 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
     }
     TORCH_CHECK_VALUE(c == 0 || rows == examples, "c = ", c, " with ", rows, " of ", examples,
                       " examples at once: only sums are made in parts");
-    const bool in_parts = rows < examples;
     const double of_sum = -rate / static_cast<double>(examples);
-    Tensors weight_sums, bias_sums;
-    for (size_t l = 0; in_parts && l < layers; ++l) {
-        weight_sums.push_back(at::zeros_like(weights[l]));
-        bias_sums.push_back(at::zeros_like(biases[l]));
+    if (rows < examples) {
+        return add_sums_in_parts(weights, biases, images, labels, batch, examples, rows, of_sum);
     }
-    for (int64_t start = 0; start < examples; start += rows) {
-        const int64_t some = std::min(rows, examples - start);
-        at::Tensor x, y;
-        if (batch) {
-            const at::Tensor indices = in_parts ? batch->narrow(0, start, some) : *batch;
-            x = some == rows ? entered : entered.narrow(0, 0, some);
-            y = some == rows ? classes : classes.narrow(0, 0, some);
-            at::index_select_out(x, images, 0, indices);
-            at::index_select_out(y, labels, 0, indices);
+    const auto [x, y] = taken(images, labels, batch, 0, examples, entered, classes);
+    const std::optional<Sparse> pixels = without_zeros(x, weights[0]);
+    if (!propagate(weights, biases, x, y, pixels, left.vec(), gradients.vec())) return false;
+    std::vector<cgpipe::Layer> clipped;
+    for (size_t l = 0; l < layers; ++l) {
+        const at::Tensor& a = l == 0 ? x : left[l - 1];
+        if (c > 0) {
+            clipped.push_back({a, gradients[l], weights[l], biases[l]});
         } else {
-            x = images.narrow(0, start, some).contiguous();
-            y = labels.narrow(0, start, some).contiguous();
+            add_sum(weights[l], biases[l], a, gradients[l], l == 0 && pixels ? &*pixels : nullptr, of_sum);
         }
-        const std::optional<Sparse> pixels = without_zeros(x, weights[0]);
-        Tensors out = first_rows(left, some), at_output = first_rows(gradients, some);
-        if (!propagate(weights, biases, x, y, pixels, out, at_output)) return false;
-        std::vector<cgpipe::Layer> clipped;
-        for (size_t l = 0; l < layers; ++l) {
-            const at::Tensor& a = l == 0 ? x : out[l - 1];
-            if (c > 0) {
-                clipped.push_back({a, at_output[l], weights[l], biases[l]});
-                continue;
-            }
-            add_sum(in_parts ? weight_sums[l] : weights[l], in_parts ? bias_sums[l] : biases[l], a,
-                    at_output[l], l == 0 && pixels ? &*pixels : nullptr, in_parts ? 1.0 : of_sum);
-        }
-        if (c > 0) cgpipe::aggregate(clipped, c, trimmed, -static_cast<float>(rate), true);
     }
-    for (size_t l = 0; in_parts && l < layers; ++l) {
-        weights[l].add_(weight_sums[l], of_sum);
-        biases[l].add_(bias_sums[l], of_sum);
-    }
+    if (c > 0) cgpipe::aggregate(clipped, c, trimmed, -static_cast<float>(rate), true);
     return true;
 }
 
