@@ -2,7 +2,7 @@
 
 Each takes a network to start from, copies it, and gives back a step, called with the indices of a
 minibatch, and the parameters that the step changes. All of them make the same update, to rounding; only
-`plain_sgd_eager` clips nothing, and `matrix_products`, the floor, changes nothing.
+`plain_sgd_eager` clips nothing, and `matrix_products` changes nothing.
 """
 
 import warnings
@@ -130,7 +130,7 @@ def cgpipe(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
 
 
 def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
-    """The floor: the matrix products of the two passes alone; nothing is allocated or updated."""
+    """The dense matrix products of the two passes alone; nothing is allocated or updated."""
     widths = [layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in layers)]
     left = [torch.empty(batch, n) for n in widths[1:]]
     below = [torch.empty(batch, n) for n in widths[1:-1]]
