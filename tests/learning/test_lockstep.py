@@ -21,11 +21,10 @@ HERE = Path(__file__).parent
 # Widths, minibatch, update rule and c of each run: tiles and their edges, no hidden layer, dense images, a
 # median, c so large that nothing is known to be zero.
 PACKS = [
-    ([9, 6, 5, 4], 12, "winsorized_mean", [0, 0, 0]),
     ([9, 6, 5, 4], 12, "winsorized_mean", [0, 1, 2, 5]),
-    ([40, 33, 17, 3], 20, "winsorized_mean", [2, 3, 1, 8]),
+    ([20, 33, 17, 3], 20, "winsorized_mean", [2, 3, 1, 8]),
     ([40, 7], 20, "winsorized_mean", [0, 2, 1, 8]),
-    ([70, 66, 3], 33, "trimmed_mean", [1, 16, 0, 5]),
+    ([30, 66, 3], 33, "trimmed_mean", [1, 16, 0, 5]),
     ([9, 6, 5, 4], 13, "median", [0, 0]),
 ]
 
@@ -107,7 +106,7 @@ def advance(runs, steps):
         pack.check(run)
 
 torch.set_grad_enabled(False)
-kinds = ["ties", "dense", "signed", "sparse", "sparse", "ties"]  # interpreted, each takes seconds
+kinds = ["dense", "signed", "sparse", "sparse", "ties"]  # interpreted, each takes seconds
 test_lockstep.check_packs(lambda data: data, advance, zip(test_lockstep.PACKS, kinds, strict=True), 2)
 test_lockstep.check_company(lambda data: data, advance, [0, 2, 4], 2)
 with np.errstate(invalid="ignore"):
@@ -117,7 +116,7 @@ with np.errstate(invalid="ignore"):
 
 def check_company(to_device, advance, levels, steps):
     """A run has the same bits alone and in company."""
-    widths, batch = [20, 12, 9, 5], 15
+    widths, batch = [12, 10, 9, 5], 15
     data = to_device(problem(widths, "sparse"))
     together = pack_of(data, widths, batch, "winsorized_mean", levels)
     advance(together, steps)
@@ -130,7 +129,7 @@ def check_company(to_device, advance, levels, steps):
 
 def check_divergence(to_device, lockstep):
     """What is not finite stays in its run."""
-    widths, batch = [20, 12, 9, 5], 15
+    widths, batch = [12, 10, 9, 5], 15
     data = to_device(problem(widths, "sparse"))
     runs, alone = (pack_of(data, widths, batch, "winsorized_mean", [0, 1, 4]) for _ in range(2))
     runs[1].layers[1].weight[0, 0] = torch.inf
