@@ -179,7 +179,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tree, Tree]:
             new_tree(trees[0].folder).configure(LONG)
             stage = trees[0].folder / "cgpipe/pipeline/stages/train.py"
             text = stage.read_text(encoding="utf-8")
-            often = text.replace("SECONDS_BETWEEN_SAVES = 10.0", "SECONDS_BETWEEN_SAVES = 0.5")
+            often = text.replace("SECONDS_BETWEEN_SAVES = 10.0", "SECONDS_BETWEEN_SAVES = 0.1")
             assert often != text
             stage.write_text(often, encoding="utf-8")
             trees[0].snakemake("results/small/corrupted/noise-050/replicate-0.nc")

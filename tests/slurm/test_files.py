@@ -18,11 +18,11 @@ def mount(*arguments: str) -> None:
 
 @pytest.fixture
 def disk(long: Scheduled) -> Iterator[Path]:
-    """The results of the long run's tree, on a disk of 3 MB."""
+    """The results of the long run's tree, on a disk of 10 MB."""
     folder = long.tree.folder / "results"
     aside = folder.rename(long.tree.folder / "aside")
     folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder))
+    mount("-t", "tmpfs", "-o", "size=10m", "tmpfs", str(folder))
     try:
         subprocess.run(["cp", "-a", f"{aside}/.", str(folder)], check=True)
         yield folder
