@@ -30,7 +30,9 @@ def statistics(tables: Tables) -> str:
     """Those of all claims: each replicate, and the verdict."""
     tidy = tables.rows("claims")
     keys = ["claim", "estimator", "part"]
-    values = {key: rows.sort_values("replicate") for key, rows in tidy.groupby(keys, sort=False, dropna=False)}
+    values = {
+        key: rows.sort_values("replicate") for key, rows in tidy.groupby(keys, sort=False, dropna=False)
+    }
     rows = []
     for row in verdicts(tidy).fillna({"estimator": ""}).to_dict("records"):
         found = values[tuple(row[key] for key in keys)]["value"]
@@ -39,7 +41,17 @@ def statistics(tables: Tables) -> str:
         met = f"{row['met']} of {row['n']}" if row["rule"] != "shown" else NONE
         judged = [fixed(row["bound"]), each, met, row["verdict"] + why]
         rows.append([row["claim"], row["part"], row["estimator"], row["statistic"], row["rule"], *judged])
-    header = ["claim", "part", "gradients", "statistic", "claimed", "bound", "each replicate", "met", "verdict"]
+    header = [
+        "claim",
+        "part",
+        "gradients",
+        "statistic",
+        "claimed",
+        "bound",
+        "each replicate",
+        "met",
+        "verdict",
+    ]
     return table(header, rows)
 
 
@@ -60,7 +72,8 @@ def accuracies(tables: Tables) -> str:
         if noise == 1:
             return NONE
         best, at = (
-            tables.at("figure1", panel="b", noise=noise, group=group) for group in ("best", "step of the best")
+            tables.at("figure1", panel="b", noise=noise, group=group)
+            for group in ("best", "step of the best")
         )
         low, high = f"{at.min():,.0f}", f"{at.max():,.0f}"
         return f"{spread(best)} at {low if low == high else f'{low} to {high}'}"
@@ -74,9 +87,7 @@ def shares(tables: Tables) -> str:
     groups = [("pristine", e) for e in EVERY[:-1]] + [("corrupt", e) for e in EVERY[1:]]
     columns = [(f"{group}, {percent(noise)}", (group, noise)) for group, noise in groups]
     rows = steps(10, 100, 1000, 3000, 10_000, 20_000, 30_000, 40_000, 60_000, END)
-    return grid(
-        "step", rows, columns, lambda t, of: fixed(learning(tables, "d", of[1], t, of[0]).mean())
-    )
+    return grid("step", rows, columns, lambda t, of: fixed(learning(tables, "d", of[1], t, of[0]).mean()))
 
 
 # --- Winsorized SGD -------------------------------------------------------------------------------

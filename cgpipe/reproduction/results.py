@@ -20,6 +20,7 @@ from cgpipe.pipeline.records import NoRecordError, record_of, seal_of
 from cgpipe.pipeline.stages.inputs import read_current
 from cgpipe.reproduction.tables import read_table
 
+
 class ResultsError(ValueError):
     """Results are not complete, or not what the settings ask for."""
 

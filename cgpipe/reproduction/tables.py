@@ -39,7 +39,9 @@ class Tables:
             chosen = rows[rows[column] == value]
             if chosen.empty:
                 known = ", ".join(map(str, rows[column].unique()[:50]))
-                raise TableError(f"{table} has no row with {column} = {value!r} and {levels}; there are {known}")
+                raise TableError(
+                    f"{table} has no row with {column} = {value!r} and {levels}; there are {known}"
+                )
             rows = chosen
         return rows
 

@@ -48,9 +48,16 @@ def complete():
                 "examples": 900,
                 "steps": 5,
                 "winsor": [0, 1, 2],
+                "replicates": [1],
                 "snapshots": False,
             },
-            "full_batch": {"hidden": [8], "examples": 900, "steps": 5, "batch_size": 900},
+            "full_batch": {
+                "hidden": [8],
+                "examples": 900,
+                "steps": 5,
+                "batch_size": 900,
+                "replicates": [1],
+            },
         },
         "gradients": {"examples": 50, "weights": 30},
         "contributions": {"stiffness_examples": 40},
@@ -234,6 +241,10 @@ def test_replicates_are_a_number_of_them_or_a_list():
     for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0])):
         assert load(minimal(replicates=replicates)).experiments["one"].replicates == each
     assert load(minimal()).experiments["one"].replicates == [0, 1, 2]
+    for given, each in ((2, [0, 1]), ([4], [4])):
+        assert load(minimal() | {"replicates": given}).experiments["one"].replicates == each
+        assert load(minimal(replicates=[5]) | {"replicates": given}).experiments["one"].replicates == [5]
+    assert mistake(minimal() | {"replicates": [1, 1]}) == "replicates.1: given 1; allowed: each once"
 
 
 @pytest.mark.parametrize(("given", "place"), [(0, ""), (True, ""), (2.0, ""), ("2", ""), ([0, -1], ".1")])
@@ -375,7 +386,7 @@ def test_a_level_that_may_well_have_no_corrupt_example_is_told():
     assert advice(load({**of_sample, "gradients": {"examples": 500}})) == []
 
 
-@pytest.mark.parametrize("config", ["config", "conventions", "demo", "mnist-small", "replicates"])
+@pytest.mark.parametrize("config", ["config", "conventions", "demo", "mnist-small"])
 def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
     path = Path(__file__).parents[2] / f"config/{config}.yaml"
     assert advice(load(yaml.safe_load(path.read_text(encoding="utf-8")))) == []
