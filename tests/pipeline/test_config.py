@@ -238,7 +238,7 @@ def test_a_list_of_levels_is_not_empty(key):
 
 
 def test_replicates_are_a_number_of_them_or_a_list():
-    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0])):
+    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0]), (["3"], [3])):
         assert load(minimal(replicates=replicates)).experiments["one"].replicates == each
     assert load(minimal()).experiments["one"].replicates == [0, 1, 2]
     for given, each in ((2, [0, 1]), ([4], [4])):

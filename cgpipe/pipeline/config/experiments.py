@@ -60,7 +60,8 @@ Examples = Annotated[
 
 def _of_a_number(given: Any, listed: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(given, list):
-        replicates = listed(given)
+        # Those of a list in --config are text.
+        replicates = listed([int(one) if isinstance(one, str) and one.isdecimal() else one for one in given])
         report(
             Mistake((place,), replicate, "each once")
             for place, replicate in enumerate(replicates)
