@@ -55,11 +55,11 @@ def test_sums_and_losses_are_those_of_autograd():
                 continue
             loss = made.sel(descent_step=step, group=name)
             before = group_loss(parameters, images, labels, members)
-            assert float(loss["loss_before"]) == pytest.approx(float(before))
+            assert float(loss["loss_before"]) == pytest.approx(before.item())
             for rate in RATES:
                 moved = [p - rate * g / 50 for p, g in zip(parameters, total, strict=True)]
                 after = group_loss(moved, images, labels, members)
-                assert float(loss["loss_after"].sel(rate=rate)) == pytest.approx(float(after))
+                assert float(loss["loss_after"].sel(rate=rate)) == pytest.approx(after.item())
 
 
 def test_a_small_step_changes_the_loss_as_predicted():
