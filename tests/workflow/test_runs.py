@@ -165,7 +165,8 @@ def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -
 
 def test_bursts_and_displacements_are_of_the_runs_and_fulfil_their_identities(tree: Tree) -> None:
     run = tree.results / "label_noise/noise-050/winsor-0/replicate-0"
-    tree.snakemake(str(run / "bursts.nc"), str(run / "displacement.nc"))
+    of_run = run.relative_to(tree.folder)
+    tree.snakemake(f"{of_run}/bursts.nc", f"{of_run}/displacement.nc")
     with (
         xr.open_dataset(run / "contributions.nc", engine="netcdf4") as each,
         xr.open_dataset(run / "bursts.nc", engine="netcdf4") as bursts,
