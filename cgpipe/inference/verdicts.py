@@ -1,14 +1,12 @@
 """From a statistic in every replicate to a verdict, by one rule for all claims.
 
-A claim `holds` if the statistic meets its criterion in every replicate and, where it has p-values, the
-largest of them is at most 0.05. It `does not hold` if no replicate meets the criterion. It is `inconclusive`
-otherwise, and where the runs cannot decide: too short, too few levels, or none at all.
+The unit is the replicate. `tidy` puts the statistics of all parts of the claims into one table, a row for each
+part and replicate; verdicts are functions of that table alone, so that tables made apart can be put together.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import factorial
-from operator import ge, gt, le, lt
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,173 +14,154 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-Verdict = Literal["holds", "does not hold", "inconclusive"]
-Side = Literal[">", "≥", "<", "≤"]
-LEVEL = 0.05
-COMPARISONS: dict[Side, Callable[[float, float], bool]] = {">": gt, "≥": ge, "<": lt, "≤": le}
-# Columns of the table of claims, and what they mean.
-COLUMNS = {
+Rule = Literal["above", "below", "within", "shown"]
+Scale = Literal["plain", "log", "logit"]
+Estimator = Literal["", "sample", "all", "displacement", "loss"]
+Verdict = Literal["holds", "contradicted", "undecided", "shown"]
+Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.05  # of the sign test and, one-sided, of the t interval
+FEWEST = 5  # replicates: of four, no result of the sign test has a p-value of at most 0.05
+NO_RUN = "no run that could say"
+# Columns of the tables, and what they mean.
+NAMES = {
     "claim": "name of the claim",
+    "part": "name of the part, unique in a line of its claim",
+    "estimator": "what gradients were taken from, where a claim has several such lines: sample, all, "
+    "displacement, loss",
     "statistic": "what was computed",
-    "criterion": "where the claim puts the statistic",
-    "estimate": "mean of the statistic over the replicates in which it is defined",
-    "low": "smallest over these",
-    "high": "largest over these",
-    "n": "replicates in which it is defined",
-    "p": "p-value, the largest of the replicates; NaN where the statistic has none, in all or in one of them",
-    "verdict": "holds, does not hold, or inconclusive",
-    "why": "why it is inconclusive",
+    "rule": "where the claim puts the statistic: above or below the bound, within ± bound; or shown, not judged",
+    "bound": "bound of the claim; NaN where the statistic is only shown",
+    "scale": "scale on which it is judged: plain, log or logit",
+    "trend": "name of the trend that the part is a step of",
+}
+TIDY = NAMES | {
+    "replicate": "replicate; -1 if no run could say",
+    "counted": "whether the replicate counts in the verdict",
+    "value": "the statistic",
+    "excess": "T: how far it is on the claim's side of the bound, on the scale; where the rule is within or "
+    "shown, the statistic itself",
+    "reason": "why the replicate cannot decide",
+}
+_JUDGED = {
+    "verdict": "holds, contradicted or undecided; shown where it is not judged",
+    "why": "why it is undecided",
+}
+VERDICTS = NAMES | {
+    "n": "replicates that count and can decide",
+    "met": "those of them in which T > 0 or, where the rule is within, |T| is at most the bound",
+    "mean": "mean of T over them",
+    "low": "lower end of the 90 % t interval of the mean: the one-sided 95 % bound",
+    "high": "upper end of it",
+    "p_sign": "p-value of the sign test of T > 0; NaN where the rule is within",
+    "p_t": "p-value of the t test of T > 0 or, where the rule is within, of the two tests against the bounds",
+    "page_l": "Page's L of the trend that the part is a step of",
+    "page_p": "p-value of it",
+    **_JUDGED,
+}
+CLAIMS = {
+    **{key: NAMES[key] for key in ("claim", "estimator")},
+    "parts": "number of its parts that are judged",
+    "n": "replicates that count and can decide every part",
+    "met": "those of them that meet every part",
+    "p": "largest p_t of the parts",
+    "p_holm": "p after Holm's correction over the lines of the claims C1, C2, ...",
+    **_JUDGED,
 }
 
 
 class Observed(NamedTuple):
-    """A statistic in one replicate, and the reasons, if any, why the replicate does not decide."""
+    """A statistic in one replicate, and the reason, if any, why the replicate cannot decide."""
 
     value: float
-    p: float | None = None
-    cannot_fail: str = ""  # why it cannot show that the claim fails
-    cannot_hold: str = ""  # why it cannot show that the claim holds
-    cannot_decide: str = ""  # why it can show neither
+    reason: str = ""  # with one, the value may be NaN
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """On which side of a bound the claim puts the statistic.
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One statistic of a claim in every replicate, and where the claim puts it.
 
-    Examples
-    --------
-    >>> print(Criterion("≥", 0.99))
-    ≥ 0.99
-    >>> Criterion.parse("≥ 0.99").met(0.98)
-    False
+    Attributes
+    ----------
+    part : str
+        Short name, unique among the parts of the claim with the same estimator: "cross, 25 % noise".
+    statistic : str
+        What was computed, in words that parts of other noise or c share.
+    rule : {"above", "below", "within", "shown"}
+        On which side of the bound the claim puts the statistic; "within" ± bound; "shown": not judged.
+    bound : float
+        In the unit of the statistic. Not used if `rule` is "shown".
+    observed : mapping from int to Observed
+        By replicate.
+    scale : {"plain", "log", "logit"}
+        Scale on which distances from the bound are taken: "log" for steps and norms, "logit" for shares.
+    n_of : float
+        Number of cases m of which the statistic is a share, if known: then the logit is the empirical one,
+        that of (k + 1/2)/(m + 1) for a share k/m, which shares of 0 and 1 have too.
+    estimator : {"", "sample", "all", "displacement", "loss"}
+        The line of the claim that the part belongs to, where the claim has several.
+    trend : str
+        Name of the trend of which the part is a contrast of two adjacent levels, in the order of the levels.
+    details, unless : str
+        For the table of the criteria: how the statistic is taken; what the runs must show to decide.
+    claim : str
+        Name of the claim, which the registry adds.
+
+    Raises
+    ------
+    ValueError
+        If the bound is not on the scale, or if "within" is to be judged on another scale than the plain one.
     """
 
-    side: Side
-    bound: float
-
-    @classmethod
-    def parse(cls, text: str) -> "Criterion":
-        """Read a criterion as it is printed.
-
-        Raises
-        ------
-        ValueError
-            If the text is not a side and a number.
-        """
-        for side in COMPARISONS:
-            if text.startswith(f"{side} "):
-                return cls(side, float(text.removeprefix(side)))
-        raise ValueError(f"{text!r} is not a criterion: give >, ≥, < or ≤ and a number, as in '≥ 0.99'")
-
-    def met(self, value: float) -> bool:
-        """Whether a value is on that side."""
-        return bool(COMPARISONS[self.side](value, self.bound))
-
-    def __str__(self) -> str:
-        return f"{self.side} {float(self.bound)!r}".removesuffix(".0")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One statistic of a claim in every replicate, and where the claim puts it."""
-
+    part: str
     statistic: str
-    criterion: Criterion
-    observed: Sequence[Observed] = ()  # one a replicate
-    claim: str = ""  # its name, which the registry adds
-    # For the table of the criteria.
-    details: str = ""  # how the statistic is taken, where its name leaves that open
-    unless: str = ""  # what the runs must show; without it the verdict is inconclusive
-
-    def verdict(self) -> tuple[Verdict, str]:
-        """The verdict, and why it is inconclusive."""
-        if not self.observed:
-            return "inconclusive", "no run that could say"
-        for reason in (one.cannot_decide for one in self.observed):
-            if reason:
-                return "inconclusive", reason
-        if not all(np.isfinite(one.value) for one in self.observed):
-            return "inconclusive", "undefined"
-        met = [self.criterion.met(one.value) for one in self.observed]
-        if any(met) and not all(met):
-            return "inconclusive", "replicates disagree"
-        reasons = [one.cannot_hold if all(met) else one.cannot_fail for one in self.observed]
-        reason = next((reason for reason in reasons if reason), "")
-        p = [one.p for one in self.observed if one.p is not None]
-        if all(met) and not reason and p and not np.max(p) <= LEVEL:
-            reason = "p is undefined" if np.isnan(p).any() else f"p is larger than {LEVEL:g}"
-        if reason:
-            return "inconclusive", reason
-        return ("holds" if all(met) else "does not hold"), ""
-
-    def row(self) -> dict[str, object]:
-        """As a row of the table: mean and extremes over the replicates in which the statistic is defined.
-
-        The p-value is the largest, and NaN where the statistic is undefined in one of the replicates.
-        """
-        values = np.array([one.value for one in self.observed], np.float64)
-        defined = values[np.isfinite(values)]
-        p = [one.p for one in self.observed if one.p is not None and len(defined) == len(values)]
-        verdict, why = self.verdict()
-        mean, low, high = (defined.mean(), defined.min(), defined.max()) if len(defined) else (np.nan,) * 3
-        return {
-            "claim": self.claim,
-            "statistic": self.statistic,
-            "criterion": str(self.criterion),
-            "estimate": float(mean),
-            "low": float(low),
-            "high": float(high),
-            "n": len(defined),
-            "p": float(np.max(p)) if p else np.nan,
-            "verdict": verdict,
-            "why": why,
-        }
+    rule: Rule
+    observed: Mapping[int, Observed] = field(default_factory=dict)
+    bound: float = math.nan
+    scale: Scale = "plain"
+    n_of: float = math.nan
+    estimator: Estimator = ""
+    trend: str = ""
+    details: str = ""
+    unless: str = ""
+    claim: str = ""
 
 
-def table(findings: Sequence[Finding]) -> pd.DataFrame:
-    """All findings, one a row, with the columns COLUMNS."""
-    return pd.DataFrame([finding.row() for finding in findings], columns=list(COLUMNS))
-
-
-def trend(levels: Sequence[float], values: npt.ArrayLike, direction: Literal["grows", "falls"]) -> Observed:
-    """Kendall's τ of values against levels, with its one-sided p-value over all orders of the values.
+def tidy(parts: Iterable[Part], seen: Sequence[int] = ()) -> pd.DataFrame:
+    """All statistics, a row for each part and replicate.
 
     Parameters
     ----------
-    levels : sequence of float, shape (level,)
-        Levels of noise, or of winsorization.
-    values : array of float, shape (level,)
-        The value at each level; ties count as such.
-    direction : {"grows", "falls"}
-        What the claim says.
+    parts : iterable of Part
+        Of any claims.
+    seen : sequence of int
+        Replicates that were seen before the criteria were fixed. They are shown, and not counted.
 
     Returns
     -------
-    Observed
-        τ in [-1, 1], 0 if all values are the same. With fewer than four levels no order has a p-value of at
-        most 0.05, and τ is NaN, with that reason.
-
-    Examples
-    --------
-    >>> observed = trend([0, 0.25, 0.5, 0.75], [3.0, 2.0, 1.5, 1.0], "falls")
-    >>> round(observed.value, 3), round(observed.p, 3)
-    (-1.0, 0.042)
+    DataFrame
+        Columns TIDY. A part without replicates has one row, of replicate -1.
     """
-    at_level = np.asarray(values, np.float64)
-    if 1 / factorial(len(at_level)) > LEVEL:
-        few = f"{len(at_level)} levels, of which no order has a p-value of at most {LEVEL:g}; give at least 4"
-        return Observed(np.nan, cannot_decide=few)
-    if not np.isfinite(at_level).all():
-        return Observed(np.nan)
-    if (at_level == at_level[0]).all():
-        return Observed(0.0, 1.0)
-    test = stats.permutation_test(
-        (at_level,),
-        lambda ordered: stats.kendalltau(levels, ordered).statistic,
-        permutation_type="pairings",
-        alternative="greater" if direction == "grows" else "less",
-        n_resamples=9_999,  # all orders of up to seven levels
-        vectorized=False,
-        rng=np.random.default_rng(0),
-    )
-    return Observed(float(test.statistic), float(test.pvalue))
+    raise NotImplementedError
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on each part: a row for each, with the columns VERDICTS.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `tidy` makes it; also several such tables of different replicates, one below the other.
+    """
+    raise NotImplementedError
+
+
+def claim_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on each claim: a row for each claim and estimator, with the columns CLAIMS.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As for `verdicts`.
+    """
+    raise NotImplementedError
