@@ -314,8 +314,8 @@ class _Line(NamedTuple):
         """As a row of the verdicts."""
         t, rule, bound = self.excess.to_numpy(), self.names["rule"], self.names["bound"]
         n, met, shown = len(t), int(self.met.sum()), rule == "shown"
-        row: dict[str, Any] = self.names | {"n": n, "met": 0 if shown else met, "mean": mean_and_error(t)[0]}
-        row["low"], row["high"] = t_interval(t)
+        mean, low, high = (float(value) for value in (mean_and_error(t)[0], *t_interval(t)))
+        row = self.names | {"n": n, "met": 0 if shown else met, "mean": mean, "low": low, "high": high}
         if shown:
             return row | {"verdict": "shown", "why": ""}
         if self.reasons:
@@ -323,9 +323,10 @@ class _Line(NamedTuple):
             return row | {"verdict": "undecided", "why": of}
         if n < FEWEST:
             return row | {"verdict": "undecided", "why": _few(n, met)}
-        row |= {"p_t": p_within(t, bound)} if rule == "within" else {"p_sign": p_sign(t), "p_t": p_t(t)}
+        row["p_sign"] = math.nan if rule == "within" else float(p_sign(t))
+        row["p_t"] = float(p_within(t, bound) if rule == "within" else p_t(t))
         verdict = str(judge(t, rule, bound))
-        why = f"met by {met} of {n}, mean in {row['low']:.2g} to {row['high']:.2g}"
+        why = f"met by {met} of {n}, mean in {low:.2g} to {high:.2g}"
         return row | {"verdict": verdict, "why": why if verdict == "undecided" else ""}
 
 
