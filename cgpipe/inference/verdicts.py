@@ -1,26 +1,41 @@
 """From a statistic in every replicate to a verdict, by one rule for all claims.
 
-The unit is the replicate. `tidy` puts the statistics of all parts of the claims into one table, a row for each
-part and replicate; verdicts are functions of that table alone, so that tables made apart can be put together.
+The unit is the replicate. `tidy` puts the statistics of all parts of the claims into one table, a row for
+each part and replicate. Verdicts are functions of that table alone, so tables made apart can be put together.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+
+from cgpipe.inference.small_samples import (
+    LEVEL,
+    holm,
+    mean_and_error,
+    p_sign,
+    p_t,
+    p_within,
+    page,
+    t_interval,
+)
 
 Rule = Literal["above", "below", "within", "shown"]
 Scale = Literal["plain", "log", "logit"]
 Estimator = Literal["", "sample", "all", "displacement", "loss"]
+# How a line of a claim is told from its others.
+BY: dict[Estimator, str] = {
+    "": "",
+    "sample": "by the paper's sample",
+    "all": "by all examples",
+    "displacement": "by the displacement",
+    "loss": "by the actual loss",
+}
 Verdict = Literal["holds", "contradicted", "undecided", "shown"]
-Floats = npt.NDArray[np.float64]
 
-LEVEL = 0.05  # of the sign test and, one-sided, of the t interval
 FEWEST = 5  # replicates: of four, no result of the sign test has a p-value of at most 0.05
 NO_RUN = "no run that could say"
 # Columns of the tables, and what they mean.
@@ -30,7 +45,7 @@ NAMES = {
     "estimator": "what gradients were taken from, where a claim has several such lines: sample, all, "
     "displacement, loss",
     "statistic": "what was computed",
-    "rule": "where the claim puts the statistic: above or below the bound, within ± bound; or shown, not judged",
+    "rule": "where the claim puts the statistic: above or below the bound, within ± bound; or only shown",
     "bound": "bound of the claim; NaN where the statistic is only shown",
     "scale": "scale on which it is judged: plain, log or logit",
     "trend": "name of the trend that the part is a step of",
@@ -62,6 +77,7 @@ VERDICTS = NAMES | {
 CLAIMS = {
     **{key: NAMES[key] for key in ("claim", "estimator")},
     "parts": "number of its parts that are judged",
+    "hold": "number of those that hold",
     "n": "replicates that count and can decide every part",
     "met": "those of them that meet every part",
     "p": "largest p_t of the parts",
@@ -126,6 +142,39 @@ class Part:
     unless: str = ""
     claim: str = ""
 
+    def __post_init__(self) -> None:
+        if self.rule != "shown" and not math.isfinite(self.on_scale(self.bound)):
+            raise ValueError(f"{self.part}: the bound {self.bound:g} is not on the {self.scale} scale")
+        if self.rule == "within" and self.scale != "plain":
+            raise ValueError(
+                f"{self.part}: 'within' is judged on the plain scale, not on the {self.scale} scale"
+            )
+
+    @property
+    def criterion(self) -> str:
+        """Where the claim puts the statistic, in a few words."""
+        sides = {"above": ">", "below": "<", "within": "within ±"}
+        on = "" if self.scale == "plain" else f" ({self.scale})"
+        return f"{sides[self.rule]} {self.bound:g}{on}" if self.rule in sides else "shown, not judged"
+
+    def on_scale(self, value: float) -> float:
+        """A value on the scale of the part; NaN where it is not on it."""
+        if self.scale == "plain":
+            return value
+        if self.scale == "log":
+            return math.log(value) if value > 0 else math.nan
+        if math.isfinite(self.n_of):
+            value = (value * self.n_of + 0.5) / (self.n_of + 1)
+        return math.log(value / (1 - value)) if 0 < value < 1 else math.nan
+
+    def excess(self, value: float) -> float:
+        """T: how far a value is on the claim's side of the bound; where the rule has no side, the value."""
+        if self.rule == "above":
+            return self.on_scale(value) - self.on_scale(self.bound)
+        if self.rule == "below":
+            return self.on_scale(self.bound) - self.on_scale(value)
+        return self.on_scale(value)
+
 
 def tidy(parts: Iterable[Part], seen: Sequence[int] = ()) -> pd.DataFrame:
     """All statistics, a row for each part and replicate.
@@ -140,28 +189,175 @@ def tidy(parts: Iterable[Part], seen: Sequence[int] = ()) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns TIDY. A part without replicates has one row, of replicate -1.
+        Columns TIDY. A part without replicates has one row, of replicate -1. An excess that is not finite is
+        NaN, with a reason.
     """
-    raise NotImplementedError
+    rows = []
+    for part in parts:
+        names = {name: getattr(part, name) for name in NAMES}
+        for replicate, (value, reason) in sorted(part.observed.items()) or [(-1, Observed(math.nan, NO_RUN))]:
+            excess = part.excess(value)
+            if not math.isfinite(excess):
+                of_value = (
+                    f"{value:g} is not on the {part.scale} scale" if math.isfinite(value) else "undefined"
+                )
+                excess, reason = math.nan, reason or of_value
+            counted = replicate >= 0 and replicate not in seen
+            rows.append([*names.values(), replicate, counted, value, excess, reason])
+    return pd.DataFrame(rows, columns=list(TIDY))
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """The verdict on each part: a row for each, with the columns VERDICTS.
 
+    A part is *undecided* unless at least five replicates count, and all of them can decide. It *holds* if
+    the sign test is met at 5 % and the one-sided 95 % t interval of the mean of T lies above 0; it is
+    *contradicted* by the mirror image. Where the rule is "within", it holds if the 90 % t interval lies
+    within ± bound, and is contradicted if that lies wholly outside.
+
     Parameters
     ----------
     table : DataFrame
-        As `tidy` makes it; also several such tables of different replicates, one below the other.
+        As `tidy` makes it, or as it is read from a CSV file; also several such tables of different
+        replicates, one below the other.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the first rows of the parts. Where no verdict was possible there are no p-values.
+
+    Raises
+    ------
+    ValueError
+        If a replicate of a part is there twice, or if rows of a part differ in its criterion.
     """
-    raise NotImplementedError
+    return _verdicts(_lines(table))
 
 
 def claim_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """The verdict on each claim: a row for each claim and estimator, with the columns CLAIMS.
 
+    A claim holds if all its parts do, is contradicted if one of them is, and is undecided otherwise. Its
+    p-value is the largest p_t of its parts, since it says that all of them are met. Holm's correction takes
+    p_t and not p_sign: the smallest p-value of the sign test of five replicates is 1/32, and no correction
+    for twelve claims leaves that below 5 %. A line without a p-value counts as one with p = 1.
+
     Parameters
     ----------
     table : DataFrame
         As for `verdicts`.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the claims in the table; `why` names the parts that do not hold. The correction is
+        over the lines of the claims C1, C2, ...; those of other names have none.
+
+    Raises
+    ------
+    ValueError
+        As for `verdicts`.
     """
-    raise NotImplementedError
+    lines = _lines(table)
+    judged = _verdicts(lines).query("verdict != 'shown'")
+    found = pd.DataFrame(
+        [
+            {"claim": claim, "estimator": estimator} | _together([lines[k] for k in parts.index], parts)
+            for (claim, estimator), parts in judged.groupby(["claim", "estimator"], sort=False)
+        ],
+        columns=list(CLAIMS),
+    )
+    family = found["claim"].str.fullmatch(r"C\d+").astype(bool)
+    return found.assign(p_holm=holm(found.loc[family, "p"]))
+
+
+class _Line(NamedTuple):
+    """A part, as the table has it."""
+
+    names: dict[str, Any]
+    excess: pd.Series  # T by replicate, of those that count and can decide
+    reasons: list[str]  # of those that count and cannot decide
+
+    @property
+    def met(self) -> pd.Series:
+        """Whether each replicate meets it."""
+        within = self.names["rule"] == "within"
+        return self.excess.abs() < self.names["bound"] if within else self.excess > 0
+
+    def row(self) -> dict[str, Any]:
+        """As a row of the verdicts."""
+        t, rule, bound = self.excess.to_numpy(), self.names["rule"], self.names["bound"]
+        low, high = t_interval(t)
+        n, met = len(t), int(self.met.sum())
+        row = self.names | {"n": n, "met": met, "mean": mean_and_error(t)[0], "low": low, "high": high}
+        if rule == "shown":
+            return row | {"met": 0, "verdict": "shown", "why": ""}
+        if self.reasons:
+            of = f"in {len(self.reasons)} of {n + len(self.reasons)} replicates: {self.reasons[0]}"
+            return row | {"verdict": "undecided", "why": of}
+        if n < FEWEST:
+            return row | {"verdict": "undecided", "why": _few(n, met)}
+        if rule == "within":
+            row["p_t"] = p_within(t, bound)
+            holds, contradicted = -bound < low and high < bound, low > bound or high < -bound
+        else:
+            row |= {"p_sign": p_sign(t), "p_t": p_t(t)}
+            holds = row["p_sign"] <= LEVEL and low > 0
+            contradicted = p_sign(-t) <= LEVEL and high < 0
+        if holds or contradicted:
+            return row | {"verdict": "holds" if holds else "contradicted", "why": ""}
+        return row | {"verdict": "undecided", "why": f"met by {met} of {n}, mean in {low:.2g} to {high:.2g}"}
+
+
+def _lines(table: pd.DataFrame) -> list[_Line]:
+    """The parts of a table, in the order of their first rows; checked."""
+    texts = {name: table[name].astype(object).fillna("") for name in (*NAMES, "reason") if name != "bound"}
+    lines = []
+    for key, rows in table.assign(**texts).groupby(["claim", "part", "estimator"], sort=False):
+        of = ", ".join(str(name) for name in key if name)
+        runs = rows[rows["replicate"] >= 0]
+        if twice := sorted(runs["replicate"][runs["replicate"].duplicated()]):
+            raise ValueError(f"{of}: replicate {twice[0]} is there twice; give each replicate once")
+        if len(rows[list(NAMES)].drop_duplicates()) > 1:
+            raise ValueError(f"{of}: its rows have different criteria; make them with one version of cgpipe")
+        counted = runs[runs["counted"]]
+        can = counted[(counted["reason"] == "") & np.isfinite(counted["excess"])]
+        reasons = counted["reason"].drop(can.index).replace("", "undefined")
+        excess = can.set_index("replicate")["excess"].astype(np.float64)
+        lines.append(_Line({name: rows[name].iloc[0] for name in NAMES}, excess, list(reasons)))
+    return lines
+
+
+def _verdicts(lines: Sequence[_Line]) -> pd.DataFrame:
+    found = pd.DataFrame([line.row() for line in lines], columns=list(VERDICTS))
+    contrasts = found[found["trend"] != ""]
+    for _, rows in contrasts.groupby(["claim", "estimator", "trend"], sort=False):
+        all_steps = pd.concat([lines[k].excess for k in rows.index], axis=1, join="inner")
+        if len(all_steps) >= FEWEST:
+            found.loc[rows.index, ["page_l", "page_p"]] = page(all_steps.to_numpy())
+    return found
+
+
+def _together(lines: Sequence[_Line], parts: pd.DataFrame) -> dict[str, Any]:
+    """The verdict on parts together."""
+    met = pd.concat([line.met for line in lines], axis=1, join="inner").all(axis=1)
+    given = {verdict: list(parts["part"][parts["verdict"] == verdict]) for verdict in get_args(Verdict)}
+    others = [f"{verdict}: {', '.join(given[verdict])}" for verdict in list(given)[1:] if given[verdict]]
+    n, k = len(met), int(met.sum())
+    if len(set(parts["why"])) == 1:
+        others = list(parts["why"][:1])
+    elif parts["n"].max() < FEWEST and not any(line.reasons for line in lines):
+        others = [_few(n, k)]
+    return {
+        "parts": len(parts),
+        "hold": len(given["holds"]),
+        "n": n,
+        "met": k,
+        "p": parts["p_t"].max(skipna=False),
+        "verdict": next((one for one in ("contradicted", "undecided") if given[one]), "holds"),
+        "why": "; ".join(others),
+    }
+
+
+def _few(n: int, met: int) -> str:
+    return f"n = {n}: met by {met} of {n}; a verdict takes {FEWEST}" if n else NO_RUN
