@@ -2,7 +2,8 @@
 
 C5 to C8 have three lines: from the paper's sample of the examples, as the mean over the draws; from all
 examples; and from the displacement, the way that training went, without its back and forth. F of a window is
-Σ⟨g, g^p⟩ / Σ⟨g, g⟩ over its steps, as f at a single step is mostly fluctuation.
+Σ⟨g, g^p⟩ / Σ⟨g, g⟩ over its steps, as f at a single step is mostly fluctuation. A displacement belongs to the
+window of its middle; the first one stands for steps 0 to 9.
 """
 
 from collections.abc import Iterator
@@ -19,10 +20,14 @@ from cgpipe.inference.verdicts import Estimator, Part, Rule
 MEET = 0.1  # between f^p and f^c where they meet
 RARE = 0.05  # share of null worlds
 # Where the products of an estimator are, and those of its null worlds.
-PRODUCTS: dict[Estimator, st.Analysis] = {"sample": "sampled", "all": "bursts", "displacement": "displacement"}
+PRODUCTS: dict[Estimator, st.Analysis] = {
+    "sample": "sampled",
+    "all": "bursts",
+    "displacement": "displacement",
+}
 WORLDS: dict[Estimator, st.Analysis] = {**PRODUCTS, "all": "exact"}
 WITH_STEPS: tuple[Estimator, ...] = ("sample", "all")
-F_IS = "F: Σ⟨g, g^p⟩ / Σ⟨g, g⟩ over the steps; of displacements the first window, then those by their middle"
+F_IS = "F: Σ⟨g, g^p⟩ / Σ⟨g, g⟩ over the steps"
 
 
 @claim("C4", "early on, the gradient is smaller with more noise")
@@ -95,9 +100,7 @@ def no_crossing(runs: Runs) -> Iterator[Part]:
             rule="below",
             bound=0,
             estimator=estimator,
-            observed=st.each_replicate(
-                runs, "label_noise", partial(drift, noise=noise, estimator=estimator)
-            ),
+            observed=st.each_replicate(runs, "label_noise", partial(drift, noise=noise, estimator=estimator)),
             details=F_IS,
         )
 
@@ -107,7 +110,9 @@ def null_worlds(runs: Runs) -> Iterator[Part]:
     """By C5's own crossing, on the steps of the null worlds; at 75 % also by not staying below."""
     for estimator, of in WORLDS.items():
         for noise in st.MIXED:
-            what = "is not < 1/2 in both windows" if noise > 0.5 else "> 1/2 at the start, < 1/2 in memorizing"
+            what = (
+                "is not < 1/2 in both windows" if noise > 0.5 else "> 1/2 at the start, < 1/2 in memorizing"
+            )
             yield Part(
                 part=f"{noise:.0%} noise",
                 statistic=f"share of the null worlds in which F {what}",

@@ -13,8 +13,7 @@ from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs, claim
 from cgpipe.inference.verdicts import Part
 
-OVER_LOG_STEPS = "means over log10 of the step + 1, by the trapezoid rule: they do not depend on the logged steps"
-
+OVER_LOG_STEPS = "mean over log10(step + 1)"
 ALL = slice(None)
 
 
@@ -24,8 +23,8 @@ def memorization(runs: Runs) -> Iterator[Part]:
 
     def least(some: Runs) -> float:
         histories = [st.find(some, "label_noise", noise) for noise in st.EVERY]
-        last = min(histories, key=final)
-        if (value := final(last)) <= st.MEMORIZED and is_rising(last):
+        last = min(histories, key=st.final)
+        if (value := st.final(last)) <= st.MEMORIZED and is_rising(last):
             raise st.UndecidedError("training accuracy still rises", value)
         return value
 
@@ -82,13 +81,13 @@ def order_of_learning(runs: Runs) -> Iterator[Part]:
                 value = partial(closeness, noise=noise, pristine=group == "pristine", learned=learned)
                 yield Part(
                     part=f"{group}, {learned} learned, {noise:.0%} noise",
-                    statistic="distance of the group's curve from that at the other pole, less that at its own",
+                    statistic="distance of the group's curve from the other pole, less that from its own",
                     rule="above",
                     bound=0,
                     observed=st.each_replicate(runs, "label_noise", value),
                     details="curve: share of the examples that were right once (first learned), or are right "
                     "from then on (last learned); poles: 0 % noise for pristine examples, 100 % for corrupt "
-                    f"ones; distance: mean of |difference|; {OVER_LOG_STEPS}",
+                    f"ones; distance: {OVER_LOG_STEPS} of |difference|",
                 )
     for noise in st.MIXED:
         yield Part(
@@ -118,11 +117,6 @@ def order_of_learning(runs: Runs) -> Iterator[Part]:
             trend="rate",
             details=OVER_LOG_STEPS,
         )
-
-
-def final(history: xr.Dataset) -> float:
-    """Training accuracy at the end."""
-    return float(history["accuracy_training"][-1])
 
 
 def is_rising(history: xr.Dataset) -> bool:
@@ -175,7 +169,9 @@ def closeness(runs: Runs, noise: float, pristine: bool, learned: str) -> float:
     return distance(other) - distance(own)
 
 
-def share_learned(history: xr.Dataset, learned: str, members: slice | npt.NDArray[np.bool_] = ALL) -> st.Floats:
+def share_learned(
+    history: xr.Dataset, learned: str, members: slice | npt.NDArray[np.bool_] = ALL
+) -> st.Floats:
     """Share of examples that were `first`, or `last`, learned up to each logged step, shape (step,)."""
     since = history[f"learned_{learned}"].values[members]
     in_order = np.sort(since[since >= 0])

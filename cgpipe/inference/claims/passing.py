@@ -7,7 +7,6 @@ import numpy as np
 
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs, claim
-from cgpipe.inference.claims.winsorization import best, final
 from cgpipe.inference.verdicts import Part
 
 FEW = 0.2  # share of the corrupt examples that is right when memorization has begun
@@ -34,12 +33,12 @@ def delay(runs: Runs) -> Iterator[Part]:
         for noise in st.MIXED:
             yield Part(
                 part=f"c = {c}, {noise:.0%} noise",
-                statistic=f"step at which {FEW:.0%} of the corrupt examples are first right, over that with c = 0",
+                statistic=f"first step with {FEW:.0%} of the corrupt examples right, over that with c = 0",
                 rule="above",
                 bound=1,
                 scale="log",
                 observed=st.each_replicate(runs, "winsorization", partial(delayed, noise=noise, c=c)),
-                details="linear between the logged steps; where it is not reached, the last step: a lower bound",
+                details="linear between the logged steps; if it is not reached, the last: a lower bound",
                 unless=f"plain SGD comes to {FEW:.0%}",
             )
 
@@ -62,7 +61,7 @@ def ascent(runs: Runs) -> Iterator[Part]:
 def helps(runs: Runs, noise: float) -> float:
     """The largest test accuracy of plain SGD less that at the end."""
     history = st.find(runs, "label_noise", noise)
-    return best(history, "test") - final(history, "test")
+    return st.best(history, "test") - st.final(history, "test")
 
 
 def delayed(runs: Runs, noise: float, c: int) -> float:
@@ -72,11 +71,14 @@ def delayed(runs: Runs, noise: float, c: int) -> float:
         for history in (st.find(runs, "winsorization", noise, level) for level in (c, 0))
     )
     history, step = clipped
+    last = int(history["step"][-1])
     if np.isnan(plain[1]):
         raise st.UndecidedError(f"plain SGD does not come to {FEW:.0%} of the corrupt examples")
     if 0 in (step, plain[1]):
         raise st.UndecidedError(f"{FEW:.0%} of the corrupt examples are right before the first update")
-    return float((history["step"][-1] if np.isnan(step) else step) / plain[1])
+    if np.isnan(step) and last < plain[1]:
+        raise st.UndecidedError(f"the run ends at step {last}, before plain SGD comes to {FEW:.0%}")
+    return (last if np.isnan(step) else step) / plain[1]
 
 
 def rise(runs: Runs, noise: float, c: int) -> float:

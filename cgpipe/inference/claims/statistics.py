@@ -71,7 +71,10 @@ def each_replicate(runs: Runs, of: History, statistic: Callable[[Runs], float]) 
         return Observed(value, "" if np.isfinite(value) else "the statistic is not finite")
 
     replicates = sorted({run.replicate for run in getattr(runs, of)})
-    return {one: observed(Runs(*([run for run in part if run.replicate == one] for part in runs))) for one in replicates}
+    return {
+        one: observed(Runs(*([run for run in part if run.replicate == one] for part in runs)))
+        for one in replicates
+    }
 
 
 def find(runs: Runs, of: History | Analysis, noise: float, c: int = 0) -> xr.Dataset:
@@ -84,7 +87,8 @@ def find(runs: Runs, of: History | Analysis, noise: float, c: int = 0) -> xr.Dat
     """
     for run in getattr(runs, of):
         if (run.noise, run.winsor) == (noise, c):
-            return run.data
+            found: xr.Dataset = run.data
+            return found
     what = f"{'run of' if of in get_args(History) else 'analysis of'} {of.replace('_', ' ')}"
     raise UndecidedError(f"no {what} at {noise:.0%} noise" + (f", c = {c}" if c else ""))
 
@@ -159,6 +163,16 @@ def large(runs: Runs) -> list[int]:
 # --- one run --------------------------------------------------------------------------------------
 
 
+def best(history: xr.Dataset, curve: str = "training") -> float:
+    """The largest accuracy."""
+    return float(history[f"accuracy_{curve}"].max())
+
+
+def final(history: xr.Dataset, curve: str = "training") -> float:
+    """The accuracy at the end."""
+    return float(history[f"accuracy_{curve}"][-1])
+
+
 def logit(share: float, of: float) -> float:
     """Log odds of a share of so many cases, (k + 1/2) to (of - k + 1/2): finite for shares of 0 and 1 too.
 
@@ -192,7 +206,7 @@ def members(history: xr.Dataset, *, pristine: bool) -> npt.NDArray[np.bool_]:
     group = history["pristine"].values.astype(bool) == pristine
     if not group.any():
         raise UndecidedError(f"there is no {'pristine' if pristine else 'corrupt'} example")
-    return group
+    return np.asarray(group, np.bool_)
 
 
 def at_step(data: xr.Dataset, name: str, step: int) -> xr.DataArray:
@@ -241,4 +255,4 @@ def mean_over_log_steps(history: xr.Dataset, curve: npt.ArrayLike) -> float:
     decades = np.log10(history["step"].values + 1)
     if len(decades) < 2:
         raise UndecidedError("fewer than two steps were logged")
-    return float(np.trapezoid(curve, decades) / (decades[-1] - decades[0]))
+    return float(np.trapezoid(np.asarray(curve, np.float64), decades) / (decades[-1] - decades[0]))

@@ -3,7 +3,6 @@
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from cgpipe.inference.claims import statistics as st
@@ -48,7 +47,9 @@ def measured(runs: Runs, of: st.Analysis, noise: float) -> xr.Dataset:
         pristine = st.find(runs, "label_noise", noise)["pristine"].values.astype(bool)
         data = data[["product", "energy"]].rename(burst_step="step").expand_dims("draw")
         data["group_size"] = ("draw", "group"), [[pristine.sum(), (~pristine).sum()]]
-    data = data.sel(group=["pristine", "corrupt"]).transpose("draw", "null_world", "step", "group", ..., missing_dims="ignore")
+    data = data.sel(group=["pristine", "corrupt"]).transpose(
+        "draw", "null_world", "step", "group", ..., missing_dims="ignore"
+    )
     there = data["group_size"] > 0
     return data.assign({name: data[name].where(there, 0) for name in ("product", "energy")})
 
@@ -92,7 +93,10 @@ def within(runs: Runs, data: xr.Dataset, noise: float, window: Window) -> xr.Dat
     if window == "start":
         return first_steps(data)
     history = st.find(runs, "label_noise", noise)
-    logged, step = history["step"].values, data["step"].values + (data["half"].values if "half" in data.coords else 0)
+    logged, step = (
+        history["step"].values,
+        data["step"].values + (data["half"].values if "half" in data.coords else 0),
+    )
     if window == "memorizing":
         right = st.share_right(history, pristine=False)
         few, most = MEMORIZING

@@ -115,7 +115,9 @@ def excess(runs: Runs, noise: float, c: int) -> float:
     size = plain.sizes["example"]
     commonest = np.bincount(plain["label"].values).max() / size
     proper = min(max(float(plain["pristine"].mean()), commonest) + st.TOLERANCE, 1)
-    value, of_plain = (st.logit(best(history), size) - st.logit(proper, size) for history in (clipped, plain))
+    value, of_plain = (
+        st.logit(st.best(history), size) - st.logit(proper, size) for history in (clipped, plain)
+    )
     if of_plain <= 0:
         raise st.UndecidedError("plain SGD does not exceed it either", value)
     return value
@@ -132,7 +134,7 @@ def suppressed(runs: Runs, noise: float, one: int, other: int) -> float:
 def not_collapsed(runs: Runs, noise: float, c: int) -> float:
     """Overfit at the end, where test accuracy is at least half of its best then."""
     history = st.find(runs, "winsorization", noise, c)
-    if final(history, "test") < best(history, "test") / 2:
+    if st.final(history, "test") < st.best(history, "test") / 2:
         raise st.UndecidedError("test accuracy has collapsed", overfit_at_end(runs, noise, c))
     return overfit_at_end(runs, noise, c)
 
@@ -140,21 +142,21 @@ def not_collapsed(runs: Runs, noise: float, c: int) -> float:
 def overfit_at_end(runs: Runs, noise: float, c: int) -> float:
     """Overfit (`cgpipe.runs.overfit`) at the end."""
     history = st.find(runs, "winsorization", noise, c)
-    return overfit(final(history), final(history, "test"), noise, history.attrs["classes"])
+    return overfit(st.final(history), st.final(history, "test"), noise, history.attrs["classes"])
 
 
 def peak(runs: Runs, c: float, noise: float) -> float:
     """Logit of the largest training accuracy."""
     history = st.find(runs, "winsorization", noise, int(c))
-    return st.logit(best(history), history.sizes["example"])
+    return st.logit(st.best(history), history.sizes["example"])
 
 
 def fall(runs: Runs, noise: float, c: int, curve: str) -> float:
     """The largest accuracy less that at the end."""
     history = st.find(runs, "winsorization", noise, c)
-    value = best(history, curve) - final(history, curve)
+    value = st.best(history, curve) - st.final(history, curve)
     guesses = 1 / history.attrs["classes"]
-    if best(history) <= guesses + ABOVE_CHANCE:
+    if st.best(history) <= guesses + ABOVE_CHANCE:
         raise st.UndecidedError("training accuracy stays near that of guesses", value)
     return value
 
@@ -171,13 +173,3 @@ def test_when(history: xr.Dataset, accuracy: float) -> float:
     if np.isnan(step):
         raise st.UndecidedError(f"{accuracy:.0%} training accuracy is not reached")
     return float(np.interp(step, history["step"].values, history["accuracy_test"].values))
-
-
-def best(history: xr.Dataset, curve: str = "training") -> float:
-    """The largest accuracy."""
-    return float(history[f"accuracy_{curve}"].max())
-
-
-def final(history: xr.Dataset, curve: str = "training") -> float:
-    """The accuracy at the end."""
-    return float(history[f"accuracy_{curve}"][-1])
