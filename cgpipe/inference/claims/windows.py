@@ -62,7 +62,7 @@ def first_steps(data: xr.Dataset, last: int = 9) -> xr.Dataset:
     UndecidedError
         If one of them was not measured.
     """
-    wanted = [0] if "half" in data.coords else list(range(last + 1))
+    wanted = [0] if "half" in data else list(range(last + 1))
     if missing := sorted({*wanted} - {*data["step"].values.tolist()}):
         raise st.UndecidedError(f"step {missing[0]} was not measured")
     return data.sel(step=wanted)
@@ -93,10 +93,7 @@ def within(runs: Runs, data: xr.Dataset, noise: float, window: Window) -> xr.Dat
     if window == "start":
         return first_steps(data)
     history = st.find(runs, "label_noise", noise)
-    logged, step = (
-        history["step"].values,
-        data["step"].values + (data["half"].values if "half" in data.coords else 0),
-    )
+    logged, step = history["step"].values, (data["step"] + data.get("half", 0)).values
     if window == "memorizing":
         right = st.share_right(history, pristine=False)
         few, most = MEMORIZING
