@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cgpipe.inference.claims import gradients, learning_curves, winsorization
+from cgpipe.inference.claims import gradients, learning, passing, winsorization
 from cgpipe.inference.claims.claim import CG, Claim, Runs
 from cgpipe.inference.verdicts import BY, Part
 
-MODULES = (learning_curves, gradients, winsorization)
+MODULES = (learning, gradients, winsorization, passing)
 
 
 def all_claims(paper: str | None = None) -> list[Claim]:
