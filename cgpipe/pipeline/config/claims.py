@@ -37,8 +37,8 @@ class Claims(Section):
     )
     seen: Replicates = Field(
         default_factory=list,
-        description="Replicates that were seen before the criteria were fixed: how many from 0 on, or a list of "
-        "them. They are shown, and not counted in the verdicts",
+        description="Replicates seen before the criteria were fixed: how many from 0 on, or a list. "
+        "They are shown, and not counted in the verdicts",
     )
 
     def experiments(self) -> dict[str, str]:
