@@ -4,8 +4,6 @@ Values that differ by their rounding alone have no spread. Their mean is then kn
 nothing beyond the signs.
 """
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,49 +14,60 @@ LEVEL = 0.05  # one-sided
 ROUNDING = 1e-12  # relative
 
 
-def mean_and_error(values: Floats) -> tuple[float, float]:
-    """Mean and its standard error: 0 if the values have no spread, NaN of fewer than two values."""
-    if not len(values):
-        return math.nan, math.nan
-    if len(values) == 1:
-        return float(values[0]), math.nan
-    if np.ptp(values) <= ROUNDING * abs(values).max():
-        return float(values[0]), 0.0
-    return float(values.mean()), float(stats.sem(values))
-
-
-def t_interval(values: Floats) -> tuple[float, float]:
-    """90 % t interval of the mean, of which each end is a one-sided 95 % bound.
+def mean_and_error(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and its standard error.
 
     Parameters
     ----------
-    values : array of float, shape (replicate,)
+    values : array of float, shape (..., replicate)
         Independent values.
 
     Returns
     -------
-    low, high : float
+    mean, error : array of float, shape (...)
+        The error is 0 if the values have no spread, and NaN of fewer than two values.
+    """
+    if values.shape[-1] < 2:
+        mean = values.sum(-1) if values.shape[-1] else np.full(values.shape[:-1], np.nan)
+        return mean, np.full_like(mean, np.nan)
+    spread = np.ptp(values, -1) > ROUNDING * abs(values).max(-1)
+    return np.where(spread, values.mean(-1), values[..., 0]), np.where(spread, stats.sem(values, -1), 0)
+
+
+def t_interval(values: Floats) -> tuple[Floats, Floats]:
+    """90 % t interval of the mean, of which each end is a one-sided 95 % bound.
+
+    Parameters
+    ----------
+    values : array of float, shape (..., replicate)
+        Independent values.
+
+    Returns
+    -------
+    low, high : array of float, shape (...)
         A point if the values have no spread; NaN of fewer than two values.
     """
     mean, error = mean_and_error(values)
-    half = error * float(stats.t.ppf(1 - LEVEL, len(values) - 1)) if error else error
+    half = stats.t.ppf(1 - LEVEL, max(values.shape[-1] - 1, 1)) * error
     return mean - half, mean + half
 
 
-def p_sign(values: Floats) -> float:
+def p_sign(values: Floats) -> Floats:
     """p-value of the sign test of a median above 0; a value of 0 counts against it."""
-    return float(stats.binomtest(int((values > 0).sum()), len(values), alternative="greater").pvalue)
+    above = (values > 0).sum(-1)
+    return np.asarray(stats.binom.sf(above - 1, values.shape[-1], 0.5), np.float64)
 
 
-def p_t(values: Floats, bound: float = 0) -> float:
+def p_t(values: Floats, bound: float = 0) -> Floats:
     """p-value of the t test of a mean above a bound; of the sign test if the values have no spread."""
     mean, error = mean_and_error(values)
-    return float(stats.t.sf((mean - bound) / error, len(values) - 1)) if error else p_sign(values - bound)
+    t = np.divide(mean - bound, error, out=np.zeros_like(mean), where=error > 0)
+    return np.where(error > 0, stats.t.sf(t, values.shape[-1] - 1), p_sign(values - bound))
 
 
-def p_within(values: Floats, bound: float) -> float:
+def p_within(values: Floats, bound: float) -> Floats:
     """p-value of a mean within ± bound: the larger one of two t tests (TOST)."""
-    return max(p_t(values, -bound), p_t(-values, -bound))
+    return np.maximum(p_t(values, -bound), p_t(-values, -bound))
 
 
 def page(contrasts: Floats) -> tuple[float, float]:
@@ -76,7 +85,7 @@ def page(contrasts: Floats) -> tuple[float, float]:
     """
     replicates, steps = contrasts.shape
     if replicates < 2 or steps < 2:
-        return math.nan, math.nan
+        return np.nan, np.nan
     test = stats.page_trend_test(np.hstack([np.zeros((replicates, 1)), contrasts.cumsum(axis=1)]))
     return float(test.statistic), float(test.pvalue)
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cgpipe.inference.small_samples import (
     LEVEL,
+    Floats,
     holm,
     mean_and_error,
     p_sign,
@@ -198,10 +200,8 @@ def tidy(parts: Iterable[Part], seen: Sequence[int] = ()) -> pd.DataFrame:
         for replicate, (value, reason) in sorted(part.observed.items()) or [(-1, Observed(math.nan, NO_RUN))]:
             excess = part.excess(value)
             if not math.isfinite(excess):
-                of_value = (
-                    f"{value:g} is not on the {part.scale} scale" if math.isfinite(value) else "undefined"
-                )
-                excess, reason = math.nan, reason or of_value
+                off = f"{value:g} is not on the {part.scale} scale" if math.isfinite(value) else "undefined"
+                excess, reason = math.nan, reason or off
             counted = replicate >= 0 and replicate not in seen
             rows.append([*names.values(), replicate, counted, value, excess, reason])
     return pd.DataFrame(rows, columns=list(TIDY))
@@ -271,6 +271,32 @@ def claim_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     return found.assign(p_holm=holm(found.loc[family, "p"]))
 
 
+def judge(t: Floats, rule: Rule, bound: float = 0) -> npt.NDArray[np.str_]:
+    """The verdict on T in each replicate.
+
+    Parameters
+    ----------
+    t : array of float, shape (..., replicate)
+        Finite values of T.
+    rule : {"above", "below", "within"}
+        Where the claim puts the statistic. T is oriented, so the first two are judged alike.
+    bound : float
+        Of the rule "within".
+
+    Returns
+    -------
+    array of str, shape (...)
+        holds, contradicted or undecided.
+    """
+    low, high = t_interval(t)
+    if rule == "within":
+        holds, contradicted = (-bound < low) & (high < bound), (low > bound) | (high < -bound)
+    else:
+        holds, contradicted = (p_sign(t) <= LEVEL) & (low > 0), (p_sign(-t) <= LEVEL) & (high < 0)
+    enough = t.shape[-1] >= FEWEST
+    return np.select([enough & holds, enough & contradicted], ["holds", "contradicted"], "undecided")
+
+
 class _Line(NamedTuple):
     """A part, as the table has it."""
 
@@ -287,33 +313,29 @@ class _Line(NamedTuple):
     def row(self) -> dict[str, Any]:
         """As a row of the verdicts."""
         t, rule, bound = self.excess.to_numpy(), self.names["rule"], self.names["bound"]
-        low, high = t_interval(t)
-        n, met = len(t), int(self.met.sum())
-        row = self.names | {"n": n, "met": met, "mean": mean_and_error(t)[0], "low": low, "high": high}
-        if rule == "shown":
-            return row | {"met": 0, "verdict": "shown", "why": ""}
+        n, met, shown = len(t), int(self.met.sum()), rule == "shown"
+        mean, low, high = (float(value) for value in (mean_and_error(t)[0], *t_interval(t)))
+        row = self.names | {"n": n, "met": 0 if shown else met, "mean": mean, "low": low, "high": high}
+        if shown:
+            return row | {"verdict": "shown", "why": ""}
         if self.reasons:
             of = f"in {len(self.reasons)} of {n + len(self.reasons)} replicates: {self.reasons[0]}"
             return row | {"verdict": "undecided", "why": of}
         if n < FEWEST:
             return row | {"verdict": "undecided", "why": _few(n, met)}
-        if rule == "within":
-            row["p_t"] = p_within(t, bound)
-            holds, contradicted = -bound < low and high < bound, low > bound or high < -bound
-        else:
-            row |= {"p_sign": p_sign(t), "p_t": p_t(t)}
-            holds = row["p_sign"] <= LEVEL and low > 0
-            contradicted = p_sign(-t) <= LEVEL and high < 0
-        if holds or contradicted:
-            return row | {"verdict": "holds" if holds else "contradicted", "why": ""}
-        return row | {"verdict": "undecided", "why": f"met by {met} of {n}, mean in {low:.2g} to {high:.2g}"}
+        row["p_sign"] = math.nan if rule == "within" else float(p_sign(t))
+        row["p_t"] = float(p_within(t, bound) if rule == "within" else p_t(t))
+        verdict = str(judge(t, rule, bound))
+        why = f"met by {met} of {n}, mean in {low:.2g} to {high:.2g}"
+        return row | {"verdict": verdict, "why": why if verdict == "undecided" else ""}
 
 
 def _lines(table: pd.DataFrame) -> list[_Line]:
     """The parts of a table, in the order of their first rows; checked."""
     texts = {name: table[name].astype(object).fillna("") for name in (*NAMES, "reason") if name != "bound"}
     lines = []
-    for key, rows in table.assign(**texts).groupby(["claim", "part", "estimator"], sort=False):
+    table = table.assign(**texts).reset_index(drop=True)
+    for key, rows in table.groupby(["claim", "part", "estimator"], sort=False):
         of = ", ".join(str(name) for name in key if name)
         runs = rows[rows["replicate"] >= 0]
         if twice := sorted(runs["replicate"][runs["replicate"].duplicated()]):
