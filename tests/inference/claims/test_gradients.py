@@ -128,7 +128,7 @@ def test_a_group_without_examples_adds_nothing():
     assert parts["gradient, 0% over 25% noise"].value == pytest.approx(0.5)
     assert parts["coherence, 0% over 25% noise"].value == pytest.approx(1.0)
     unknown = runs._replace(sampled=of_levels(worlds(steps, np.where([True, False], product, np.nan))))
-    assert set(reasons("C4", unknown, "sample").values()) == {"the statistic is not finite"}
+    assert set(reasons("C4", unknown, "sample").values()) == {"the gradient is zero, or not finite"}
 
 
 # --- C5 and C6 ------------------------------------------------------------------------------------
