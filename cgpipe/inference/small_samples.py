@@ -31,7 +31,8 @@ def mean_and_error(values: Floats) -> tuple[Floats, Floats]:
         mean = values.sum(-1) if values.shape[-1] else np.full(values.shape[:-1], np.nan)
         return mean, np.full_like(mean, np.nan)
     spread = np.ptp(values, -1) > ROUNDING * abs(values).max(-1)
-    return np.where(spread, values.mean(-1), values[..., 0]), np.where(spread, stats.sem(values, -1), 0)
+    error = values.std(-1, ddof=1) / np.sqrt(values.shape[-1])
+    return np.where(spread, values.mean(-1), values[..., 0]), np.where(spread, error, 0)
 
 
 def t_interval(values: Floats) -> tuple[Floats, Floats]:
