@@ -55,7 +55,7 @@ FILES = {
     "gradients": "per-example gradients of a sample",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
     "snapshots": "parameters at the logged steps, from stage train",
-    "source": "result of stage gradients or contributions",
+    "source": "result of stage gradients, contributions or displacement",
     "table": "CSV table",
 }
 
@@ -122,7 +122,12 @@ STAGES = {
         "Take the coherence of groups of examples.",
         others=[*of_runs("Input", "contributions"), *of_runs("Output", "coherence")],
     ),
-    "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
+    "nullworlds": Stage(
+        "Take f and i in the data and in null worlds.",
+        ["source"],
+        ["nullworlds"],
+        [option("bursts", "Input: sums over bursts of steps, to be kept with the result.")],
+    ),
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),
     "figures": Stage("Plot a figure, and write the numbers that it shows.", others=FIGURE),

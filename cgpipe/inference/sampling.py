@@ -64,7 +64,7 @@ def sample_fraction(null: xr.Dataset, examples: int) -> xr.DataArray:
     ----------
     null : Dataset
         Of all examples, as `null_worlds` returns it: variables `f` and `f_pairs` (group, step),
-        `squared_norm` and `self_term_share` (step), `group_size` (group).
+        `squared_norm` and `self_term_share` (step), `group_size` (draw, group).
     examples : int
         Size of the sample; where there are fewer examples, all of them.
 
