@@ -1,7 +1,13 @@
 """Figure 3: mean cumulative contribution i of a pristine and of a corrupt example, first steps."""
 
-from cgpipe.figures.null_rows import Statistic
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cgpipe.figures.null_rows import DRAWS, Statistic, added
 from cgpipe.figures.style import few_steps
+from cgpipe.inference.sampling import cumulative_of_draws
+from cgpipe.runs import Run
 
 CONTRIBUTION = Statistic(
     name="i",
@@ -11,4 +17,9 @@ CONTRIBUTION = Statistic(
     share="col",
     test="$p$: permutation test of $i^p-i^c$ over the whole curve, largest of the replicates.",
 )
-table, draw = CONTRIBUTION.table, CONTRIBUTION.draw
+draw = CONTRIBUTION._replace(source=DRAWS).draw
+
+
+def table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Numbers of the figure; see `cgpipe.figures.null_rows.Statistic.table`."""
+    return CONTRIBUTION.table(added(runs, cumulative_of_draws))

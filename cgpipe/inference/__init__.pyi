@@ -16,8 +16,11 @@ from .nullworlds import share_above as share_above
 from .nullworlds import smallest_lead as smallest_lead
 from .one_group import NullTest as NullTest
 from .one_group import null_test as null_test
+from .sampling import burst_fraction as burst_fraction
+from .sampling import cumulative_of_draws as cumulative_of_draws
 from .sampling import decade_fraction as decade_fraction
 from .sampling import expected_product as expected_product
+from .sampling import fraction_of_draws as fraction_of_draws
 from .sampling import sample_fraction as sample_fraction
 from .strata import stratified_moments as stratified_moments
 from .verdicts import Criterion as Criterion

@@ -157,7 +157,7 @@ def test_a_replicate_with_an_empty_group_does_not_hide_the_other(tmp_path, name)
 
 
 def test_what_a_sample_would_show_of_an_empty_group_is_defined(tmp_path):
-    null = worlds_of(tmp_path, [True] * 7)
+    null = worlds_of(tmp_path, [True] * 7, with_bursts=True)
     table, figure = draw("figure2_exact", [Run(0.002, 0, 0, null)], examples=4)
     for row in ("in a sample", "of sums"):
         assert np.allclose(table[table["row"] == row]["mean"], 1)
