@@ -16,8 +16,9 @@ FRACTION = Statistic(
     steps=log_steps,
     share="all",
     test="$p$: permutation test over the whole curve, largest of the replicates.",
+    source=DRAWS,
 )
-draw = FRACTION._replace(source=DRAWS).draw
+draw = FRACTION.draw
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:

@@ -16,8 +16,9 @@ CONTRIBUTION = Statistic(
     steps=few_steps,
     share="col",
     test="$p$: permutation test of $i^p-i^c$ over the whole curve, largest of the replicates.",
+    source=DRAWS,
 )
-draw = CONTRIBUTION._replace(source=DRAWS).draw
+draw = CONTRIBUTION.draw
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:

@@ -26,13 +26,14 @@ GROUPS: dict[str, tuple[int, LineStyle, str]] = {
 WORLD = "world {}"  # name of the rows of a null world
 EXACT = "All examples, all parameters."  # source of the figures that take no sample
 DRAWS = "Data and null worlds: the first draw of the sample. Mean of draws: the band is their range."
-SELF_TERMS, NULL_BAND = "0.35", "0.85"  # greys
+SELF_TERMS = "0.35"  # grey
+NULL_BAND: dict[str, Any] = {"color": "0.85", "linewidth": 0}
 NORMAL_95 = 1.96  # standard deviations on either side of the mean
 # Rows of the table with the ends of a band, such as `null low` from f_null_low.
 _BANDS = ("null", "stratified", "draws", "burst")
 # What a line is the mean of, if it has a band of its own; the other bands are over the replicates.
 _MEANS = {"draws": "draws mean", "burst": "burst"}
-STRATIFIED: dict[str, Any] = {"facecolor": "none", "hatch": "/////", "alpha": 0.6}
+STRATIFIED: dict[str, Any] = {"facecolor": "none", "hatch": "/////", "alpha": 0.6, "linewidth": 0.4}
 _LABEL_OF_ROW = {"data": "", "draws": "\nmean of draws", "pairs": "\npairs $e\\neq e'$ alone"}
 
 
@@ -57,7 +58,7 @@ class Statistic(NamedTuple):
     steps: Callable[[Axes, int], None]  # makes the axis of steps
     share: Literal["all", "col"]  # whether all panels have one vertical scale, or each column its own
     test: str  # what its p-value is, for the note
-    source: str = ""  # what it is taken from, for the note
+    source: str  # what it is taken from, for the note
 
     def table(self, runs: Sequence[Run]) -> pd.DataFrame:
         """Numbers of the figure.
@@ -146,7 +147,7 @@ class Statistic(NamedTuple):
         ]
         figure = new_figure(style, 0.12 + 0.21 * len(rows))
         grid = figure.subplots(len(rows), len(levels), sharex=True, sharey=self.share, squeeze=False)
-        last = int(numbers["step"].max())
+        first, last = int(numbers["step"].min()), int(numbers["step"].max())
         for column, noise in enumerate(levels):
             of_level = numbers[numbers["noise"] == noise]
             for line, row in enumerate(rows):
@@ -164,6 +165,8 @@ class Statistic(NamedTuple):
                     of_group = _line(of_level[of_level["group"] == group], row)
                     curve(axes, of_group, colors[place], linestyle)
                 self.steps(axes, last)
+                if first < last:
+                    axes.set_xlim(first, last)
                 if column == 0:
                     axes.set_ylabel(self.label + _LABEL_OF_ROW.get(row, f"\nnull {row}"))
             grid[0, column].set_title(f"{percent(noise)} noise", loc="left")
@@ -174,7 +177,7 @@ class Statistic(NamedTuple):
             low, high = bounded["low"].min() - 0.05, bounded["high"].max() + 0.05
             grid[0, 0].set_ylim(min(-0.1, max(low, -0.5)), max(1.1, min(high, 1.5)))
         lines = (Line2D([], [], color=colors[place], linestyle=line) for place, line, _ in GROUPS.values())
-        handles: list[Any] = [*lines, Patch(color=NULL_BAND)]
+        handles: list[Any] = [*lines, Patch(**NULL_BAND)]
         names = [f"{group}, ${self.name}^{letter}$" for group, (_, _, letter) in GROUPS.items()]
         names.append("null band")
         if stratified:
@@ -186,7 +189,7 @@ class Statistic(NamedTuple):
         figure.legend(handles, names, loc="outside upper center", ncols=len(names), handlelength=2.2)
         several = "" if numbers["n"].max() == 1 else " Null band: mean of theirs; null worlds: of the first."
         defined = numbers[(numbers["row"] == "data") & (numbers["n"] > 0)]
-        note(figure, f"{replicates_note(defined)}{several}\n{self.test} {self.source}".rstrip())
+        note(figure, f"{replicates_note(defined)}{several}\n{self.test}\n{self.source}")
         return figure
 
 
@@ -201,15 +204,15 @@ def _line(of_group: pd.DataFrame, row: str) -> pd.DataFrame:
 
 
 def _null_bands(axes: Axes, of_level: pd.DataFrame, colors: list[Any]) -> None:
-    """Behind the data: where a random group would lie, mean over the replicates; hatched: within strata."""
+    """Plot where a random group would lie, mean over the replicates; hatched: within strata."""
     for group, (place, _, _) in GROUPS.items():
         of_group = of_level[of_level["group"] == group].sort_values("step")
         for band, look in (
-            ("null", {"color": NULL_BAND}),
+            ("null", NULL_BAND),
             ("stratified", {"edgecolor": colors[place], **STRATIFIED}),
         ):
             low, high = (of_group[of_group["row"] == f"{band} {end}"] for end in ("low", "high"))
-            axes.fill_between(low["step"], low["mean"], high["mean"], linewidth=0, zorder=0, **look)
+            axes.fill_between(low["step"], low["mean"], high["mean"], zorder=0, **look)
 
 
 def _p_value(of_level: pd.DataFrame) -> str:

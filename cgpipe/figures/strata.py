@@ -67,7 +67,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     levels = sorted(numbers["noise"].unique())
     figure = new_figure(style, 0.6)
     grid = figure.subplots(2, len(levels), sharex=True, sharey="row", squeeze=False)
-    bands: dict[str, Any] = {"null": {"color": NULL_BAND}, "stratified": {"edgecolor": "0.35", **STRATIFIED}}
+    bands: dict[str, Any] = {"null": NULL_BAND, "stratified": {"edgecolor": "0.35", **STRATIFIED}}
     for (above, below), noise in zip(grid.T, levels, strict=True):
         at = numbers[numbers["noise"] == noise].set_index("quantity")
         cosines = at.loc["cosine"].set_index("group")
@@ -81,7 +81,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             ("stratified", {"edgecolor": "0.35", **STRATIFIED}),
         ):
             low, high = (at.loc[[f"f_{band}_{end}"]].sort_values("step") for end in ("low", "high"))
-            below.fill_between(low["step"], low["mean"], high["mean"], linewidth=0, zorder=0, **look)
+            below.fill_between(low["step"], low["mean"], high["mean"], zorder=0, **look)
         curve(below, at.loc[["f"]], colors[place], linestyle)
         log_steps(below, int(numbers["step"].max()), narrow=True)
         above.set_title(f"{percent(noise)} noise", loc="left")

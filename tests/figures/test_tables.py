@@ -195,11 +195,11 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(name: str) -> None:
         [first_world] * 3
     )
     assert at.loc[("world 2", "corrupt", 1), "n"] == 1  # the mean of several is no null world
-    first, second = figure.get_supxlabel().split("\n")
+    first, _, source = figure.get_supxlabel().split("\n")
     assert first.startswith(
         "Lines: mean over n = 2 replicates; bands: smallest to largest. Null band: mean of"
     )
-    assert second.endswith(" All examples, all parameters.") == (name == "figure3_exact")
+    assert (source == "All examples, all parameters.") == (name == "figure3_exact")
     largest = max(float(of[f"{statistic}_curve_p"]) for of in (a, b))
     assert at.loc[("curve p", "pristine", steps[-1]), "high"] == pytest.approx(largest)
 
