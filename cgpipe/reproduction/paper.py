@@ -4,7 +4,7 @@ import pandas as pd
 
 from cgpipe.inference.claims.registry import summary_table
 from cgpipe.inference.claims.statistics import EVERY, MIXED
-from cgpipe.inference.verdicts import verdicts
+from cgpipe.inference.verdicts import claim_verdicts, verdicts
 from cgpipe.reproduction.pages import NONE, fixed, grid, percent, spread, table
 from cgpipe.reproduction.tables import Tables
 
@@ -23,7 +23,7 @@ def steps(*numbers: int) -> dict[str, int]:
 
 def claims(tables: Tables) -> str:
     """The table of all claims."""
-    return summary_table(tables.rows("claims")).rstrip("\n")
+    return summary_table(claim_verdicts(tables.rows("claims"))).rstrip("\n")
 
 
 def statistics(tables: Tables) -> str:
@@ -137,9 +137,10 @@ def costs(tables: Tables) -> str:
 def software(tables: Tables) -> str:
     """Devices and versions, with the replicates where they differ."""
     rows = tables.rows("software")
+    values = rows.groupby(["name", "value"], sort=False)["replicate"].agg(list).reset_index("value")
     found = []
-    for (name, value), of in rows.groupby(["name", "value"], sort=False)["replicate"]:
-        differ = rows[rows["name"] == name]["value"].nunique() > 1
-        which = f" (replicate {', '.join(map(str, sorted(of)))})" if differ else ""
-        found.append([name, f"{value}{which}"])
+    for name, of in values.groupby(level=0, sort=False):
+        for value, replicates in of.itertuples(index=False):
+            which = f" (replicates {', '.join(map(str, replicates))})" if len(of) > 1 else ""
+            found.append([str(name), f"{value}{which}"])
     return table(["what", "value"], found)

@@ -9,7 +9,7 @@ import yaml
 
 from cgpipe.figures.drawing import plot
 from cgpipe.figures.registry import FIGURES
-from cgpipe.figures.style import styled
+from cgpipe.figures.style import Style, styled
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
@@ -30,8 +30,8 @@ OVERVIEW: tuple[str, Parts] = ("README.md", {"claims": paper.claims})
 def reproduce(root: Path) -> None:
     """Publish results that are there in `docs/reproduction`, and write the parts of its pages again.
 
-    Tables have a row for each replicate. Rows of replicates that are published and not among the results stay,
-    so replicates may come from several machines.
+    Tables have a row for each replicate. Rows of replicates that are published, and not among the results,
+    stay: so replicates may come from several machines.
 
     Parameters
     ----------
@@ -88,10 +88,10 @@ def of_folder(folder: Path, results: Path, settings: dict[str, Any]) -> tuple[Ta
 
 def drawn(config: Config, figure: str, numbers: pd.DataFrame) -> bytes:
     """A figure of all published replicates, as PNG."""
-    made = plan.figure(config, figure)
+    options, style = plan.figure(config, figure)["options"], Style(**config.figures.style.model_dump())
     image = BytesIO()
-    with styled(config.figures.style):
-        plot(figure, numbers, style=config.figures.style, **made["options"]).savefig(image, format="png")
+    with styled(style):
+        plot(figure, numbers, style=style, **options).savefig(image, format="png")
     return image.getvalue()
 
 

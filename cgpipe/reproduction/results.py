@@ -62,7 +62,9 @@ def tables_in(config: Config, results: Path) -> dict[str, pd.DataFrame]:
             "move it elsewhere to keep what is published"
         ) from error
     tables["costs"] = costs_of(results / "benchmarks", [path for _, path, _ in runs])
-    made = {replicate: [] for replicate in sorted({int(run.replicate) for run, *_ in runs})}
+    made: dict[int, list[xr.Dataset]] = {
+        replicate: [] for replicate in sorted({int(run.replicate) for run, *_ in runs})
+    }
     for run, _, history in runs:
         made[int(run.replicate)].append(history)
     tables["software"] = pd.concat(

@@ -243,9 +243,10 @@ def test_replicates_are_a_number_of_them_or_a_list():
     for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0]), (["3"], [3])):
         assert load(minimal(replicates=replicates)).experiments["one"].replicates == each
     assert load(minimal()).experiments["one"].replicates == [0, 1, 2]
-    for given, each in ((2, [0, 1]), ([4], [4])):
-        assert load(minimal() | {"replicates": given}).experiments["one"].replicates == each
-        assert load(minimal(replicates=[5]) | {"replicates": given}).experiments["one"].replicates == [5]
+    for replicates, each in ((2, [0, 1]), ([4], [4])):
+        of_all = {"replicates": replicates}
+        assert load(minimal() | of_all).experiments["one"].replicates == each
+        assert load(minimal(replicates=[5]) | of_all).experiments["one"].replicates == [5]
     assert mistake(minimal() | {"replicates": [1, 1]}) == "replicates.1: given 1; allowed: each once"
 
 
