@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.claims.registry import all_claims
 from cgpipe.runs import Run
 
@@ -83,6 +84,11 @@ def of_levels(made, *, c=0, noise=NOISE):
     """Runs of replicate 0: `made` is a Dataset, or a function of the noise, or a list of one a level."""
     each = made if isinstance(made, list) else [made(level) if callable(made) else made for level in noise]
     return [Run(level, c, 0, data) for level, data in zip(noise, each, strict=True)]
+
+
+def clipped(made):
+    """Runs of winsorization: `made` is a history by c."""
+    return Runs(winsorization=[run for c, data in made.items() for run in of_levels(data, c=c)])
 
 
 def reasons(name, runs, estimator=""):

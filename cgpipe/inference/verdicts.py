@@ -166,9 +166,7 @@ class Part:
             return value
         if self.scale == "log":
             return math.log(value) if value > 0 else math.nan
-        if math.isfinite(self.n_of):
-            value = (value * self.n_of + 0.5) / (self.n_of + 1)
-        return math.log(value / (1 - value)) if 0 < value < 1 else math.nan
+        return logit(value, self.n_of)
 
     def excess(self, value: float) -> float:
         """T: how far a value is on the claim's side of the bound; where the rule has no side, the value."""
@@ -177,6 +175,19 @@ class Part:
         if self.rule == "below":
             return self.on_scale(self.bound) - self.on_scale(value)
         return self.on_scale(value)
+
+
+def logit(share: float, of: float = math.nan) -> float:
+    """Log odds of a share, NaN where infinite; of a known number of cases the empirical ones, always finite.
+
+    Examples
+    --------
+    >>> logit(0.5), logit(1.0), round(logit(1.0, of=2), 3)
+    (0.0, nan, 1.609)
+    """
+    if math.isfinite(of):
+        share = (share * of + 0.5) / (of + 1)
+    return math.log(share / (1 - share)) if 0 < share < 1 else math.nan
 
 
 def tidy(parts: Iterable[Part], seen: Sequence[int] = ()) -> pd.DataFrame:

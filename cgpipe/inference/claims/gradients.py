@@ -11,10 +11,19 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import xarray as xr
 
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs, claim
-from cgpipe.inference.claims.windows import WINDOWS, Window, first_steps, measured, share_of_gradient, within
+from cgpipe.inference.claims.windows import (
+    NO_GRADIENT,
+    WINDOWS,
+    Window,
+    first_steps,
+    measured,
+    share_of_gradient,
+    within,
+)
 from cgpipe.inference.verdicts import Estimator, Part, Rule
 
 MEET = 0.1  # between f^p and f^c where they meet
@@ -185,13 +194,20 @@ def drop(runs: Runs, noise: float) -> float:
 def squared_gradient(runs: Runs, noise: float, of: st.Analysis) -> float:
     """Mean over the draws of the log of the sum of ‖g‖² over steps 0 to 9."""
     data = first_steps(measured(runs, of, noise))
-    return float(np.log(data["product"].sum(["step", "group"], skipna=False)).mean())
+    return mean_log(data["product"].sum(["step", "group"], skipna=False))
 
 
 def first_coherence(runs: Runs, noise: float, of: st.Analysis) -> float:
     """Mean over the draws of the log of m-coherence, ‖g‖² / Σ‖g_e‖², at step 0."""
     data = first_steps(measured(runs, of, noise), 0).sum(["step", "group"], skipna=False)
-    return float(np.log(data["product"] / data["energy"]).mean())
+    return mean_log(data["product"] / data["energy"])
+
+
+def mean_log(of_draws: xr.DataArray) -> float:
+    """Mean over the draws of the logarithm; raises UndecidedError where there is none."""
+    if not (np.isfinite(of_draws) & (of_draws > 0)).all():
+        raise st.UndecidedError(NO_GRADIENT)
+    return float(np.log(of_draws).mean())
 
 
 def difference_at_end(runs: Runs, noise: float, estimator: Estimator) -> float:
@@ -226,7 +242,8 @@ def lead(runs: Runs, noise: float, of: st.Analysis, last: int) -> float:
     data = first_steps(measured(runs, of, noise), last)
     i = data["product"].sum("step", skipna=False) / data["group_size"]
     pristine, corrupt = i.sel(group="pristine"), i.sel(group="corrupt")
-    return float(((pristine - corrupt) / (abs(pristine) + abs(corrupt))).mean(skipna=False))
+    size = abs(pristine) + abs(corrupt)
+    return float(((pristine - corrupt) / size.where(size > 0)).mean(skipna=False))
 
 
 def lead_of_loss(runs: Runs, noise: float) -> float:

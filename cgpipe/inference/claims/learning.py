@@ -11,7 +11,7 @@ from scipy import stats
 
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs, claim
-from cgpipe.inference.verdicts import Part
+from cgpipe.inference.verdicts import Part, logit
 
 OVER_LOG_STEPS = "mean over log10(step + 1)"
 ALL = slice(None)
@@ -129,14 +129,14 @@ def mean_accuracy(runs: Runs, noise: float) -> float:
     """Logit of the mean training accuracy over log10(t + 1)."""
     history = st.whole(runs, noise)
     mean = st.mean_over_log_steps(history, history["accuracy_training"].values)
-    return st.logit(mean, history.sizes["example"])
+    return logit(mean, history.sizes["example"])
 
 
 def mean_pristine(runs: Runs, noise: float) -> float:
     """Logit of the mean share of pristine examples that are right, over log10(t + 1)."""
     history = st.whole(runs, noise)
     mean = st.mean_over_log_steps(history, st.share_right(history, pristine=True))
-    return st.logit(mean, st.members(history, pristine=True).sum())
+    return logit(mean, st.members(history, pristine=True).sum())
 
 
 def first_at(runs: Runs, noise: float, accuracy: float) -> float:
@@ -153,7 +153,7 @@ def pristine_at_first(runs: Runs, noise: float) -> float:
     history = st.find(runs, "label_noise", noise)
     right = xr.Dataset({"right": ("step", st.share_right(history, pristine=True))}, {"step": history["step"]})
     mean = np.mean([st.at_step(right, "right", step) for step in range(1, 10)])
-    return st.logit(float(mean), st.members(history, pristine=True).sum())
+    return logit(float(mean), st.members(history, pristine=True).sum())
 
 
 def closeness(runs: Runs, noise: float, pristine: bool, learned: str) -> float:

@@ -4,7 +4,7 @@ A statistic is a function from the runs of one replicate to a number. Where they
 UndecidedError, and `each_replicate` keeps the reason.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -108,32 +108,6 @@ def whole(runs: Runs, noise: float) -> xr.Dataset:
     return history
 
 
-def joined(runs: Iterable[Run], others: Iterable[Run]) -> list[tuple[Run, Run]]:
-    """Each run with the other one of its noise and replicate; runs for which there is none are left out.
-
-    Parameters
-    ----------
-    runs : iterable of Run
-        The order of the pairs.
-    others : iterable of Run
-        At most one of a noise level and replicate: analyses of the runs.
-
-    Returns
-    -------
-    list of (Run, Run)
-        A run, and the other one.
-
-    Examples
-    --------
-    >>> histories = [Run(noise, 0, 0, xr.Dataset()) for noise in (0, 0.5)]
-    >>> analyses = [Run(0.5, 0, 0, xr.Dataset())]
-    >>> [(run.noise, other.noise) for run, other in joined(histories, analyses)]
-    [(0.5, 0.5)]
-    """
-    by_level = {(other.noise, other.replicate): other for other in others}
-    return [(run, by_level[level]) for run in runs if (level := (run.noise, run.replicate)) in by_level]
-
-
 def examples(runs: Sequence[Run]) -> float:
     """Training examples, of which training accuracies are shares; NaN without a run."""
     return float(runs[0].data.sizes["example"]) if runs else np.nan
@@ -173,17 +147,6 @@ def final(history: xr.Dataset, curve: str = "training") -> float:
     return float(history[f"accuracy_{curve}"][-1])
 
 
-def logit(share: float, of: float) -> float:
-    """Log odds of a share of so many cases, (k + 1/2) to (of - k + 1/2): finite for shares of 0 and 1 too.
-
-    Examples
-    --------
-    >>> round(logit(1.0, of=2), 3), logit(0.5, of=2)
-    (1.609, 0.0)
-    """
-    return float(np.log((share * of + 0.5) / ((1 - share) * of + 0.5)))
-
-
 def share_right(history: xr.Dataset, *, pristine: bool) -> Floats:
     """Share of the pristine, or of the corrupt, examples that are right at each logged step, (step,).
 
@@ -192,7 +155,8 @@ def share_right(history: xr.Dataset, *, pristine: bool) -> Floats:
     UndecidedError
         If there is no such example.
     """
-    return np.asarray(history["correct"].values[:, members(history, pristine=pristine)].mean(1), np.float64)
+    group = members(history, pristine=pristine)
+    return np.asarray(np.count_nonzero(history["correct"].values & group, axis=1) / group.sum())
 
 
 def members(history: xr.Dataset, *, pristine: bool) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs
 
 Window = Literal["start", "memorizing", "end"]
+NO_GRADIENT = "the gradient is zero, or not finite"
 MEMORIZING = (0.1, 0.9)  # share of the corrupt examples right
 # In words; that of "start" is of analyses of steps, a displacement starts with its first window.
 WINDOWS: dict[Window, str] = {
@@ -47,10 +48,9 @@ def measured(runs: Runs, of: st.Analysis, noise: float) -> xr.Dataset:
         pristine = st.find(runs, "label_noise", noise)["pristine"].values.astype(bool)
         data = data[["product", "energy"]].rename(burst_step="step").expand_dims("draw")
         data["group_size"] = ("draw", "group"), [[pristine.sum(), (~pristine).sum()]]
-    data = data.sel(group=["pristine", "corrupt"]).transpose(
-        "draw", "null_world", "step", "group", ..., missing_dims="ignore"
-    )
-    there = data["group_size"] > 0
+    data = data[[name for name in ("product", "energy", "group_size", "null_product") if name in data]]
+    if (there := data["group_size"] > 0).all():
+        return data
     return data.assign({name: data[name].where(there, 0) for name in ("product", "energy")})
 
 
@@ -134,5 +134,5 @@ def share_of_gradient(data: xr.Dataset, product: str = "product") -> xr.DataArra
     pristine = data[product].sel(group="pristine") if product == "product" else data[product]
     share = pristine.astype(np.float64).sum("step", skipna=False) / total.where(total > 0)
     if not np.isfinite(share).all():
-        raise st.UndecidedError("the gradient is zero, or not finite")
+        raise st.UndecidedError(NO_GRADIENT)
     return share

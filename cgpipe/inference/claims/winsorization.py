@@ -9,7 +9,7 @@ import xarray as xr
 
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs, claim
-from cgpipe.inference.verdicts import Part
+from cgpipe.inference.verdicts import Part, logit
 from cgpipe.runs import overfit
 
 ALIKE = 0.02  # between test accuracies that are called alike
@@ -115,9 +115,7 @@ def excess(runs: Runs, noise: float, c: int) -> float:
     size = plain.sizes["example"]
     commonest = np.bincount(plain["label"].values).max() / size
     proper = min(max(float(plain["pristine"].mean()), commonest) + st.TOLERANCE, 1)
-    value, of_plain = (
-        st.logit(st.best(history), size) - st.logit(proper, size) for history in (clipped, plain)
-    )
+    value, of_plain = (logit(st.best(history), size) - logit(proper, size) for history in (clipped, plain))
     if of_plain <= 0:
         raise st.UndecidedError("plain SGD does not exceed it either", value)
     return value
@@ -148,7 +146,7 @@ def overfit_at_end(runs: Runs, noise: float, c: int) -> float:
 def peak(runs: Runs, c: float, noise: float) -> float:
     """Logit of the largest training accuracy."""
     history = st.find(runs, "winsorization", noise, int(c))
-    return st.logit(st.best(history), history.sizes["example"])
+    return logit(st.best(history), history.sizes["example"])
 
 
 def fall(runs: Runs, noise: float, c: int, curve: str) -> float:
