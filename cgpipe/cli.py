@@ -57,7 +57,7 @@ FILES = {
     "gradients": "per-example gradients of a sample",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
     "snapshots": "parameters at some of the logged steps, from stage train",
-    "source": "result of stage gradients or contributions",
+    "source": "result of stage gradients, contributions or displacement",
     "table": "CSV table",
     "verdicts": "CSV table of verdicts",
 }
@@ -133,7 +133,12 @@ STAGES = {
     ),
     "bursts": of_all_examples("bursts", "Sum the gradients of groups of examples at bursts of steps."),
     "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
-    "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
+    "nullworlds": Stage(
+        "Take f and i in the data and in null worlds.",
+        ["source"],
+        ["nullworlds"],
+        [option("bursts", "Input: sums over bursts of steps, to be kept with the result.")],
+    ),
     "claims": Stage(
         "Test the claims of the paper on all runs.", [], ["claims", "table", "verdicts"], any_number(**RUNS)
     ),
