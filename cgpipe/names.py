@@ -15,5 +15,5 @@ UpdateName = Literal[
 Device = Literal["auto", "cpu", "cuda"]
 Kernel = Literal["auto", "required"]
 Learned = Literal["at_step", "first", "last"]
-Source = Literal["sampled", "exact"]
+Source = Literal["sampled", "exact", "displacement"]
 Palette = Literal["colorblind", "deep", "muted", "pastel", "bright", "dark"]

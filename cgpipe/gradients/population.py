@@ -125,7 +125,7 @@ def group_gradients(
     energy = np.zeros((count, len(layers)))
     loss = np.zeros(count)
     size = np.zeros(count, np.int64)
-    for part, inputs, logits, gradients in _passes(layers, images, labels, at_once):
+    for part, inputs, logits, gradients in passes(layers, images, labels, at_once):
         group = groups(logits, part)
         order = torch.argsort(group, stable=True)
         # To the host once, in the order of the groups: a GPU that is waited for stands still.
@@ -180,7 +180,7 @@ def example_contributions(
     """
     whole = [Layer(*(p.to(images.dtype) for p in layer)) for layer in total]
     u, squares = [], []
-    for _, inputs, _, gradients in _passes(layers, images, labels, at_once):
+    for _, inputs, _, gradients in passes(layers, images, labels, at_once):
         per_layer = [
             (torch.addmm(of.bias, a, of.weight.T) * δ).sum(1, dtype=torch.float64)
             for of, a, δ in zip(whole, inputs, gradients, strict=True)
@@ -253,7 +253,7 @@ def measure_contributions(
         Over step, example, layer, as float32: `contribution`, ⟨g, g_e⟩, and `squared_norm`, ‖g_e‖², both in
         nats². Over step, layer and group: `gram` (group, other_group), inner products of the groups' summed
         gradients, and `energy`, Σ‖g_e‖², both in nats². Over step and group: `loss`, a sum in nats, and
-        `size`. Over step and pair: `sign_stiffness` and `cosine_stiffness`. `pristine`, as given.
+        `size`. Over step and pair: `sign_stiffness` and `cosine_stiffness`. `pristine` and `label`, as given.
         Coordinates `group_pristine` and `group_learned` say what a group consists of.
 
     Raises
@@ -325,6 +325,7 @@ def measure_contributions(
                 pristine,
                 {"long_name": "whether the class to train on is the true one"},
             ),
+            "label": ("example", labels.cpu().numpy(), {"long_name": "class to train on"}),
         },
         coords={
             "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
@@ -346,7 +347,7 @@ def measure_contributions(
     )
 
 
-def _passes(
+def passes(
     layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, at_once: int | None
 ) -> Iterator[tuple[slice, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]]:
     """Forward and backward, some examples at a time: which, what entered each layer, logits, gradients."""

@@ -6,8 +6,6 @@ from .claims.registry import criteria_table as criteria_table
 from .claims.registry import parts as parts
 from .claims.registry import summary_table as summary_table
 from .decades import decades as decades
-from .groups import NullTest as NullTest
-from .groups import null_test as null_test
 from .groups import null_worlds as null_worlds
 from .nullworlds import curve_p_value as curve_p_value
 from .nullworlds import null_band as null_band
@@ -16,9 +14,15 @@ from .nullworlds import null_moments as null_moments
 from .nullworlds import p_value as p_value
 from .nullworlds import share_above as share_above
 from .nullworlds import smallest_lead as smallest_lead
+from .one_group import NullTest as NullTest
+from .one_group import null_test as null_test
+from .sampling import burst_fraction as burst_fraction
+from .sampling import cumulative_of_draws as cumulative_of_draws
 from .sampling import decade_fraction as decade_fraction
 from .sampling import expected_product as expected_product
+from .sampling import fraction_of_draws as fraction_of_draws
 from .sampling import sample_fraction as sample_fraction
+from .strata import stratified_moments as stratified_moments
 from .verdicts import Observed as Observed
 from .verdicts import Part as Part
 from .verdicts import claim_verdicts as claim_verdicts

@@ -10,10 +10,10 @@ SNAPSHOTS = f"{RUN}/snapshots.safetensors"
 GRADIENTS = f"{RUN}/gradients.nc"
 CONTRIBUTIONS = f"{RUN}/contributions.nc"
 COHERENCE = f"{RUN}/coherence.nc"
-WORLDS = f"{RUN}/nullworlds.nc"
-EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 BURSTS = f"{RUN}/bursts.nc"
 DISPLACEMENT = f"{RUN}/displacement.nc"
+WORLDS = f"{RUN}/nullworlds.nc"
+EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
 CLAIMS = "claims.nc"
 RUNS = "runs.csv"
@@ -28,6 +28,7 @@ PLOTTED = {
     "history": ("train", HISTORY),
     "nullworlds": ("nullworlds", WORLDS),
     "nullworlds_exact": ("nullworlds", EXACT_WORLDS),
+    "nullworlds_displacement": ("nullworlds", DISPLACEMENT_WORLDS),
     "coherence": ("coherence", COHERENCE),
     "claims": ("claims", CLAIMS),
 }
@@ -39,6 +40,8 @@ _READ = {
     "train": SNAPSHOTS,
     "gradients": GRADIENTS,
     "contributions": CONTRIBUTIONS,
+    "bursts": BURSTS,
+    "displacement": DISPLACEMENT,
 }
 
 

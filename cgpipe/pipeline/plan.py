@@ -27,9 +27,12 @@ SETTINGS = {
     "train": "device experiment.batch_size experiment.examples experiment.hidden experiment.init "
     "experiment.learning_rate experiment.snapshots experiment.steps experiment.update kernel noise replicate "
     "seed winsor",
-    "gradients": "device gradients.examples gradients.weights noise replicate seed",
+    "gradients": "device gradients.draws gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
+    # How a run was trained is in the record of its snapshots.
+    "bursts": "device noise replicate",
+    "displacement": "device noise replicate",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "claims.seen",  # the criteria are part of the code

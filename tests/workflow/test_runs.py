@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from trees import ROOT, SMALL, Tree
 
 from cgpipe.inference.claims.registry import all_claims
+from cgpipe.inference.verdicts import verdicts
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.plan import all_runs
 
@@ -54,6 +55,9 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "coherence",
         "nullworlds",
         "nullworlds_exact",
+        "nullworlds_displacement",
+        "bursts",
+        "displacement",
         "runs",
         "claims",
         "figures",
@@ -70,7 +74,7 @@ def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
 
 def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
     paths = list(finished.results.rglob("*.nc"))
-    assert len(paths) == 19
+    assert len(paths) == 22
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for attribute in ("title", "source", "references", "spec", "code", "software"):
@@ -163,6 +167,28 @@ def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -
                 assert ((of_corrupt["alpha"] > 0) & (of_corrupt["alpha"] <= 1)).all()
 
 
+def test_bursts_and_displacements_are_of_the_runs_and_fulfil_their_identities(tree: Tree) -> None:
+    run = tree.results / "label_noise/noise-050/winsor-0/replicate-0"
+    of_run = run.relative_to(tree.folder)
+    tree.snakemake(f"{of_run}/bursts.nc", f"{of_run}/displacement.nc")
+    with (
+        xr.open_dataset(run / "contributions.nc", engine="netcdf4") as each,
+        xr.open_dataset(run / "bursts.nc", engine="netcdf4") as bursts,
+        xr.open_dataset(run / "displacement.nc", engine="netcdf4") as displacement,
+    ):
+        u = each["contribution"].astype("f8").sum("layer").rename(step="burst_step")
+        pristine = each["pristine"].values.astype(bool)
+        for group, members in (("pristine", pristine), ("corrupt", ~pristine)):
+            product = bursts["product"].sel(group=group, burst_step=u["burst_step"])
+            of_group = u.sel(example=members).sum("example")
+            np.testing.assert_allclose(product, of_group, rtol=1e-5, atol=1e-5 * np.abs(u).max())
+        assert bursts.attrs["replay_difference"] == displacement.attrs["replay_difference"] == 0
+        # A run of 12 updates has one window, of all of them.
+        assert displacement["visits"].sum() == 12 * 50
+        total = displacement["contribution"].astype("f8").sum("example")
+        np.testing.assert_allclose(total, displacement["way"], rtol=1e-5)
+
+
 def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tree) -> None:
     run = finished.results / "label_noise/noise-050/winsor-0/replicate-0"
     with (
@@ -179,13 +205,22 @@ def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tre
 
 
 def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_end(finished: Tree) -> None:
-    found = pd.read_csv(finished.results / "claims.csv")
-    assert list(found.columns[:2]) == ["claim", "statistic"]
+    table, found = (pd.read_csv(finished.results / f"{name}.csv") for name in ("claims", "verdicts"))
     assert set(found["claim"]) == {claim.name for claim in all_claims()}
-    assert set(found.loc[found["claim"].isin(["C1", "C2", "C6", "C9", "C12"]), "verdict"]) == {"inconclusive"}
-    assert found.loc[found["verdict"] == "inconclusive", "why"].notna().all()
-    with xr.open_dataset(finished.results / "claims.nc", engine="netcdf4") as claims:
-        assert claims["verdict"].values.tolist() == found["verdict"].tolist()
+    assert set(found["verdict"]) == {"undecided", "shown"}  # one replicate is no verdict
+    assert found.loc[found["verdict"] == "undecided", "why"].notna().all()
+    texts = dict.fromkeys(("trend", "estimator", "why"), "")
+    pd.testing.assert_frame_equal(verdicts(table), found.fillna(texts))
+    # Of the beginning there are statistics, from all that was measured; of the end there is none.
+    for claim, estimators in (
+        ("C5", ["sample", "all", "displacement"]),
+        ("C8", ["sample", "all", "displacement"]),
+    ):
+        begin = found[(found["claim"] == claim) & found["part"].str.contains("(?:start|step 0|window), 50%")]
+        assert begin["n"].tolist() == [1] * len(estimators)
+        assert begin["estimator"].tolist() == estimators
+    for claim in ("C1", "C9"):
+        assert set(found.loc[found["claim"] == claim, "n"]) == {0}
 
 
 def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None:
