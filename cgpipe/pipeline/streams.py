@@ -10,7 +10,15 @@ from typing import Literal
 import numpy as np
 
 Concern = Literal[
-    "corruption", "initialisation", "batches", "sample", "nullworlds", "stiffness", "subset", "update"
+    "corruption",
+    "initialisation",
+    "batches",
+    "sample",
+    "nullworlds",
+    "stiffness",
+    "subset",
+    "update",
+    "clipping",
 ]
 
 # Part of every result: a number, once given, stays with its concern.
@@ -23,6 +31,7 @@ _NUMBERS: dict[Concern, int] = {
     "stiffness": 5,
     "subset": 6,
     "update": 7,
+    "clipping": 8,
 }
 
 

@@ -375,7 +375,7 @@ def test_every_replicate_of_a_claim_is_plotted_with_mean_interval_and_verdict() 
         given = {"claim": "C5", "part": "start", "statistic": "F", "rule": "above", "bound": 0} | more
         return Part(observed=observed, **given)
 
-    good = [3.0, 1.0, 1.2, 0.8, 1.1, 50.0, 0.9]  # one beyond the edge
+    good = [-3.0, 10.0, 12.0, 8.0, 11.0, 25.0, 9.0]  # one beyond the edge
     numbers = tidy(
         [
             part(good, estimator="sample"),
@@ -396,10 +396,10 @@ def test_every_replicate_of_a_claim_is_plotted_with_mean_interval_and_verdict() 
     # A line at 0 for each panel; counted dots, others, interval and mean for each part and estimator.
     assert lines(figure) == 2 + 5 * 4
     dots, others, interval, mean = left.lines[:4]
-    assert list(dots.get_xdata()) == [1.0, 1.2, 0.8, 1.1, 20.0, 0.9]
-    assert (list(others.get_xdata()), others.get_markerfacecolor()) == ([3.0], "none")
+    assert list(dots.get_xdata()) == [10.0, 12.0, 8.0, 11.0, 20.0, 9.0]
+    assert (list(others.get_xdata()), others.get_markerfacecolor()) == ([-3.0], "none")
     assert mean.get_xdata()[0] == pytest.approx(np.mean(good[1:]))
-    assert interval.get_xdata()[1] == 20
+    assert interval.get_xdata()[0] == pytest.approx(7.33, abs=0.01)
     assert [text.get_text() for text in left.texts] == ["6/6", "0/0", "6/6", "0/6", "0/0"]
     assert [text.get_text() for text in right.texts] == ["6/6", "6/6", "0/0", "0/0"]
     colors = [text.get_color() for text in left.texts]
