@@ -76,10 +76,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         curve(above, cosines.loc[["difference"]], "black")
         above.axhline(0, color="0.35", linestyle=DOTTED, linewidth=0.6)
         place, linestyle, _ = GROUPS["pristine"]
-        for band, look in (
-            ("null", {"color": NULL_BAND}),
-            ("stratified", {"edgecolor": "0.35", **STRATIFIED}),
-        ):
+        for band, look in bands.items():
             low, high = (at.loc[[f"f_{band}_{end}"]].sort_values("step") for end in ("low", "high"))
             below.fill_between(low["step"], low["mean"], high["mean"], zorder=0, **look)
         curve(below, at.loc[["f"]], colors[place], linestyle)
