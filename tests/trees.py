@@ -102,6 +102,8 @@ SMALL: dict[str, Any] = {
         "label_noise": "label_noise",
         "winsorization": "winsorization",
         "full_batch": "bare",
+        "minibatch": "winsorization",
+        "seen": [],
     },
 }
 

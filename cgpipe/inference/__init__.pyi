@@ -3,7 +3,7 @@ from .claims.claim import Runs as Runs
 from .claims.claim import claim as claim
 from .claims.registry import all_claims as all_claims
 from .claims.registry import criteria_table as criteria_table
-from .claims.registry import findings as findings
+from .claims.registry import parts as parts
 from .claims.registry import summary_table as summary_table
 from .decades import decades as decades
 from .groups import null_worlds as null_worlds
@@ -23,8 +23,8 @@ from .sampling import expected_product as expected_product
 from .sampling import fraction_of_draws as fraction_of_draws
 from .sampling import sample_fraction as sample_fraction
 from .strata import stratified_moments as stratified_moments
-from .verdicts import Criterion as Criterion
-from .verdicts import Finding as Finding
 from .verdicts import Observed as Observed
-from .verdicts import table as table
-from .verdicts import trend as trend
+from .verdicts import Part as Part
+from .verdicts import claim_verdicts as claim_verdicts
+from .verdicts import tidy as tidy
+from .verdicts import verdicts as verdicts

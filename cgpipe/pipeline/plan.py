@@ -35,7 +35,7 @@ SETTINGS = {
     "displacement": "device noise replicate",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
-    "claims": "",  # the criteria are part of the code
+    "claims": "claims.seen",  # the criteria are part of the code
 }
 
 

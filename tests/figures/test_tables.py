@@ -9,6 +9,7 @@ from cgpipe.figures import figure1, figure4
 from cgpipe.figures.comparison import compare, split_sources
 from cgpipe.figures.drawing import draw
 from cgpipe.figures.summary import summarise
+from cgpipe.inference.verdicts import TIDY, Observed, Part, tidy
 from cgpipe.learning.evaluation import learned_steps
 from cgpipe.runs import Run
 
@@ -354,24 +355,38 @@ def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_plo
     assert lines(figure) == 2 * (1 + 1 + 2 + 2) + 4 * 2
 
 
-def test_every_statistic_of_a_claim_is_plotted_with_its_criterion_and_verdict() -> None:
-    columns = ["claim", "statistic", "criterion", "estimate", "low", "high", "n", "p", "verdict", "why"]
-    rows = [
-        ("C1", "accuracy", "≥ 0.99", 1.0, 1.0, 1.0, 3, np.nan, "holds", ""),
-        ("C6", "how often f^p and f^c cross", "≤ 0", 9.0, 5.0, 12.0, 3, 0.2, "does not hold", ""),
-        ("C8", "i", "> 0", 0.5, 0.5, 0.5, 1, 1e-300, "holds", ""),
-        ("C12", "difference", "≤ 0.02", np.nan, np.nan, np.nan, 0, np.nan, "inconclusive", "no run"),
-    ]
-    stored = xr.Dataset.from_dataframe(pd.DataFrame(rows, columns=columns).rename_axis("row"))
-    table, figure = draw("claims", [Run(np.nan, 0, 0, stored)])
-    assert list(table.columns) == columns
+def test_every_replicate_of_a_claim_is_plotted_with_mean_interval_and_verdict() -> None:
+    def part(values, **more):
+        observed = {k: Observed(value, "" if value < 90 else "too short") for k, value in enumerate(values)}
+        given = {"claim": "C5", "part": "start", "statistic": "F", "rule": "above", "bound": 0} | more
+        return Part(observed=observed, **given)
+
+    good = [-3.0, 10.0, 12.0, 8.0, 11.0, 25.0, 9.0]  # one beyond the edge
+    numbers = tidy(
+        [
+            part(good, estimator="sample"),
+            part([-one for one in good], estimator="all"),
+            part([1.0, 99.0], part="meet", rule="within", bound=0.5, estimator="all"),
+            part(good, estimator="loss"),
+            part(good, rule="shown", part="shown"),
+            part([], claim="C6"),
+        ],
+        seen=[0],
+    )
+    columns = {f"statistic_{name}": ("row", numbers[name].to_numpy()) for name in TIDY}
+    table, figure = draw("claims", [Run(np.nan, 0, 0, xr.Dataset(columns))])
+    pd.testing.assert_frame_equal(table, numbers)
     left, right = figure.axes
-    assert lines(figure) == 3 * 2 + 1  # a range and a mark where there is an estimate; the line at 0
-    assert "$f^p$" in left.get_yticklabels()[1].get_text()
-    assert [text.get_text() for text in right.get_yticklabels()] == [
-        "1.00 ($n$ = 3)",
-        "9.00 ($n$ = 3, $p$ = 0.2)",
-        "0.50 ($n$ = 1, $p$ < 1e-16)",
-        "undefined",
-    ]
-    assert len({text.get_color() for text in right.get_yticklabels()}) == 3
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in (left, right)]
+    assert labels == [["C5", "start", "meet"], ["C5, by the actual loss", "start", "C6", "start"]]
+    # A line at 0 for each panel; counted dots, others, interval and mean for each part and estimator.
+    assert lines(figure) == 2 + 5 * 4
+    dots, others, interval, mean = left.lines[:4]
+    assert list(dots.get_xdata()) == [10.0, 12.0, 8.0, 11.0, 20.0, 9.0]
+    assert (list(others.get_xdata()), others.get_markerfacecolor()) == ([-3.0], "none")
+    assert mean.get_xdata()[0] == pytest.approx(np.mean(good[1:]))
+    assert interval.get_xdata()[0] == pytest.approx(7.33, abs=0.01)
+    assert [text.get_text() for text in left.texts] == ["6/6", "0/0", "6/6", "0/6", "0/0"]
+    assert [text.get_text() for text in right.texts] == ["6/6", "6/6", "0/0", "0/0"]
+    colors = [text.get_color() for text in left.texts]
+    assert len(set(colors[2:])) == 3

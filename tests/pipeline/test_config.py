@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cgpipe.data.corruption import corruption
 from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import OF_RUNS
+from cgpipe.names import CLIPPING, MOST_PAIRED
 from cgpipe.pipeline.config.experiments import is_mixed, widths
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import advice, load
@@ -69,6 +70,7 @@ def complete():
             "label_noise": "label_noise",
             "winsorization": "winsorization",
             "full_batch": "full_batch",
+            "minibatch": "winsorization",
         },
     }
 
@@ -375,7 +377,7 @@ def test_a_level_that_may_well_have_no_corrupt_example_is_told():
     assert advice(load({**of_sample, "gradients": {"examples": 500}})) == []
 
 
-@pytest.mark.parametrize("config", ["config", "conventions", "demo", "mnist-small", "replicates"])
+@pytest.mark.parametrize("config", ["config", "controls", "conventions", "demo", "mnist-small", "replicates"])
 def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
     path = Path(__file__).parents[2] / f"config/{config}.yaml"
     assert advice(load(yaml.safe_load(path.read_text(encoding="utf-8")))) == []
@@ -531,18 +533,24 @@ def test_every_dataset_that_may_be_named_has_a_shape():
 # --- update ----------------------------------------------------------------------------------------------
 
 
-def test_only_means_that_clip_take_another_c():
+def test_only_means_that_clip_and_controls_take_another_c():
     for update in ("median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"):
         told = mistakes(minimal(update=update, winsor=[0, 2]))
         assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} does not clip"]
         load(minimal(update=update))
-    for update in ("winsorized_mean", "trimmed_mean"):
+    for update in CLIPPING:
         load(minimal(update=update, winsor=[0, 2]))
 
 
 def test_three_groups_need_three_examples():
     assert "at least 3, for its three groups; it is 2" in mistake(minimal(update="m3", batch_size=2))
     load(minimal(update="m3", batch_size=3))
+
+
+def test_clipping_by_norm_takes_the_products_of_all_pairs():
+    told = mistake({**minimal(update="norm_clip", batch_size=MOST_PAIRED + 1), "dataset": "mnist"})
+    assert told.endswith("norm_clip only with a batch_size of at most 2000; it is 2001")
+    load({**minimal(update="norm_clip", batch_size=MOST_PAIRED), "dataset": "mnist"})
 
 
 # --- full batch, contributions, claims --------------------------------------------------------------
@@ -639,42 +647,74 @@ def with_claims(claims, **experiments):
         "noise": one,
         "clip": {**one, "winsor": [0, 2], "snapshots": False},
         "full": {**one, "batch_size": "all"},
+        "mini": {**one, "snapshots": False},
     }
-    return {**minimal(), "experiments": known | experiments, "claims": claims}
+    gradients = {"examples": 100, "weights": 80}
+    return {**minimal(), "gradients": gradients, "experiments": known | experiments, "claims": claims}
 
 
-EVERY = {"label_noise": "noise", "winsorization": "clip", "full_batch": "full"}
+EVERY = {"label_noise": "noise", "winsorization": "clip", "full_batch": "full", "minibatch": "mini"}
 
 
 def test_claims_name_experiments_that_can_say_something():
     load(with_claims(EVERY))
     load(with_claims({}))
     load(with_claims(None))
+    load(with_claims(EVERY | {"minibatch": "clip"}))
     told = mistake(with_claims(EVERY | {"label_noise": "nois"}))
     assert told == (
-        "claims.label_noise: given 'nois' (text); allowed: one of noise, clip, full (did you mean noise?)"
+        "claims.label_noise: given 'nois' (text); allowed: one of noise, clip, full, mini (did you mean "
+        "noise?)"
     )
+    assert "one of noise, clip" in mistake(with_claims(EVERY | {"minibatch": "min"}))
     assert "snapshots: true; clip has false" in mistake(with_claims(EVERY | {"label_noise": "clip"}))
     clipped = {"hidden": [8], "steps": 5, "winsor": [2]}
     assert "winsor level 0" in mistake(with_claims(EVERY, clip=clipped))
 
 
+def test_claims_need_the_sample_of_gradients():
+    few = {"hidden": [8], "steps": 5, "examples": 99, "batch_size": 9}
+    settings = {
+        **with_claims({"label_noise": "noise"}, noise=few),
+        "contributions": {"stiffness_examples": 50},
+    }
+    assert mistake(settings) == (
+        "claims.label_noise: given 'noise' (text); allowed: an experiment with at least the 100 training "
+        "examples that gradients.examples samples; noise has 99"
+    )
+    narrow = {"hidden": [7], "steps": 5}
+    assert mistake(with_claims({"label_noise": "noise"}, noise=narrow)).endswith(
+        "an experiment whose layers each have the 80 weights that gradients.weights samples; the smallest of "
+        "noise has 70"
+    )
+
+
+def test_replicates_that_were_seen_are_no_experiment():
+    assert load(with_claims(EVERY)).claims.seen == []
+    claims = load(with_claims(EVERY | {"seen": [0, 5]})).claims
+    assert claims.seen == [0, 5]
+    assert claims.experiments() == EVERY
+    assert "claims.seen.0: given -1" in mistake(with_claims(EVERY | {"seen": [-1]}))
+
+
 def test_full_batch_descent_is_compared_with_the_same_network():
-    assert "only with winsorization" in mistake(with_claims({"full_batch": "full"}))
+    assert "only with minibatch" in mistake(with_claims({"full_batch": "full"}))
+    assert "only with full_batch" in mistake(with_claims({"minibatch": "mini"}))
     other = {"hidden": [9], "steps": 5, "batch_size": "all"}
-    assert "the network of clip, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
+    assert "the network of mini, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
         with_claims(EVERY, full=other)
     )
     fewer = {"hidden": [8], "steps": 5, "examples": 500, "batch_size": "all"}
-    assert "the training set of clip, examples: 1000; it has 500" in mistake(with_claims(EVERY, full=fewer))
-    load(with_claims(EVERY, full=fewer, clip={"hidden": [8], "steps": 5, "examples": 500}))
-    small = {"hidden": [8], "steps": 5, "batch_size": 99}
-    assert "batch_size: all; that of full is 99" in mistake(with_claims(EVERY, full=small))
-    twice = EVERY | {"winsorization": "full"}
-    assert "an experiment with minibatches" in mistake(with_claims(twice))
+    assert "the training set of mini, examples: 1000; it has 500" in mistake(with_claims(EVERY, full=fewer))
+    load(with_claims(EVERY, full=fewer, mini={"hidden": [8], "steps": 5, "examples": 500}))
+    small = {"hidden": [8], "steps": 5, "batch_size": 999}
+    assert "batch_size: all; that of full is 999" in mistake(with_claims(EVERY, full=small))
+    assert mistake(with_claims(EVERY | {"minibatch": "full"})).endswith(
+        "an experiment with larger batches than full, batch_size: 1000; it has 1000"
+    )
     full = {"hidden": [8], "steps": 5, "batch_size": "all"}
     for more in ({"noise": [0.1]}, {"replicates": 4}, {"replicates": [3]}):
-        assert "whose noise levels and replicates clip has too; that has replicates [0, 1, 2]" in mistake(
+        assert "whose noise levels and replicates mini has too; that has replicates [0, 1, 2]" in mistake(
             with_claims(EVERY, full=full | more)
         )
     load(with_claims(EVERY, full=full | {"replicates": [2]}))

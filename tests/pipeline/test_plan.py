@@ -55,6 +55,7 @@ def base(**changed):
             "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
         },
         "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
+        "claims": {},
         **changed,
     }
 
@@ -170,7 +171,7 @@ def test_figures_are_those_that_are_wanted():
     config = load(base(figures={"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}))
     assert plan.figures(config) == {"figure1": "noisy", "figure4": "other"}
     assert plan.figures(load(base(figures={}))) == {}
-    assert plan.all_figures(load(base(figures={}))) == []
+    assert plan.all_figures(load(base(figures={}, claims=None))) == []
     assert plan.all_figures(load(base(figures={}, claims={}))) == ["claims"]
 
 
@@ -298,7 +299,8 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
-        ({"claims": {"label_noise": "noisy"}}, set()),
+        ({"claims": {"winsorization": "noisy"}}, set()),
+        ({"claims": {"seen": [0]}}, {"claims"}),
         ({"nullworlds": {"count": 77}}, {"nullworlds"}),
         ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(ALL_FIGURES)),
         (

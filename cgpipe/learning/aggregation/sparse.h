@@ -26,6 +26,7 @@ constexpr int MOST_VECTORS = 8;  // of a sum, in registers: so many hide the lat
 constexpr int64_t SLICE = MOST_VECTORS * Lanes::count;  // columns of a product that are made at once
 constexpr int64_t BLOCK = 64;    // columns of a sparse matrix: so many rows of a slice fit the cache
 constexpr int64_t ROWS = 256;    // of a product that are made at once
+constexpr int64_t AHEAD = 4;     // rows of a slice that are fetched before they are needed
 constexpr int64_t SKIPPED = 16;  // columns that are passed over at once where all are 0
 
 // N vectors of neighbouring columns; of the last, `there` lanes are columns.
@@ -57,9 +58,18 @@ struct alignas(64) Row {
     float values[SLICE];
 };
 
+// A row of a slice is fetched before it is needed: rows are too far apart in memory for the processor to
+// guess which is next.
+inline void prefetch(const float* row, int64_t width) {
+    for (int64_t j = 0; j < width; j += 16) __builtin_prefetch(row + j);
+}
+
 // Some rows of a slice, one after the other.
 inline void pack(const float* from, int64_t rows, int64_t stride, int64_t width, Row* to) {
-    for (int64_t row = 0; row < rows; ++row) std::copy_n(from + row * stride, width, to[row].values);
+    for (int64_t row = 0; row < rows; ++row) {
+        prefetch(from + std::min(row + AHEAD, rows - 1) * stride, width);
+        std::copy_n(from + row * stride, width, to[row].values);
+    }
 }
 
 // Whether so few values are not 0 that leaving out the others is faster.
@@ -199,6 +209,7 @@ public:
                 by_columns(some, [&]<int N>(Columns<N> at) {
                     for (int64_t j = columns * group / groups; j < columns * (group + 1) / groups; ++j) {
                         const Entry* const begin = turned.get() + j * rows;
+                        prefetch(out + std::min(j + AHEAD, columns - 1) * stride + from, some);
                         if (ends[j] == begin) continue;
                         Lanes sums[N];
                         for (int i = 0; i < N; ++i) sums[i] = Lanes::of(0);
