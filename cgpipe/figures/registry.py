@@ -31,6 +31,7 @@ class Entry:
     plain: bool = False  # plots runs of plain SGD alone
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
     hidden: bool = False  # needs a network with hidden units
+    compares: bool = False  # compares winsorized SGD with plain SGD, and needs both
     # Columns that match another table of the figure with it; none: no comparison.
     levels: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
@@ -135,6 +136,13 @@ FIGURES: dict[str, Entry] = {
         description="Active and dead hidden units, by level of winsorization",
         artifact="history",
         hidden=True,
+    ),
+    "matched": Entry(
+        title="Winsorized SGD against plain SGD at the same accuracy",
+        description="Winsorized SGD less plain SGD at the same accuracy, and how much later it learns and "
+        "memorizes",
+        artifact="history",
+        compares=True,
     ),
     "claims": Entry(
         title="The claims of the paper: statistics and verdicts",

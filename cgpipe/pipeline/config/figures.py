@@ -86,8 +86,10 @@ def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[
 
 def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
     """What is allowed instead of an experiment that a figure cannot show."""
-    if entry.plain:
+    if entry.plain or entry.compares:
         yield from without_plain_sgd(name, experiment)
+    if entry.compares and not any(experiment.winsor):
+        yield f"an experiment with winsor levels above 0; {name} has {experiment.winsor}"
     if entry.hidden and not experiment.hidden:
         yield f"an experiment with hidden units; {name} has none"
     dataset = valid.get("dataset")
