@@ -54,7 +54,7 @@ FILES = {
     "dataset": "images and true labels, from stage data",
     "gradients": "per-example gradients of a sample",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
-    "snapshots": "parameters at the logged steps, from stage train",
+    "snapshots": "parameters at some of the logged steps, from stage train",
     "source": "result of stage gradients or contributions",
     "table": "CSV table",
 }

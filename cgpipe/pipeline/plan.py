@@ -78,7 +78,7 @@ def runs(config: Config, experiment: str, *, mixed: bool = False, plain: bool = 
         if not mixed or is_mixed(noise, config.corruption.selection, levels.examples)
         for c in sorted(levels.winsor)
         if not plain or c == 0
-        for replicate in range(levels.replicates)
+        for replicate in sorted(levels.replicates)
     ]
 
 

@@ -40,7 +40,7 @@ def complete():
                 "steps": 20,
                 "noise": [0, 0.25, 0.5],
                 "winsor": [0],
-                "replicates": 2,
+                "replicates": [0, 2],
                 "snapshots": True,
             },
             "winsorization": {
@@ -216,16 +216,35 @@ def test_a_noise_level_that_is_no_share_is_refused_with_its_place(value):
     assert mistake(minimal(noise=[0.5, value])).startswith("experiments.one.noise.1: given ")
 
 
-@pytest.mark.parametrize(("key", "levels"), [("noise", [0.5, 0, 0.5]), ("winsor", [1, 1])])
+@pytest.mark.parametrize(
+    ("key", "levels"), [("noise", [0.5, 0, 0.5]), ("winsor", [1, 1]), ("replicates", [0, 3, 3])]
+)
 def test_a_level_is_given_once(key, levels):
     place, again = len(levels) - 1, levels[-1]
     told = mistake(minimal(**{key: levels}))
-    assert told == f"experiments.one.{key}.{place}: given {again}; allowed: each level once"
+    assert told == f"experiments.one.{key}.{place}: given {again}; allowed: each once"
 
 
-@pytest.mark.parametrize("key", ["noise", "winsor"])
+@pytest.mark.parametrize("key", ["noise", "winsor", "replicates"])
 def test_a_list_of_levels_is_not_empty(key):
     assert mistake(minimal(**{key: []})).startswith(f"experiments.one.{key}: given []; allowed: ")
+
+
+def test_replicates_are_a_number_of_them_or_a_list():
+    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0])):
+        assert load(minimal(replicates=replicates)).experiments["one"].replicates == each
+    assert load(minimal()).experiments["one"].replicates == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("given", "place"), [(0, ""), (True, ""), (2.0, ""), ("2", ""), ([0, -1], ".1")])
+def test_replicates_that_are_none_are_refused(given, place):
+    told = mistake(minimal(replicates=given))
+    assert told.startswith(f"experiments.one.replicates{place}: given ")
+    assert told.endswith(
+        "greater than or equal to 0"
+        if place
+        else "1 to 1000, or a list of replicates from 0 on, such as [3, 4]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -654,10 +673,11 @@ def test_full_batch_descent_is_compared_with_the_same_network():
     twice = EVERY | {"winsorization": "full"}
     assert "an experiment with minibatches" in mistake(with_claims(twice))
     full = {"hidden": [8], "steps": 5, "batch_size": "all"}
-    for more in ({"noise": [0.1]}, {"replicates": 4}):
-        assert "whose noise levels and replicates clip has too" in mistake(
+    for more in ({"noise": [0.1]}, {"replicates": 4}, {"replicates": [3]}):
+        assert "whose noise levels and replicates clip has too; that has replicates [0, 1, 2]" in mistake(
             with_claims(EVERY, full=full | more)
         )
+    load(with_claims(EVERY, full=full | {"replicates": [2]}))
 
 
 def test_claims_are_of_winsorized_sgd():

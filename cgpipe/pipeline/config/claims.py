@@ -77,9 +77,9 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
         )
     if other.batch_size == full.batch_size:
         yield mistake("winsorization", "an experiment with minibatches, for full_batch to be compared with")
-    if not set(full.noise) <= set(other.noise) or full.replicates > other.replicates:
+    if not set(full.noise) <= set(other.noise) or not set(full.replicates) <= set(other.replicates):
         yield mistake(
             "full_batch",
-            f"an experiment whose noise levels and replicates {name} has too; that has {other.replicates} "
-            f"replicates of {other.noise}",
+            f"an experiment whose noise levels and replicates {name} has too; that has replicates "
+            f"{other.replicates} of {other.noise}",
         )

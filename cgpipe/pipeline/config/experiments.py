@@ -22,6 +22,7 @@ from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 FEWEST_CHOSEN = 1.5
 # Settings and paths of all runs of a job stand in one argument of a shell, of at most 128 KiB.
 MOST_RUNS = 250
+LAST_REPLICATE = 999
 
 
 class Corruption(Section):
@@ -54,6 +55,35 @@ Examples = Annotated[
     Field(ge=1),
     WrapValidator(_number_or_all),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["all"]}]}),
+]
+
+
+def _of_a_number(given: Any, listed: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(given, list):
+        return listed(given)
+    if type(given) is int and 1 <= given <= LAST_REPLICATE + 1:
+        return list(range(given))
+    raise ValueError(
+        f"a number from 1 to {LAST_REPLICATE + 1}, or a list of replicates from 0 on, such as [3, 4]"
+    )
+
+
+Replicates = Annotated[
+    list[Annotated[int, Field(ge=0, le=LAST_REPLICATE)]],
+    Field(min_length=1),
+    WrapValidator(_of_a_number),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": LAST_REPLICATE + 1},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0, "maximum": LAST_REPLICATE},
+                    "minItems": 1,
+                },
+            ]
+        }
+    ),
 ]
 
 
@@ -104,11 +134,11 @@ class Experiment(Section):
         "left out) on each side of a minibatch, for each parameter. 0 is plain SGD. With batch_size 100, c "
         "is the paper's percentile. 2c must be below batch_size. Other updates allow `[0]` only",
     )
-    replicates: int = Field(
+    replicates: Replicates = Field(
         3,
-        ge=1,
-        description="Number of repetitions. Each has its own label noise, initial weights and order of "
-        "minibatches",
+        validate_default=True,
+        description="Repetitions: how many (3 are replicates 0, 1 and 2), or a list of them, such as "
+        "`[3, 4]`. Each has its own label noise, initial weights and order of minibatches",
     )
     runs_per_job: int = Field(
         1,
@@ -121,8 +151,8 @@ class Experiment(Section):
     )
     snapshots: bool = Field(
         True,
-        description="Whether runs save their parameters at the logged steps. Figures 2 and 3 and the figure "
-        "of coherence need them",
+        description="Whether runs save their parameters: at the logged steps, but from 10,000 on only "
+        "every 10,000, and at the last. Figures 2 and 3 and the figure of coherence need them",
     )
 
     @field_validator("batch_size")
@@ -137,11 +167,11 @@ class Experiment(Section):
             raise ValueError(f"at most {examples}, the examples of the experiment")
         return batch
 
-    @field_validator("noise", "winsor")
+    @field_validator("noise", "winsor", "replicates")
     @classmethod
     def _each_once(cls, values: list[float]) -> list[float]:
         report(
-            Mistake((place,), value, "each level once")
+            Mistake((place,), value, "each once")
             for place, value in enumerate(values)
             if value in values[:place]
         )

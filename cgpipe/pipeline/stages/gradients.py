@@ -1,4 +1,4 @@
-"""Stage `gradients`: the paper's sample of per-example gradients, at the logged steps of a run."""
+"""Stage `gradients`: the paper's sample of per-example gradients, at the snapshots of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
