@@ -47,11 +47,13 @@ class Stage:
 
 # What the files hold.
 FILES = {
+    "bursts": "gradients of the pristine and the corrupt examples at bursts of steps",
     "claims": "statistics and verdicts",
     "coherence": "coherence of the gradients, by group of examples and part of the network",
     "contributions": "contributions of all examples over all parameters",
     "corrupted": "labels to train on, from stage corrupt",
     "dataset": "images and true labels, from stage data",
+    "displacement": "what each example contributed to the way of a run",
     "gradients": "per-example gradients of a sample",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
     "snapshots": "parameters at some of the logged steps, from stage train",
@@ -80,6 +82,12 @@ def of_runs(role: str, *files: str) -> list[click.Option]:
     return [
         option(file, f"{role}: {FILES[file]}; of each run.", multiple=True, required=True) for file in files
     ]
+
+
+def of_all_examples(name: str, text: str) -> Stage:
+    """A stage that measures all training examples from the snapshots of runs."""
+    files = [*of_runs("Input", "corrupted", "snapshots"), *of_runs("Output", name)]
+    return Stage(text, ["dataset"], others=files)
 
 
 DATA_ROOT = click.Option(
@@ -113,15 +121,13 @@ STAGES = {
     "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
     "train": Stage(TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), argument("folders", FOLDER)]),
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
-    "contributions": Stage(
-        "Take the contributions of all examples.",
-        ["dataset"],
-        others=[*of_runs("Input", "corrupted", "snapshots"), *of_runs("Output", "contributions")],
-    ),
+    "contributions": of_all_examples("contributions", "Take the contributions of all examples."),
     "coherence": Stage(
         "Take the coherence of groups of examples.",
         others=[*of_runs("Input", "contributions"), *of_runs("Output", "coherence")],
     ),
+    "bursts": of_all_examples("bursts", "Sum the gradients of groups of examples at bursts of steps."),
+    "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
     "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),

@@ -125,7 +125,7 @@ def group_gradients(
     energy = np.zeros((count, len(layers)))
     loss = np.zeros(count)
     size = np.zeros(count, np.int64)
-    for part, inputs, logits, gradients in _passes(layers, images, labels, at_once):
+    for part, inputs, logits, gradients in passes(layers, images, labels, at_once):
         group = groups(logits, part)
         order = torch.argsort(group, stable=True)
         # To the host once, in the order of the groups: a GPU that is waited for stands still.
@@ -180,7 +180,7 @@ def example_contributions(
     """
     whole = [Layer(*(p.to(images.dtype) for p in layer)) for layer in total]
     u, squares = [], []
-    for _, inputs, _, gradients in _passes(layers, images, labels, at_once):
+    for _, inputs, _, gradients in passes(layers, images, labels, at_once):
         per_layer = [
             (torch.addmm(of.bias, a, of.weight.T) * δ).sum(1, dtype=torch.float64)
             for of, a, δ in zip(whole, inputs, gradients, strict=True)
@@ -346,7 +346,7 @@ def measure_contributions(
     )
 
 
-def _passes(
+def passes(
     layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, at_once: int | None
 ) -> Iterator[tuple[slice, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]]:
     """Forward and backward, some examples at a time: which, what entered each layer, logits, gradients."""

@@ -183,7 +183,7 @@ def train_pack(
         Why, if it diverged.
     """
     logged = frozenset(logged_steps(steps))
-    for pack in _packs(runs):
+    for pack in packs(runs):
         going = list(pack.runs)
         while going:
             for run in tuple(going):
@@ -235,7 +235,7 @@ def in_lockstep(run: TrainingRun) -> bool:
     return run.training.images.device.type == "cuda" and serves(run) and ready("cuda") == "triton"
 
 
-def _packs(runs: Sequence[TrainingRun]) -> "Iterator[_Alone | Lockstep]":
+def packs(runs: Sequence[TrainingRun]) -> "Iterator[_Alone | Lockstep]":
     """The runs that there are kernels for in lockstep, those of one shape together; the others one by one."""
     together: dict[object, list[TrainingRun]] = {}
     alone = []

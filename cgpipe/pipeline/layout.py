@@ -10,6 +10,8 @@ SNAPSHOTS = f"{RUN}/snapshots.safetensors"
 GRADIENTS = f"{RUN}/gradients.nc"
 CONTRIBUTIONS = f"{RUN}/contributions.nc"
 COHERENCE = f"{RUN}/coherence.nc"
+BURSTS = f"{RUN}/bursts.nc"
+DISPLACEMENT = f"{RUN}/displacement.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 CLAIMS = "claims.nc"
@@ -36,6 +38,7 @@ _READ = {
     "train": SNAPSHOTS,
     "gradients": GRADIENTS,
     "contributions": CONTRIBUTIONS,
+    "displacement": DISPLACEMENT,
 }
 
 

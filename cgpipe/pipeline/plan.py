@@ -30,6 +30,9 @@ SETTINGS = {
     "gradients": "device gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
+    # How a run was trained is in the record of its snapshots.
+    "bursts": "device noise replicate",
+    "displacement": "device noise replicate",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "",  # the criteria are part of the code

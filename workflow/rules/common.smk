@@ -75,6 +75,8 @@ CONTRIBUTIONS = f"{RESULTS}/{layout.CONTRIBUTIONS}"
 WORLDS = f"{RESULTS}/{layout.WORLDS}"
 EXACT_WORLDS = f"{RESULTS}/{layout.EXACT_WORLDS}"
 COHERENCE = f"{RESULTS}/{layout.COHERENCE}"
+BURSTS = f"{RESULTS}/{layout.BURSTS}"
+DISPLACEMENT = f"{RESULTS}/{layout.DISPLACEMENT}"
 CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
@@ -178,6 +180,11 @@ def of_stage(name, *, files=file_options, **more):
     return {"stage": name, "spec": settings(name, **more), "code": code_hash(name), "files": files}
 
 
+def of_pack(name, pack, *, files=file_options):
+    """As `of_stage`, of a rule that makes a pack of runs."""
+    return {"stage": name, "spec": settings_of_each(name, pack), "code": code_hash(name), "files": files}
+
+
 def packs(stages, experiment, is_needed=lambda run: True):
     """Runs of an experiment, in packs that one job takes through the last of some rules; what is done is in none.
 
@@ -257,7 +264,9 @@ def is_analysed(*artifacts):
     """Condition on a run: a figure or the claims are made from one of these artifacts of it."""
     wanted = {path for figure in FIGURES for path in plotted_by(figure)}
     wanted.update(claim_files("label_noise", COHERENCE, plain=True))
-    wanted.update(claim_files("label_noise", EXACT_WORLDS, plain=True, mixed=True))
+    wanted.update(claim_files("label_noise", BURSTS, plain=True))
+    for of_mixed in (EXACT_WORLDS, DISPLACEMENT):
+        wanted.update(claim_files("label_noise", of_mixed, plain=True, mixed=True))
     return lambda run: any(path.format(**run._asdict()) in wanted for path in artifacts)
 
 

@@ -13,36 +13,40 @@ rule gradients:
     resources:
         gpu=gpus_for_little,
     params:
-        stage="gradients",
-        spec=settings("gradients"),
-        code=code_hash("gradients"),
-        files=file_options,
+        **of_stage("gradients"),
     shell:
         COMMAND
 
 
-rule contributions:
-    input:
-        dataset=DATASET,
-        corrupted=labels_of,
-        snapshots=SNAPSHOTS,
-        planned=planned("contributions"),
-    output:
-        contributions=CONTRIBUTIONS,
-    log:
-        f"{LOGS}/contributions/{RUN}.log",
-    benchmark:
-        f"{BENCHMARKS}/contributions/{RUN}.tsv"
-    resources:
-        gpu=GPUS,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-    params:
-        stage="contributions",
-        spec=settings("contributions"),
-        code=code_hash("contributions"),
-        files=file_options,
-    shell:
-        COMMAND
+# What is measured of all examples, and which results of a run are made from it.
+OF_ALL_EXAMPLES = {
+    "contributions": (CONTRIBUTIONS, [EXACT_WORLDS, COHERENCE]),
+    "bursts": (BURSTS, [BURSTS]),
+    "displacement": (DISPLACEMENT, [DISPLACEMENT]),
+}
+for stage, (made, _) in OF_ALL_EXAMPLES.items():
+
+    rule:
+        name:
+            stage
+        input:
+            dataset=DATASET,
+            corrupted=labels_of,
+            snapshots=SNAPSHOTS,
+            planned=planned(stage),
+        output:
+            **{stage: made},
+        log:
+            f"{LOGS}/{stage}/{RUN}.log",
+        benchmark:
+            f"{BENCHMARKS}/{stage}/{RUN}.tsv"
+        resources:
+            gpu=GPUS,
+            mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        params:
+            **of_stage(stage),
+        shell:
+            COMMAND
 
 
 rule coherence:
@@ -56,45 +60,40 @@ rule coherence:
     benchmark:
         f"{BENCHMARKS}/coherence/{RUN}.tsv"
     params:
-        stage="coherence",
-        spec=settings("coherence"),
-        code=code_hash("coherence"),
-        files=file_options,
+        **of_stage("coherence"),
     shell:
         COMMAND
 
 
 # The same for packs of runs, as in train.smk.
+TRAINED = ["data", "corrupt", "train"]
 for name in CONFIG.experiments:
-    stages_of_run = ["data", "corrupt", "train", "contributions", "coherence"]
-    exact = packs(stages_of_run[:-1], name, is_analysed(EXACT_WORLDS, COHERENCE))
-    for number, pack in enumerate(exact, 1):
+    for stage, (made, wanted) in OF_ALL_EXAMPLES.items():
+        for number, pack in enumerate(packs([*TRAINED, stage], name, is_analysed(*wanted)), 1):
 
-        rule:
-            name:
-                f"contributions_{name}_{number}"
-            input:
-                dataset=DATASET,
-                corrupted=labels_of_each(pack),
-                snapshots=paths_of(SNAPSHOTS, pack),
-                planned=planned("contributions", pack),
-            output:
-                contributions=paths_of(CONTRIBUTIONS, pack),
-            log:
-                paths_of(f"{LOGS}/contributions/{RUN}.log", pack)[0],
-            benchmark:
-                paths_of(f"{BENCHMARKS}/contributions/{RUN}.tsv", pack)[0]
-            resources:
-                gpu=GPUS,
-                mem_mb=lambda wildcards, attempt: 8000 * attempt,
-            params:
-                stage="contributions",
-                spec=settings_of_each("contributions", pack),
-                code=code_hash("contributions"),
-                files=file_options,
-            shell:
-                COMMAND
+            rule:
+                name:
+                    f"{stage}_{name}_{number}"
+                input:
+                    dataset=DATASET,
+                    corrupted=labels_of_each(pack),
+                    snapshots=paths_of(SNAPSHOTS, pack),
+                    planned=planned(stage, pack),
+                output:
+                    **{stage: paths_of(made, pack)},
+                log:
+                    paths_of(f"{LOGS}/{stage}/{RUN}.log", pack)[0],
+                benchmark:
+                    paths_of(f"{BENCHMARKS}/{stage}/{RUN}.tsv", pack)[0]
+                resources:
+                    gpu=GPUS,
+                    mem_mb=lambda wildcards, attempt: 8000 * attempt,
+                params:
+                    **of_pack(stage, pack),
+                shell:
+                    COMMAND
 
+    stages_of_run = [*TRAINED, "contributions", "coherence"]
     for number, pack in enumerate(packs(stages_of_run, name, is_analysed(COHERENCE)), 1):
 
         rule:
@@ -110,9 +109,6 @@ for name in CONFIG.experiments:
             benchmark:
                 paths_of(f"{BENCHMARKS}/coherence/{RUN}.tsv", pack)[0]
             params:
-                stage="coherence",
-                spec=settings_of_each("coherence", pack),
-                code=code_hash("coherence"),
-                files=file_options,
+                **of_pack("coherence", pack),
             shell:
                 COMMAND

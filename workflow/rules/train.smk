@@ -24,10 +24,7 @@ rule train:
         gpu=GPUS,
         runtime=minutes(TRAINING_MINUTES),
     params:
-        stage="train",
-        spec=settings("train"),
-        code=code_hash("train"),
-        files=training_options,
+        **of_stage("train", files=training_options),
     shell:
         COMMAND
 
@@ -72,9 +69,6 @@ for name, experiment in CONFIG.experiments.items():
                 # On a GPU, a pack takes little longer than a run.
                 runtime=minutes(TRAINING_MINUTES * (1 if GPUS else len(pack))),
             params:
-                stage="train",
-                spec=settings_of_each("train", pack),
-                code=code_hash("train"),
-                files=training_options,
+                **of_pack("train", pack, files=training_options),
             shell:
                 COMMAND

@@ -1,4 +1,4 @@
-"""Snapshots of a run, as stage `train` wrote them: its parameters at `snapshot_steps`, a step at a time."""
+"""Snapshots of a run, as stage `train` wrote them: its parameters at some steps, a step at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,35 @@ from cgpipe.networks.dense import Layer
 from cgpipe.pipeline.artifacts import Tensors, open_tensors
 from cgpipe.pipeline.progress import log
 
-Snapshots = Iterator[tuple[int, list[Layer]]]  # updates made, and the layers from the input on
+
+class Snapshots:
+    """The layers of a network from the input on, at each step that was kept, on a device.
+
+    Parameters
+    ----------
+    steps : list of int
+        Updates made.
+    file : Tensors
+        Arrays along the steps.
+    device : torch.device
+        Where the layers go.
+    """
+
+    def __init__(self, steps: list[int], file: Tensors, device: torch.device) -> None:
+        self.steps, self._file, self._device = steps, file, device
+
+    def __getitem__(self, step: int) -> list[Layer]:
+        t = self.steps.index(step)
+        parameters = (
+            [self._file[f"{name}.{number}"][t] for name in ("weight", "bias")]
+            for number in range(len(self._file) // 2)
+        )
+        return [Layer(*(torch.from_numpy(p).to(self._device) for p in layer)) for layer in parameters]
+
+    def __iter__(self) -> Iterator[tuple[int, list[Layer]]]:
+        for t, step in enumerate(self.steps):
+            yield step, self[step]
+            log.info("step %d, %d of %d", step, t + 1, len(self.steps))
 
 
 @contextmanager
@@ -24,12 +52,4 @@ def open_snapshots(path: Path, device: torch.device) -> Iterator[tuple[dict[str,
         If the file is missing, cut short, altered, or not safetensors.
     """
     with open_tensors(path) as (description, file):
-        yield description, _read(description["steps"], file, device)
-
-
-def _read(steps: list[int], file: Tensors, device: torch.device) -> Snapshots:
-    numbers = range(len(file.keys()) // 2)
-    parameters = [[file[f"{name}.{number}"] for name in ("weight", "bias")] for number in numbers]
-    for t, step in enumerate(steps):
-        yield step, [Layer(*(torch.from_numpy(p[t]).to(device) for p in layer)) for layer in parameters]
-        log.info("step %d, %d of %d", step, t + 1, len(steps))
+        yield description, Snapshots(description["steps"], file, device)

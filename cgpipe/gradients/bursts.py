@@ -1,0 +1,151 @@
+"""Sums of the gradients of the pristine and of the corrupt examples, at consecutive steps of a run.
+
+The gradient at one step is mostly SGD's back and forth along steep directions, so a logged step is measured
+as a burst of consecutive steps. At some steps the loss is also taken after a step by all examples, to compare
+what the gradient predicts to first order with what happens.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+
+from cgpipe.gradients.contributions import Floats
+from cgpipe.gradients.population import group_gradients, passes
+from cgpipe.networks.dense import Layer, losses
+
+BURST = 5  # consecutive steps
+RATES = (0.1, 0.01)  # of steps by all examples
+GROUPS = ("pristine", "corrupt")
+
+VARIABLES = {
+    "product": (
+        ("burst_step", "group"),
+        "inner product of the sum of all gradients with that of the group's, nats²",
+    ),
+    "gram": (
+        ("burst_step", "group", "other_group"),
+        "inner product of the summed gradients of two groups of examples, nats²",
+    ),
+    "energy": (("burst_step", "group"), "sum of the squared norms over the group's examples, nats²"),
+    "loss_before": (("descent_step", "group"), "sum of the losses of the examples of the group, nats"),
+    "loss_after": (
+        ("descent_step", "rate", "group"),
+        "sum of the losses of the group after a step by all examples, nats",
+    ),
+}
+
+
+def lengths(snapshots: Sequence[int]) -> list[tuple[int, int]]:
+    """The bursts of a run: the step of each snapshot, and how many steps are measured from there on.
+
+    Five, or fewer where the next snapshot comes sooner; from the last on five, beyond the end of the run.
+
+    Examples
+    --------
+    >>> lengths([0, 1, 2, 10, 12])
+    [(0, 1), (1, 1), (2, 5), (10, 2), (12, 5)]
+    """
+    ends = [*snapshots[1:], snapshots[-1] + BURST]
+    return [(start, min(BURST, end - start)) for start, end in zip(snapshots, ends, strict=True)]
+
+
+def has_descent(step: int) -> bool:
+    """Whether steps by all examples are tried there: at 0 to 10 and at the powers of ten.
+
+    Examples
+    --------
+    >>> [step for step in (0, 9, 10, 20, 100, 200, 1_000) if has_descent(step)]
+    [0, 9, 10, 100, 1000]
+    """
+    return step <= 10 or str(step).rstrip("0") == "1"
+
+
+@torch.no_grad()
+def measure_bursts(
+    bursts: Iterable[tuple[int, int, Sequence[Layer]]],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    pristine: npt.NDArray[np.bool_],
+) -> xr.Dataset:
+    """Sums over the pristine and over the corrupt examples, at bursts of consecutive steps.
+
+    Parameters
+    ----------
+    bursts : iterable of (int, int, sequence of Layer)
+        Step of the snapshot that a burst begins with, updates made, and the network then; in ascending order.
+    images : tensor of float, shape (example, features)
+        All training examples.
+    labels : tensor of int, shape (example,)
+        The labels they are trained on.
+    pristine : array of bool, shape (example,)
+        Whether the label is the true one.
+
+    Returns
+    -------
+    Dataset
+        Over burst_step and group, of all parameters: `product`, ⟨g, Σ g_e⟩, `gram` (group, other_group), and
+        `energy`, Σ‖g_e‖², all in nats² at the scale of sums. Over descent_step and group: `loss_before` and
+        `loss_after` (rate), in nats, at the scale of sums: after w - rate · g/m with m examples, so that the
+        predicted change is -rate/m · product. Coordinate `snapshot` (burst_step) says where a burst begins.
+        `size` (group) are the examples.
+
+    Raises
+    ------
+    ValueError
+        If a gradient is not finite.
+    """
+    group = torch.from_numpy(~pristine).long().to(images.device)  # (e,), as GROUPS
+
+    def loss_after(layers: Sequence[Layer], total: Sequence[Layer], rate: float) -> Floats:
+        moved = [
+            Layer(*(p - (rate / len(images)) * g.to(p.dtype) for p, g in zip(*of, strict=True)))
+            for of in zip(layers, total, strict=True)
+        ]
+        each = [losses(logits, labels[part]) for part, _, logits, _ in passes(moved, images, labels, None)]
+        of_groups = np.zeros(len(GROUPS))
+        np.add.at(of_groups, group.cpu().numpy(), torch.cat(each).double().cpu().numpy())
+        return of_groups
+
+    measured: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in VARIABLES}
+    steps: list[tuple[int, int]] = []
+    descents = []
+    for snapshot, step, layers in bursts:
+        steps.append((snapshot, step))
+        sums = group_gradients(layers, images, labels, lambda _, part: group[part], len(GROUPS))
+        gram = sums.gram().sum(0)
+        values = {"product": gram.sum(1), "gram": gram, "energy": sums.energy.sum(1)}
+        if step == snapshot and has_descent(step):
+            descents.append(step)
+            values["loss_before"] = sums.loss
+            values["loss_after"] = np.stack([loss_after(layers, sums.total(), rate) for rate in RATES])
+        for name, value in values.items():
+            measured[name].append(value)
+
+    snapshots, burst_steps = np.transpose(steps)
+    members = {"long_name": "designation of the examples"}
+    made = {"long_name": "updates made", "units": "1"}
+    return xr.Dataset(
+        {
+            **{
+                name: (dims, np.stack(measured[name]), {"long_name": meaning, "units": "1"})
+                for name, (dims, meaning) in VARIABLES.items()
+            },
+            "size": ("group", np.bincount(~pristine, minlength=2), {"long_name": "examples in the group"}),
+        },
+        coords={
+            "burst_step": ("burst_step", burst_steps, made),
+            "snapshot": (
+                "burst_step",
+                snapshots,
+                {"long_name": "step of the snapshot that the burst begins with", "units": "1"},
+            ),
+            "group": ("group", list(GROUPS), members),
+            "other_group": ("other_group", list(GROUPS), members),
+            "descent_step": ("descent_step", descents, made),
+            "rate": ("rate", list(RATES), {"long_name": "learning rate", "units": "1"}),
+        },
+    )

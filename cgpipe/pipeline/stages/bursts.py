@@ -1,0 +1,46 @@
+"""Stage `bursts`: gradients of the pristine and the corrupt examples at consecutive steps of runs."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from cgpipe.gradients.bursts import lengths, measure_bursts
+from cgpipe.networks.dense import Layer
+from cgpipe.pipeline.artifacts import Provenance
+from cgpipe.pipeline.progress import log
+from cgpipe.pipeline.stages.replayed import Replayed, Spec, measure_runs
+
+
+def run(
+    spec: Spec | list[Spec],
+    provenance: Provenance,
+    *,
+    dataset: Path,
+    corrupted: Sequence[Path],
+    snapshots: Sequence[Path],
+    bursts: Sequence[Path],
+) -> None:
+    """Sum the gradients of both groups at a burst of steps from every snapshot of each run on."""
+    measure_runs(
+        spec,
+        provenance,
+        measure,
+        title="Gradients of the pristine and the corrupt examples at bursts of steps",
+        dataset=dataset,
+        corrupted=corrupted,
+        snapshots=snapshots,
+        out=bursts,
+    )
+
+
+def measure(of: Replayed) -> xr.Dataset:
+    """The bursts of a run."""
+
+    def steps() -> Iterator[tuple[int, int, list[Layer]]]:
+        for start, count in lengths(of.snapshots.steps):
+            for step, (layers, _) in enumerate(of.updates(start, count), start):
+                yield start, step, layers
+            log.info("steps %d to %d of %d", start, start + count - 1, of.steps)
+
+    return measure_bursts(steps(), *of.training, of.pristine)

@@ -1,0 +1,84 @@
+"""Sums over the pristine and the corrupt examples at bursts of steps, against autograd in float64."""
+
+import numpy as np
+import pytest
+import torch
+from problems import problem
+from torch.nn.functional import cross_entropy
+
+from cgpipe.gradients.bursts import RATES, lengths, measure_bursts
+from cgpipe.networks.dense import Layer
+
+
+def logits(parameters, x):
+    for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
+        x = torch.relu(x @ weight.T + bias)
+    return x @ parameters[-2].T + parameters[-1]
+
+
+def group_loss(parameters, images, labels, members):
+    return cross_entropy(logits(parameters, images[members]), labels[members], reduction="sum")
+
+
+def test_sums_and_losses_are_those_of_autograd():
+    layers, images, labels = problem([6, 9, 4], 50)
+    pristine = np.arange(50) % 3 > 0
+    other = [Layer(2 * weight, bias + 0.1) for weight, bias in layers]
+    steps = [(10, 10, layers), (10, 11, other), (100, 100, other), (200, 200, layers)]
+    made = measure_bursts(iter(steps), images, labels, pristine)
+    assert made["burst_step"].values.tolist() == [10, 11, 100, 200]
+    assert made["snapshot"].values.tolist() == [10, 10, 100, 200]
+    assert made["descent_step"].values.tolist() == [10, 100]
+    assert made["size"].values.tolist() == [pristine.sum(), (~pristine).sum()]
+    groups = {"pristine": torch.from_numpy(pristine), "corrupt": torch.from_numpy(~pristine)}
+    for _, step, network in steps:
+        here = made.sel(burst_step=step)
+        parameters = [p.clone().requires_grad_() for of in network for p in of]
+        sums = {
+            name: torch.autograd.grad(group_loss(parameters, images, labels, members), parameters)
+            for name, members in groups.items()
+        }
+        total = [sum(parts) for parts in zip(*sums.values(), strict=True)]
+        for name, members in groups.items():
+            each = [
+                torch.autograd.grad(group_loss(parameters, images, labels, e), parameters)
+                for e in torch.nonzero(members)
+            ]
+            energy = sum(float(g.square().sum()) for of in each for g in of)
+            assert float(here["energy"].sel(group=name)) == pytest.approx(energy)
+            product = sum(float((g * h).sum()) for g, h in zip(total, sums[name], strict=True))
+            assert float(here["product"].sel(group=name)) == pytest.approx(product)
+            for partner, others in sums.items():
+                inner = sum(float((g * h).sum()) for g, h in zip(sums[name], others, strict=True))
+                assert float(here["gram"].sel(group=name, other_group=partner)) == pytest.approx(inner)
+            if step not in made["descent_step"]:
+                continue
+            loss = made.sel(descent_step=step, group=name)
+            before = group_loss(parameters, images, labels, members)
+            assert float(loss["loss_before"]) == pytest.approx(before.item())
+            for rate in RATES:
+                moved = [p - rate * g / 50 for p, g in zip(parameters, total, strict=True)]
+                after = group_loss(moved, images, labels, members)
+                assert float(loss["loss_after"].sel(rate=rate)) == pytest.approx(after.item())
+
+
+def test_a_small_step_changes_the_loss_as_predicted():
+    layers, images, labels = problem([6, 9, 4], 50)
+    pristine = np.arange(50) % 3 > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cgpipe.gradients.bursts.RATES", (1e-6,))
+        made = measure_bursts([(0, 0, layers)], images, labels, pristine)
+    change = (made["loss_after"] - made["loss_before"]).squeeze()
+    np.testing.assert_allclose(change, -1e-6 / 50 * made["product"].squeeze(), rtol=1e-3)
+
+
+def test_a_group_without_examples_sums_to_0():
+    layers, images, labels = problem([6, 9, 4], 20)
+    made = measure_bursts([(0, 0, layers)], images, labels, np.full(20, True))
+    for name in ("product", "energy", "loss_before", "loss_after"):
+        assert not made[name].sel(group="corrupt").any()
+        assert made[name].sel(group="pristine").all()
+
+
+def test_bursts_do_not_overlap():
+    assert lengths([0, 1, 2, 10, 13, 20, 30]) == [(0, 1), (1, 1), (2, 5), (10, 3), (13, 5), (20, 5), (30, 5)]
