@@ -49,6 +49,7 @@ class Stage:
 FILES = {
     "bursts": "gradients of the pristine and the corrupt examples at bursts of steps",
     "claims": "statistics and verdicts",
+    "clipping": "what winsorizing clips of minibatches",
     "coherence": "coherence of the gradients, by group of examples and part of the network",
     "contributions": "contributions of all examples over all parameters",
     "corrupted": "labels to train on, from stage corrupt",
@@ -128,6 +129,7 @@ STAGES = {
     ),
     "bursts": of_all_examples("bursts", "Sum the gradients of groups of examples at bursts of steps."),
     "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
+    "clipping": of_all_examples("clipping", "Winsorize minibatches, and see what is clipped."),
     "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
     "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),

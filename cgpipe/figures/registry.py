@@ -27,7 +27,9 @@ class Entry:
 
     title: str  # in the report
     description: str  # of its section in the config
-    artifact: Literal["history", "nullworlds", "nullworlds_exact", "coherence", "claims"]
+    artifact: Literal[
+        "history", "nullworlds", "nullworlds_exact", "coherence", "bursts", "clipping", "claims"
+    ]
     plain: bool = False  # plots runs of plain SGD alone
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
     hidden: bool = False  # needs a network with hidden units
@@ -143,6 +145,19 @@ FIGURES: dict[str, Entry] = {
         "memorizes",
         artifact="history",
         compares=True,
+    ),
+    "descent": Entry(
+        title="First order against actual loss, by group",
+        description="Fall of the loss that the gradient predicts and actual fall, by group of examples",
+        artifact="bursts",
+        plain=True,
+        shared=("learning_rate",),
+    ),
+    "clipping": Entry(
+        title="What is clipped",
+        description="Whose gradients winsorizing clips, and what is left of the update",
+        artifact="clipping",
+        mixed=True,
     ),
     "claims": Entry(
         title="The claims of the paper: statistics and verdicts",

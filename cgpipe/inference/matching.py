@@ -178,15 +178,14 @@ def matched_accuracy(history: xr.Dataset, plain: xr.Dataset) -> xr.Dataset:
         the others right. NaN where plain SGD never had that accuracy. What a curve is matched on has its name
         with `, on` behind.
     """
-    steps, groups = history["step"].values, memorized_examples(plain)
+    steps, groups, both = history["step"].values, memorized_examples(plain), (history, plain)
     pairs = {
-        "test accuracy": [
-            tuple(run[f"accuracy_{part}"].values for part in ("training", "test")) for run in (history, plain)
-        ],
-        "corrupt right": [shares_right(run, groups) for run in (history, plain)],
+        "test accuracy": [(run["accuracy_training"].values, run["accuracy_test"].values) for run in both],
+        "corrupt right": [shares_right(run, groups) for run in both],
     }
-    curves = {name: matched_difference(steps, of, other) for name, (of, other) in pairs.items()}
-    curves |= {f"{name}, on": of[0] for name, (of, _) in pairs.items()}
+    curves = {}
+    for name, (of, other) in pairs.items():
+        curves |= {name: matched_difference(steps, of, other), f"{name}, on": of[0]}
     return xr.Dataset({name: ("step", values) for name, values in curves.items()}, coords={"step": steps})
 
 

@@ -12,6 +12,7 @@ CONTRIBUTIONS = f"{RUN}/contributions.nc"
 COHERENCE = f"{RUN}/coherence.nc"
 BURSTS = f"{RUN}/bursts.nc"
 DISPLACEMENT = f"{RUN}/displacement.nc"
+CLIPPING = f"{RUN}/clipping.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 CLAIMS = "claims.nc"
@@ -28,6 +29,8 @@ PLOTTED = {
     "nullworlds": ("nullworlds", WORLDS),
     "nullworlds_exact": ("nullworlds", EXACT_WORLDS),
     "coherence": ("coherence", COHERENCE),
+    "bursts": ("bursts", BURSTS),
+    "clipping": ("clipping", CLIPPING),
     "claims": ("claims", CLAIMS),
 }
 

@@ -33,6 +33,7 @@ SETTINGS = {
     # How a run was trained is in the record of its snapshots.
     "bursts": "device noise replicate",
     "displacement": "device noise replicate",
+    "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "",  # the criteria are part of the code
@@ -200,7 +201,13 @@ def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:
 def figure(config: Config, name: str) -> dict[str, Any]:
     """The settings that stage `figures` reads for one figure, such as `figure1` or `claims`."""
     entry = entry_of(name)
-    shared = {"classes": DATASETS[config.dataset].classes, "examples": config.gradients.examples}
-    options = {key: getattr(config.figures.wanted()[name], key) for key in entry.keys}
+    section = config.figures.wanted().get(name)
+    shared: dict[str, Any] = {
+        "classes": DATASETS[config.dataset].classes,
+        "examples": config.gradients.examples,
+    }
+    if section is not None:
+        shared["learning_rate"] = config.experiments[section.experiment].learning_rate
+    options = {key: getattr(section, key) for key in entry.keys}
     options |= {key: shared[key] for key in entry.shared}
     return {"figure": name, "style": config.figures.style.model_dump(), "options": options}

@@ -23,6 +23,7 @@ OF_ALL_EXAMPLES = {
     "contributions": (CONTRIBUTIONS, [EXACT_WORLDS, COHERENCE]),
     "bursts": (BURSTS, [BURSTS]),
     "displacement": (DISPLACEMENT, [DISPLACEMENT]),
+    "clipping": (CLIPPING, [CLIPPING]),
 }
 for stage, (made, _) in OF_ALL_EXAMPLES.items():
 

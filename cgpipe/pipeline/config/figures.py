@@ -12,6 +12,7 @@ from cgpipe.pipeline.config.experiments import (
     FEWEST_CHOSEN,
     Corruption,
     Experiment,
+    is_all,
     is_mixed,
     widths,
     with_too_few_examples,
@@ -19,6 +20,8 @@ from cgpipe.pipeline.config.experiments import (
     without_snapshots,
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
+
+OF_CONTRIBUTIONS = ("nullworlds_exact", "coherence")  # artifacts
 
 
 class Figure(Section):
@@ -105,11 +108,18 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
             )
     for section, key, read in (
         ("gradients", "examples", entry.sampled or "examples" in entry.shared),
-        ("contributions", "stiffness_examples", entry.snapshots and not entry.sampled),
+        ("contributions", "stiffness_examples", entry.artifact in OF_CONTRIBUTIONS),
     ):
         if read and section in valid:
             size = getattr(valid[section], key)
             yield from with_too_few_examples(name, experiment, size, f"{section}.{key}")
+    if entry.artifact == "clipping" and "clipping" in valid:
+        most = max(valid["clipping"].levels)
+        if not is_all(experiment.batch_size) and 2 * most >= experiment.batch_size:
+            yield (
+                f"an experiment with a batch_size above 2c, which is {2 * most} at the largest of "
+                f"clipping.levels; {name} has {experiment.batch_size}"
+            )
     if sample and sample.examples == 1:
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
     if entry.snapshots:
