@@ -183,7 +183,7 @@ def matched_accuracy(history: xr.Dataset, plain: xr.Dataset) -> xr.Dataset:
         "test accuracy": [(run["accuracy_training"].values, run["accuracy_test"].values) for run in both],
         "corrupt right": [shares_right(run, groups) for run in both],
     }
-    curves = {}
+    curves: dict[str, Floats] = {}
     for name, (of, other) in pairs.items():
         curves |= {name: matched_difference(steps, of, other), f"{name}, on": of[0]}
     return xr.Dataset({name: ("step", values) for name, values in curves.items()}, coords={"step": steps})
