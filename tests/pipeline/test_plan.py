@@ -29,6 +29,8 @@ STAGES = (
     "gradients",
     "contributions",
     "coherence",
+    "bursts",
+    "displacement",
     "nullworlds",
     "runs",
     "claims",
@@ -292,7 +294,7 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"dataset": "mnist"}, {"data", "train"}),  # with more examples
         ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
         ({"kernel": "required"}, {"train"}),
-        ({"device": "cpu"}, {"train", "gradients", "contributions"}),
+        ({"device": "cpu"}, {"train", "gradients", "contributions", "bursts", "displacement"}),
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),

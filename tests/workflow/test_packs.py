@@ -53,7 +53,10 @@ def test_a_new_level_in_a_finished_pack_is_trained_alone(tree: Tree) -> None:
 def test_runs_are_analysed_in_packs_too(tree: Tree) -> None:
     """Contributions and coherence of the runs of label noise, which figures and claims are made from."""
     analysed = [tree.results / f"label_noise/noise-{noise}/winsor-0/replicate-0" for noise in ("000", "050")]
-    made = [run / f"{name}.nc" for run in analysed for name in ("contributions", "coherence")]
+    bursts = [run / "bursts.nc" for run in analysed]
+    asked = ["all", *(str(path.relative_to(tree.folder)) for path in bursts)]
+    tree.snakemake(*asked)
+    made = bursts + [run / f"{name}.nc" for run in analysed for name in ("contributions", "coherence")]
     before = {path: path.read_bytes() for path in made}
     settings = copy.deepcopy(SMALL)
     settings["experiments"]["label_noise"]["runs_per_job"] = 5
@@ -61,10 +64,10 @@ def test_runs_are_analysed_in_packs_too(tree: Tree) -> None:
     assert tree.planned() == Counter()
     for path in made:
         path.unlink()
-    jobs = tree.planned()
-    assert jobs["contributions_label_noise_1"] == jobs["coherence_label_noise_1"] == 1
-    assert not {"train", "contributions", "coherence", "train_label_noise_1"} & set(jobs)
-    tree.snakemake()
+    jobs = tree.planned(*asked)
+    assert all(jobs[f"{name}_label_noise_1"] == 1 for name in ("contributions", "coherence", "bursts"))
+    assert not {"train", "contributions", "coherence", "bursts", "train_label_noise_1"} & set(jobs)
+    tree.snakemake(*asked)
     assert {path: path.read_bytes() for path in made} == before
     assert tree.planned() == Counter()
 

@@ -163,6 +163,28 @@ def test_contributions_of_all_examples_fulfil_their_identities(finished: Tree) -
                 assert ((of_corrupt["alpha"] > 0) & (of_corrupt["alpha"] <= 1)).all()
 
 
+def test_bursts_and_displacements_are_of_the_runs_and_fulfil_their_identities(tree: Tree) -> None:
+    run = tree.results / "label_noise/noise-050/winsor-0/replicate-0"
+    of_run = run.relative_to(tree.folder)
+    tree.snakemake(f"{of_run}/bursts.nc", f"{of_run}/displacement.nc")
+    with (
+        xr.open_dataset(run / "contributions.nc", engine="netcdf4") as each,
+        xr.open_dataset(run / "bursts.nc", engine="netcdf4") as bursts,
+        xr.open_dataset(run / "displacement.nc", engine="netcdf4") as displacement,
+    ):
+        u = each["contribution"].astype("f8").sum("layer").rename(step="burst_step")
+        pristine = each["pristine"].values.astype(bool)
+        for group, members in (("pristine", pristine), ("corrupt", ~pristine)):
+            product = bursts["product"].sel(group=group, burst_step=u["burst_step"])
+            of_group = u.sel(example=members).sum("example")
+            np.testing.assert_allclose(product, of_group, rtol=1e-5, atol=1e-5 * np.abs(u).max())
+        assert bursts.attrs["replay_difference"] == displacement.attrs["replay_difference"] == 0
+        # A run of 12 updates has one window, of all of them.
+        assert displacement["visits"].sum() == 12 * 50
+        total = displacement["contribution"].astype("f8").sum("example")
+        np.testing.assert_allclose(total, displacement["way"], rtol=1e-5)
+
+
 def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tree) -> None:
     run = finished.results / "label_noise/noise-050/winsor-0/replicate-0"
     with (

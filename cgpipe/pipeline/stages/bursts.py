@@ -9,7 +9,8 @@ from cgpipe.gradients.bursts import lengths, measure_bursts
 from cgpipe.networks.dense import Layer
 from cgpipe.pipeline.artifacts import Provenance
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.replayed import Replayed, Spec, measure_runs
+from cgpipe.pipeline.stages.replayed import Replayed, measure_runs
+from cgpipe.pipeline.stages.replayed import ReplaySpec as Spec
 
 
 def run(

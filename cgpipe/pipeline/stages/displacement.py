@@ -9,7 +9,8 @@ import xarray as xr
 from cgpipe.gradients.displacement import Window, measure_displacement, starts
 from cgpipe.pipeline.artifacts import Provenance
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.replayed import Replayed, Spec, measure_runs
+from cgpipe.pipeline.stages.replayed import Replayed, measure_runs
+from cgpipe.pipeline.stages.replayed import ReplaySpec as Spec
 
 
 def run(

@@ -24,7 +24,7 @@ from cgpipe.pipeline.streams import stream
 
 
 @dataclass(frozen=True)
-class Spec:
+class ReplaySpec:
     """The settings that these stages read. Those of a training are in the record of its snapshots."""
 
     device: Device
@@ -102,7 +102,7 @@ class Replayed:
 
 
 def measure_runs(
-    spec: Spec | list[Spec],
+    spec: ReplaySpec | list[ReplaySpec],
     provenance: Provenance,
     measure: Callable[[Replayed], xr.Dataset],
     *,
