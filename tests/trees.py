@@ -86,6 +86,7 @@ SMALL: dict[str, Any] = {
     },
     "gradients": {"examples": 60, "weights": 40},
     "contributions": {"stiffness_examples": 50},
+    "clipping": {"levels": [1, 4], "batches": 2},
     "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
     "figures": {
         name: {
