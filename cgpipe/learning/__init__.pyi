@@ -1,6 +1,7 @@
 from .aggregation.operators import winsorized_linear_gradient
 from .aggregation.reference import clipped_per_side, mean_linear_gradient, winsorized_mean
-from .aggregation.rules import UpdateRule, update_rule
+from .aggregation.rules import update_rule
+from .aggregation.updates import UpdateRule
 from .batches import BatchOrder
 from .evaluation import Evaluation, evaluate, learned_steps, logged_steps, snapshot_steps
 from .finite import NonFiniteError

@@ -10,7 +10,15 @@ from typing import Literal
 import numpy as np
 
 Concern = Literal[
-    "corruption", "initialisation", "batches", "sample", "nullworlds", "stiffness", "subset", "clipping"
+    "corruption",
+    "initialisation",
+    "batches",
+    "sample",
+    "nullworlds",
+    "stiffness",
+    "subset",
+    "update",
+    "clipping",
 ]
 
 # Part of every result: a number, once given, stays with its concern.
@@ -22,7 +30,8 @@ _NUMBERS: dict[Concern, int] = {
     "nullworlds": 4,
     "stiffness": 5,
     "subset": 6,
-    "clipping": 7,
+    "update": 7,
+    "clipping": 8,
 }
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cgpipe.data.corruption import corruption
 from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import OF_RUNS
+from cgpipe.names import CLIPPING, MOST_PAIRED
 from cgpipe.pipeline.config.experiments import is_mixed, widths
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import advice, load
@@ -531,18 +532,24 @@ def test_every_dataset_that_may_be_named_has_a_shape():
 # --- update ----------------------------------------------------------------------------------------------
 
 
-def test_only_means_that_clip_take_another_c():
+def test_only_means_that_clip_and_controls_take_another_c():
     for update in ("median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"):
         told = mistakes(minimal(update=update, winsor=[0, 2]))
         assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} does not clip"]
         load(minimal(update=update))
-    for update in ("winsorized_mean", "trimmed_mean"):
+    for update in CLIPPING:
         load(minimal(update=update, winsor=[0, 2]))
 
 
 def test_three_groups_need_three_examples():
     assert "at least 3, for its three groups; it is 2" in mistake(minimal(update="m3", batch_size=2))
     load(minimal(update="m3", batch_size=3))
+
+
+def test_clipping_by_norm_takes_the_products_of_all_pairs():
+    told = mistake({**minimal(update="norm_clip", batch_size=MOST_PAIRED + 1), "dataset": "mnist"})
+    assert told.endswith("norm_clip only with a batch_size of at most 2000; it is 2001")
+    load({**minimal(update="norm_clip", batch_size=MOST_PAIRED), "dataset": "mnist"})
 
 
 # --- full batch, contributions, claims --------------------------------------------------------------

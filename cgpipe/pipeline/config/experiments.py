@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from cgpipe.data.shapes import DATASETS
-from cgpipe.names import Init, Selection, UpdateName
+from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Selection, UpdateName
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
@@ -125,14 +125,19 @@ class Experiment(Section):
         "mean without these. `median`: their median. `m3`: the median of the means of three groups of the "
         "minibatch. `rm3` and `ra3`: the median and the mean of the mean gradients of this step and the last "
         "two. `sign_of_sum`: the sign of their sum. `sum_of_signs`: the sum of their signs, divided by their "
-        "number",
+        "number. And controls, which `winsorized_mean` is compared with at the same c. `scaled_mean`: their "
+        "mean, scaled to the norm of the winsorized mean; norms are of the whole network. `random_drop`: "
+        "their mean without 2c random ones. `inlier_clip`: their mean, with the 2c nearest to the median "
+        "moved onto it. `norm_clip`: their mean, with each example's gradient scaled down to a common norm, "
+        "such that the mean has the norm of the winsorized mean",
     )
     winsor: list[Annotated[int, Field(ge=0)]] = Field(
         [0],
         min_length=1,
         description="Levels c of winsorization: how many per-example gradients are clipped (`trimmed_mean`: "
-        "left out) on each side of a minibatch, for each parameter. 0 is plain SGD. With batch_size 100, c "
-        "is the paper's percentile. 2c must be below batch_size. Other updates allow `[0]` only",
+        "left out) on each side of a minibatch, for each parameter; for a control, the c that it is compared "
+        "with. 0 is plain SGD. With batch_size 100, c is the paper's percentile. 2c must be below "
+        "batch_size. Updates without a c allow `[0]` only",
     )
     replicates: Replicates = Field(
         3,
@@ -179,10 +184,12 @@ class Experiment(Section):
 
     @field_validator("update")
     @classmethod
-    def _three_groups(cls, update: str, info: ValidationInfo) -> str:
+    def _of_a_minibatch(cls, update: str, info: ValidationInfo) -> str:
         batch = info.data.get("batch_size", 3)
         if update == "m3" and not is_all(batch) and batch < 3:
             raise ValueError(f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}")
+        if update == "norm_clip" and not is_all(batch) and batch > MOST_PAIRED:
+            raise ValueError(f"norm_clip only with a batch_size of at most {MOST_PAIRED}; it is {batch}")
         return update
 
     @field_validator("winsor")
@@ -193,7 +200,7 @@ class Experiment(Section):
 
         def mistakes() -> Iterator[Mistake]:
             for place, c in enumerate(values):
-                if c and update not in ("winsorized_mean", "trimmed_mean"):
+                if c and update not in CLIPPING:
                     yield Mistake((place,), c, f"0, as {update} does not clip")
                 if not is_all(batch) and 2 * c >= batch:
                     most = (batch - 1) // 2

@@ -16,7 +16,7 @@ import xarray as xr
 
 from cgpipe.data.images import flat_images
 from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import kernel, served, update_rule
+from cgpipe.learning.aggregation.rules import kernel, update_rule
 from cgpipe.learning.evaluation import snapshot_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import memory
@@ -130,6 +130,7 @@ class Member:
             classes=data.classes,
             rng=stream(spec.seed, "initialisation", spec.replicate),
             batch_rng=stream(spec.seed, "batches", spec.replicate),
+            update_rng=stream(spec.seed, "update", spec.replicate),
             state=state,
         )
         self.saved = self.run.step
@@ -317,7 +318,7 @@ def rule_label(spec: Spec) -> str:
 def require_kernel(spec: Spec, device: torch.device) -> None:
     """Raise KernelError if a run requires a fused kernel that is made for it, but cannot be used here."""
     rule = update_rule(spec.update, spec.winsor, spec.batch_size)
-    if spec.kernel == "required" and served(rule, device.type) and (why := operators.missing(device.type)):
+    if spec.kernel == "required" and rule.served(device.type) and (why := operators.missing(device.type)):
         raise KernelError(
             f"kernel: required, but the fused kernel for {rule_label(spec)} cannot be used here: {why}. "
             "Or set kernel: auto, to train without it, much slower"
