@@ -92,6 +92,7 @@ SMALL: dict[str, Any] = {
         name: {
             "experiment": "label_noise" if entry.plain else "winsorization",
             **({"compare_with": None} if entry.levels else {}),
+            **({"controls": []} if entry.controls else {}),
             **{key: of.default for key, of in entry.keys.items()},
         }
         for name, entry in OF_RUNS.items()

@@ -9,7 +9,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import DASHED, LineStyle, Style, curve, log_steps, new_figure, note, replicates_note
+from cgpipe.figures.style import (
+    DASHED,
+    LineStyle,
+    Style,
+    curve,
+    log_ratios,
+    log_steps,
+    new_figure,
+    note,
+    replicates_note,
+)
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
@@ -25,15 +35,15 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("odds that what is\nclipped is corrupt", {"odds": "-"}, 1, log=True),
+    Panel("odds of corrupt,\nclipped over all", {"odds": "-"}, 1, log=True),
     Panel("norm, $c$ over plain", {"norm_ratio": "-"}, 1),
     Panel("cosine with\nthe plain update", {"cosine with minibatch": "-"}, 1),
     Panel(
-        "cosine with $g^p$ (solid)\nand $g^c$ (dashed)",
+        "cosine with $g^p$\n(dashed: $g^c$)",
         {"cosine with pristine": "-", "cosine with corrupt": DASHED},
         0,
     ),
-    Panel("share of parameters\nwhose update is 0", {"zero": "-"}, 0),
+    Panel("share of\nzero updates", {"zero": "-"}, 0),
     Panel("squared bias,\nover $\\|g/m\\|^2$", {"squared_bias": "-"}, 0),
 )
 
@@ -102,7 +112,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                 for c, color in zip(levels, cycle(["0.5", *colors]), strict=False):
                     curve(axes, rows[rows["winsor"] == c], color, line)
             if panel.log:
-                axes.set_yscale("log")
+                log_ratios(axes, "y")
             log_steps(axes, last, narrow=len(columns) > 2)
         along = f", $c$ = {trained} in training" if len(set(numbers["trained"])) > 1 else ""
         grid[0, column].set_title(f"{percent(noise)} noise{along}")

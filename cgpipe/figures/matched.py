@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from cgpipe.figures.style import DASHED, PALE, LineStyle, Style, new_figure, note
+from cgpipe.figures.style import DASHED, PALE, LineStyle, Style, log_ratios, new_figure, note
 from cgpipe.figures.words import percent
 from cgpipe.inference.matching import Bounded, matched_accuracy, mean_over_log_steps, slowdown
 from cgpipe.runs import Run
@@ -188,10 +188,7 @@ def _slowdowns(axes: Axes, rows: pd.DataFrame, clipped: Sequence[int], colors: l
         axes.plot(list(means), [of.value for of in means.values()], color=color, linestyle=line)
         for x, of in means.items():
             axes.plot(x, of.value, marker=MARKERS[of.bound], markersize=4, color=color, linestyle="")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(FixedLocator([0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    log_ratios(axes, "y")
     axes.set_xticks(range(len(clipped)), [str(c) for c in clipped])
     axes.set_xlim(-0.4, len(clipped) - 0.6)
     axes.set_xlabel("$c$")

@@ -34,6 +34,7 @@ class Entry:
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
     hidden: bool = False  # needs a network with hidden units
     compares: bool = False  # compares winsorized SGD with plain SGD, and needs both
+    controls: bool = False  # plots experiments with other update rules too, those in its key `controls`
     # Columns that match another table of the figure with it; none: no comparison.
     levels: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
@@ -145,6 +146,15 @@ FIGURES: dict[str, Entry] = {
         "memorizes",
         artifact="history",
         compares=True,
+    ),
+    "controls": Entry(
+        title="Controls of winsorization",
+        description="Winsorized SGD and other update rules, each less plain SGD at the same accuracy, and "
+        "how much later they memorize",
+        artifact="history",
+        mixed=True,
+        compares=True,
+        controls=True,
     ),
     "descent": Entry(
         title="First order against actual loss, by group",

@@ -104,14 +104,19 @@ def packs(config: Config, experiment: str, wanted: Callable[[RunPath], bool]) ->
     return [pack for pack in packed if len(pack) > 1]
 
 
-def figures(config: Config) -> dict[str, str]:
-    """The figures of runs to make, each with the experiment that it shows."""
-    return {name: section.experiment for name, section in config.figures.wanted().items()}
+def figure_runs(config: Config, figure: str) -> list[RunPath]:
+    """The runs that a figure plots."""
+    entry, section = entry_of(figure), config.figures.wanted()[figure]
+    return [
+        run
+        for experiment in (section.experiment, *getattr(section, "controls", ()))
+        for run in runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
+    ]
 
 
 def all_figures(config: Config) -> list[str]:
     """All figures to make, that of the claims included."""
-    return [*figures(config), *(["claims"] if config.claims else [])]
+    return [*config.figures.wanted(), *(["claims"] if config.claims else [])]
 
 
 def environment(config: Config) -> dict[str, str]:

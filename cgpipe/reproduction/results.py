@@ -88,9 +88,7 @@ def _figure(config: Config, results: Path, figure: str) -> Iterator[tuple[str, b
     else:
         entry = entry_of(figure)
         stage, artifact = layout.PLOTTED[entry.artifact]
-        experiment = plan.figures(config)[figure]
-        runs = plan.runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
-        paths = [results / artifact.format(**run._asdict()) for run in runs]
+        paths = [results / artifact.format(**run._asdict()) for run in plan.figure_runs(config, figure)]
         there = {read_current(one, stage).encoding["sha256"] for one in paths}
     # One more may be the table of another workflow that the figure shows too.
     shown_too = getattr(getattr(config.figures, figure, None), "compare_with", None)

@@ -63,7 +63,6 @@ if workflow.is_main_process:
     for unlikely_meant in [*configfiles.files_dropped(sys.argv), *advice(CONFIG)]:
         logger.warning(f"config: {unlikely_meant}.")
 
-FIGURES = plan.figures(CONFIG)
 RESULTS = f"results/{CONFIG.name}"
 RUN = layout.RUN
 DATASET = f"{RESULTS}/{layout.DATASET}"
@@ -257,13 +256,12 @@ def plotted_by(figure):
     path = f"{RESULTS}/{layout.PLOTTED[entry.artifact][1]}"
     if not entry.of_runs:
         return [path]
-    which = {"plain": entry.plain, "mixed": entry.mixed}
-    return paths_of(path, plan.runs(CONFIG, FIGURES[figure], **which))
+    return paths_of(path, plan.figure_runs(CONFIG, figure))
 
 
 def is_analysed(*artifacts):
     """Condition on a run: a figure or the claims are made from one of these artifacts of it."""
-    wanted = {path for figure in FIGURES for path in plotted_by(figure)}
+    wanted = {path for figure in CONFIG.figures.wanted() for path in plotted_by(figure)}
     wanted.update(claim_files("label_noise", COHERENCE, plain=True))
     wanted.update(claim_files("label_noise", BURSTS, plain=True))
     for of_mixed in (EXACT_WORLDS, DISPLACEMENT):

@@ -22,6 +22,8 @@ from cgpipe.pipeline.config.experiments import (
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
 OF_CONTRIBUTIONS = ("nullworlds_exact", "coherence")  # artifacts
+# What a control may have of its own.
+OF_CONTROLS = {"noise", "replicates", "runs_per_job", "snapshots", "update", "winsor"}
 
 
 class Figure(Section):
@@ -41,6 +43,16 @@ class Curves(Figure):
     )
 
 
+class Controls(Figure):
+    """A figure that shows experiments with other update rules, too."""
+
+    controls: list[Slug] = Field(
+        [],
+        description="Experiments with other update rules, and otherwise the settings of `experiment`, at "
+        "some of its noise levels and replicates",
+    )
+
+
 class Style(Section):
     """The look of the figures."""
 
@@ -52,7 +64,7 @@ class Style(Section):
 
 def _section(name: str, entry: Entry) -> Any:
     """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
-    model: type[Figure] = Curves if entry.levels else Figure
+    model: type[Figure] = Controls if entry.controls else Curves if entry.levels else Figure
     if entry.keys:
         fields: dict[str, Any] = {
             key: (option.kind, Field(option.default, description=option.description))
@@ -85,6 +97,22 @@ def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[
             given = figure.experiment
             for allowed in _allowed(OF_RUNS[name], given, experiments[given], valid):
                 yield Mistake((name, "experiment"), given, allowed)
+            for place, control in enumerate(getattr(figure, "controls", ())):
+                for allowed in _alike(given, experiments[given], experiments.get(control)):
+                    yield Mistake((name, "controls", place), control, allowed)
+
+
+def _alike(name: str, experiment: Experiment, control: Experiment | None) -> Iterator[str]:
+    """What is allowed instead of a control that does not go with an experiment."""
+    if control is None:
+        return
+    ours, its = experiment.model_dump(exclude=OF_CONTROLS), control.model_dump(exclude=OF_CONTROLS)
+    if differ := [f"{key}: {its[key]}" for key, value in ours.items() if value != its[key]]:
+        yield f"an experiment with the settings of {name}; this one has {', '.join(differ)}"
+    for key in ("noise", "replicates"):
+        ours, its = getattr(experiment, key), getattr(control, key)
+        if not set(its) <= set(ours):
+            yield f"an experiment whose {key} {name} has too, {ours}; this one has {its}"
 
 
 def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:

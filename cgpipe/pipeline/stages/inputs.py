@@ -1,7 +1,7 @@
 """What several stages read, and check, in the same way."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,8 +101,8 @@ def read_current(path: Path, stage: str) -> xr.Dataset:
     return read
 
 
-def read_alike(paths: Sequence[Path], stage: str) -> list[xr.Dataset]:
-    """Read artifacts of many runs, and check that these differ in noise, winsor and replicate alone.
+def read_alike(paths: Sequence[Path], stage: str, levels: Sequence[str] = LEVELS) -> list[xr.Dataset]:
+    """Read artifacts of many runs, and check that these differ in their levels alone.
 
     Parameters
     ----------
@@ -110,6 +110,8 @@ def read_alike(paths: Sequence[Path], stage: str) -> list[xr.Dataset]:
         Where from.
     stage : str
         The stage that wrote them.
+    levels : sequence of str
+        Settings that they may differ in. What else a run keeps (`snapshots`) is nothing to what it is.
 
     Returns
     -------
@@ -124,30 +126,30 @@ def read_alike(paths: Sequence[Path], stage: str) -> list[xr.Dataset]:
     """
     read = [read_current(path, stage) for path in paths]
     for path, dataset in zip(paths[1:], read[1:], strict=True):
-        one, other = _made_by(read[0]), _made_by(dataset)
+        one, other = (_made_by(of, {*levels, "snapshots"}) for of in (read[0], dataset))
         if differ := sorted(key for key in {*one, *other} if one.get(key) != other.get(key)):
             of = "; ".join(f"{key}: {one.get(key)} and {other.get(key)}" for key in differ)
             raise ArtifactError(
                 f"{paths[0]} and {path} do not belong together: {of}. Runs of one experiment may differ in "
-                f"{', '.join(LEVELS)} alone. Let snakemake make them again: the same command, without "
+                f"{', '.join(levels)} alone. Let snakemake make them again: the same command, without "
                 "results of other settings among them"
             )
         if dataset.attrs["software"] != read[0].attrs["software"]:
             log.warning("%s and %s were made with other versions of the libraries", paths[0], path)
-    levels = [tuple(json.loads(dataset.attrs["spec"]).get(level) for level in LEVELS) for dataset in read]
-    for path, at in zip(paths, levels, strict=True):
-        if levels.count(at) > 1:
+    places = [tuple(json.loads(dataset.attrs["spec"]).get(level) for level in levels) for dataset in read]
+    for path, at in zip(paths, places, strict=True):
+        if places.count(at) > 1:
             raise ArtifactError(f"{path}, or another of the same levels and replicate, was given twice")
     return read
 
 
-def _made_by(dataset: xr.Dataset) -> dict[str, Any]:
-    """All that runs of one experiment have in common, by stage and setting."""
+def _made_by(dataset: xr.Dataset, differ: Container[str]) -> dict[str, Any]:
+    """All that runs which belong together have in common, by stage and setting."""
     inputs = json.loads(dataset.attrs["inputs"])
     common: dict[str, Any] = {}
     for stage, made in {**inputs, dataset.attrs["stage"]: dataset.attrs}.items():
         settings = json.loads(made["spec"])
-        common |= {f"{stage}: {key}": value for key, value in settings.items() if key not in LEVELS}
+        common |= {f"{stage}: {key}": value for key, value in settings.items() if key not in differ}
         common[f"{stage}: code"] = made["code"]
     if "data" in inputs:
         common["sha256 of the images"] = inputs["data"]["sha256"]
