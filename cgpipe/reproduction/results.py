@@ -17,7 +17,7 @@ from cgpipe.pipeline.artifacts import ArtifactError
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.records import NoRecordError, record_of, seal_of
-from cgpipe.pipeline.stages.inputs import read_current
+from cgpipe.pipeline.stages.results import read_current
 from cgpipe.reproduction.tables import read_table
 
 
@@ -96,9 +96,7 @@ def _figure(config: Config, results: Path, figure: str) -> pd.DataFrame:
     else:
         entry = entry_of(figure)
         stage, artifact = layout.PLOTTED[entry.artifact]
-        experiment = plan.figures(config)[figure]
-        runs = plan.runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
-        paths = [results / artifact.format(**run._asdict()) for run in runs]
+        paths = [results / artifact.format(**run._asdict()) for run in plan.figure_runs(config, figure)]
         there = {read_current(one, stage).encoding["sha256"] for one in paths}
     # One more may be the table of another workflow that the figure shows too.
     shown_too = getattr(getattr(config.figures, figure, None), "compare_with", None)

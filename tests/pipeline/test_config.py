@@ -737,3 +737,54 @@ def test_full_batch_descent_is_compared_with_the_same_network():
 def test_claims_are_of_winsorized_sgd():
     other = {"hidden": [8], "steps": 5, "update": "sign_of_sum"}
     assert "update: winsorized_mean; noise has sign_of_sum" in mistake(with_claims(EVERY, noise=other))
+
+
+# --- figures that compare -------------------------------------------------------------------------
+
+
+def comparing(figure, section=None, other=None, **experiment):
+    settings = figure_of(figure, **{"winsor": [0, 2], "noise": [0, 0.5], **experiment})
+    settings["figures"][figure] |= section or {}
+    if other is not None:
+        settings["experiments"]["other"] = {**settings["experiments"]["one"], **other}
+    return settings
+
+
+@pytest.mark.parametrize("figure", ["matched", "controls"])
+@pytest.mark.parametrize(
+    ("winsor", "said"), [([0], "winsor levels above 0; one has [0]"), ([2], "winsor level 0, plain SGD")]
+)
+def test_a_figure_that_compares_needs_plain_and_winsorized_sgd(figure, winsor, said):
+    load(comparing(figure))
+    assert said in mistake(comparing(figure, winsor=winsor))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"learning_rate": 0.3}, "the settings of one; this one has learning_rate: 0.3"),
+        ({"noise": [0.5, 1]}, "whose noise one has too, [0.0, 0.5]; this one has [0.5, 1.0]"),
+        ({"replicates": [0, 7]}, "whose replicates one has too"),
+    ],
+)
+def test_a_control_has_the_settings_of_what_it_is_compared_with(other, said):
+    section = {"controls": ["other"]}
+    load(comparing("controls", section, {"update": "random_drop", "winsor": [2], "noise": [0.5]}))
+    told = mistake(comparing("controls", section, other))
+    assert told.startswith("figures.controls.controls.0: given 'other'")
+    assert said in told
+
+
+def test_an_unknown_control_is_refused_with_a_suggestion():
+    told = mistake(comparing("controls", {"controls": ["onne"]}))
+    assert told == "figures.controls.controls.0: given 'onne' (text); allowed: one of one (did you mean one?)"
+
+
+def test_what_is_clipped_takes_larger_minibatches():
+    load(comparing("clipping", batch_size=17))
+    assert "a batch_size above 2c, which is 16 at the largest of clipping.levels; one has 16" in mistake(
+        comparing("clipping", batch_size=16)
+    )
+    for levels in ([2, 1], [1, 1]):
+        told = mistake({**minimal(), "clipping": {"levels": levels}})
+        assert "levels in ascending order, each once" in told

@@ -6,7 +6,7 @@ all errors are reported together.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -50,6 +50,30 @@ class Contributions(Section):
         description="Training examples whose pairs the stiffness is computed from, chosen once per run. "
         "Memory grows with the square of their number",
     )
+
+
+class Clipping(Section):
+    """What winsorizing clips."""
+
+    levels: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 2, 4, 8],
+        min_length=1,
+        description="Levels c at which minibatches are winsorized, whatever level a run was trained with. 2c "
+        "must be below the batch_size of the experiment",
+    )
+    batches: int = Field(
+        4,
+        ge=2,
+        le=100,
+        description="Minibatches that are sampled, once per run. Time grows with their number",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _ascending(cls, levels: list[int]) -> list[int]:
+        if levels != sorted(set(levels)):
+            raise ValueError("levels in ascending order, each once")
+        return levels
 
 
 class NullWorlds(Section):
@@ -113,6 +137,7 @@ class Config(Section):
     contributions: Contributions = Field(
         default_factory=Contributions, description="The contributions of all examples"
     )
+    clipping: Clipping = Field(default_factory=Clipping, description="What winsorizing clips of minibatches")
     nullworlds: NullWorlds = Field(default_factory=NullWorlds, description="The permutation tests")
     figures: Figures = Field(default_factory=Figures, description="The figures to make")
     claims: Claims | None = Field(
