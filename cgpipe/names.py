@@ -10,10 +10,31 @@ from typing import Literal
 Selection = Literal["exact", "bernoulli"]
 Init = Literal["xavier", "official"]
 UpdateName = Literal[
-    "winsorized_mean", "trimmed_mean", "median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"
+    "winsorized_mean",
+    "trimmed_mean",
+    "median",
+    "m3",
+    "rm3",
+    "ra3",
+    "sign_of_sum",
+    "sum_of_signs",
+    "scaled_mean",
+    "random_drop",
+    "inlier_clip",
+    "norm_clip",
 ]
+# The update rules that a level c of winsorization means something for; each is plain SGD at c = 0.
+CLIPPING: tuple[UpdateName, ...] = (
+    "winsorized_mean",
+    "trimmed_mean",
+    "scaled_mean",
+    "random_drop",
+    "inlier_clip",
+    "norm_clip",
+)
+MOST_PAIRED = 2_000  # examples of a minibatch, for a rule that takes the products of all pairs of gradients
 Device = Literal["auto", "cpu", "cuda"]
 Kernel = Literal["auto", "required"]
 Learned = Literal["at_step", "first", "last"]
-Source = Literal["sampled", "exact"]
+Source = Literal["sampled", "exact", "displacement"]
 Palette = Literal["colorblind", "deep", "muted", "pastel", "bright", "dark"]

@@ -16,7 +16,7 @@ from cgpipe.networks.dense import Layer, forward, losses
 def logged_steps(steps: int) -> list[int]:
     """Steps at which a run is evaluated: 0-9, 10-90 by 10, and so on by decades, and the last.
 
-    From 10,000 on by 10,000 (Chatterjee 2020, figures 1 to 4). "Step t" is after t updates.
+    From 1,000 on by 1,000, as what is memorized changes fast after step 10,000. "Step t" is after t updates.
 
     Parameters
     ----------
@@ -33,9 +33,35 @@ def logged_steps(steps: int) -> list[int]:
     >>> logged_steps(25)
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 25]
     """
+    return _by_decades(steps, 1_000)
+
+
+def snapshot_steps(steps: int) -> list[int]:
+    """Those logged steps at which a run keeps its parameters: from 10,000 on every 10,000, and the last.
+
+    They are the steps of Chatterjee 2020, figures 1 to 4.
+
+    Parameters
+    ----------
+    steps : int
+        Updates of the whole run.
+
+    Returns
+    -------
+    list of int
+        Increasing, from 0 to `steps`.
+
+    Examples
+    --------
+    >>> snapshot_steps(21_500)[-3:], logged_steps(21_500)[-3:]
+    ([10000, 20000, 21500], [20000, 21000, 21500])
+    """
+    return _by_decades(steps, 10_000)
+
+
+def _by_decades(steps: int, later: int) -> list[int]:
     decades = [10**k * d for k in range(4) for d in range(1, 10)]
-    later = range(10_000, steps + 1, 10_000)
-    return sorted({0, steps, *(t for t in decades if t <= steps), *later})
+    return sorted({0, steps, *(t for t in decades if t <= steps), *range(10_000, steps + 1, later)})
 
 
 @dataclass(frozen=True)

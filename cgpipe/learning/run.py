@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.learning.aggregation.rules import UpdateRule, update_rule
+from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.learning.aggregation.updates import UpdateRule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate, learned_steps
 from cgpipe.names import Init, UpdateName
@@ -39,6 +40,7 @@ HISTORY = {
         ("example",),
         "logged step since which the example has stayed right, -1 for never",
     ),
+    "label": (("example",), "class that the example is trained on"),
     "pristine": (("example",), "whether the class to train on is the true one"),
 }
 
@@ -152,6 +154,7 @@ class TrainingRun:
             for name in Logged._fields
         }
         arrays["learned_first"], arrays["learned_last"] = learned_steps(steps, arrays["correct"])
+        arrays["label"] = self.training.labels.cpu().numpy()
         if pristine is not None:
             arrays["pristine"] = pristine
         variables = {}
@@ -186,6 +189,7 @@ def start_run(
     classes: int | None = None,
     rng: np.random.Generator | int | None = None,
     batch_rng: np.random.Generator | None = None,
+    update_rng: np.random.Generator | None = None,
     state: State | None = None,
 ) -> TrainingRun:
     """A run before its first update, or where `state` was taken.
@@ -194,7 +198,7 @@ def start_run(
     ----------
     training, test : Examples
         On one device, as `examples` returns them; runs may share them.
-    hidden, batch_size, learning_rate, update, c, init, classes, rng, batch_rng, state
+    hidden, batch_size, learning_rate, update, c, init, classes, rng, batch_rng, update_rng, state
         As of `train`.
 
     Returns
@@ -214,7 +218,8 @@ def start_run(
     rng = np.random.default_rng(rng)
     layers = initial_layers([features, *hidden, classes], init, rng, device)
     order = BatchOrder(len(training.labels), batch_size, batch_rng or rng)
-    run = TrainingRun(layers, training, test, order, update_rule(update, c, batch_size), learning_rate)
+    rule = update_rule(update, c, batch_size, update_rng or rng)
+    run = TrainingRun(layers, training, test, order, rule, learning_rate)
     if state is not None:
         run.restore(state)
     return run

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cgpipe.learning.aggregation.rules import UpdateRule, kernel
+from cgpipe.learning.aggregation.rules import kernel
+from cgpipe.learning.aggregation.updates import UpdateRule
 from cgpipe.learning.finite import NonFiniteError, non_finite_output, non_finite_place, require_finite
 from cgpipe.networks.dense import Layer, forward, output_gradients
 
@@ -57,7 +58,8 @@ class Trainer:
         # Kernels are compiled here, before the first step.
         made_by = kernel(rule, images.device.type) if images.dtype == torch.float32 else "torch"
         # On the CPU a whole step is one operator, if the kernel serves the rule.
-        self._in_one_operator = not self._on_gpu and made_by not in ("torch", "reference")
+        fused = rule.fused is not None and made_by not in ("torch", "reference")
+        self._in_one_operator = fused and not self._on_gpu
         in_parts = self._in_one_operator and rule.fused is not None and rule.fused.c == 0
         rows = min(batch_size, self.AT_ONCE) if in_parts else batch_size
         self._whole = batch_size == len(images) and rule.fused is not None
@@ -85,7 +87,7 @@ class Trainer:
             not waited for: there `check` raises it.
         """
         self._batch.copy_(torch.from_numpy(batch))  # (b,)
-        if self._graph is None and self._on_gpu and self._steps == self.WARM_UP:
+        if self._on_gpu and self._steps == self.WARM_UP and self.rule.captured:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
                 self._update()

@@ -37,6 +37,7 @@ def train(
     pristine: npt.NDArray[np.bool_] | None = None,
     rng: np.random.Generator | int | None = None,
     batch_rng: np.random.Generator | None = None,
+    update_rng: np.random.Generator | None = None,
     device: torch.device | str = "cpu",
     state: State | None = None,
     on_logged: Callable[[TrainingRun], object] | None = None,
@@ -65,7 +66,8 @@ def train(
         The update rule, one of `cgpipe.names.UpdateName`.
     c : int
         Gradients to clip (winsorized mean) or to leave out (trimmed mean) on each side, for each parameter on
-        its own; 0 for plain SGD, and for all other rules.
+        its own, or what is compared with that (the controls in `cgpipe.names.CLIPPING`); 0 for plain SGD, and
+        for all other rules.
     init : {"xavier", "official"}
         Standard deviation of the initial weights, as for `cgpipe.networks.initial_layers`.
     classes : int, optional
@@ -76,6 +78,8 @@ def train(
         The initial weights are sampled from it; an int is a seed.
     batch_rng : numpy.random.Generator, optional
         The order of the minibatches; by default `rng` goes on to give it.
+    update_rng : numpy.random.Generator, optional
+        What the rule `random_drop` samples; by default `rng` goes on to give it.
     device : torch.device or str
         Where the network runs. The result depends on it in the last bits.
     state : tuple, optional
@@ -94,7 +98,7 @@ def train(
         `accuracy_test`. Along `step` and `layer` (hidden layers, from 1 at the input): `dead` and `active`,
         the shares of the units that no training example activates, and that one activates on average. Along
         `step` and `example`: `correct`, whether a training example is classified as its label. Along
-        `example`: `learned_first`, `learned_last` (see `learned_steps`), and `pristine` where given.
+        `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given.
         The attribute `classes` is the number of classes.
 
     Raises
@@ -137,6 +141,7 @@ def train(
         classes=classes,
         rng=rng,
         batch_rng=batch_rng,
+        update_rng=update_rng,
         state=state,
     )
 

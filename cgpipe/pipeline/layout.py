@@ -12,8 +12,10 @@ CONTRIBUTIONS = f"{RUN}/contributions.nc"
 COHERENCE = f"{RUN}/coherence.nc"
 BURSTS = f"{RUN}/bursts.nc"
 DISPLACEMENT = f"{RUN}/displacement.nc"
+CLIPPING = f"{RUN}/clipping.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
+DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
 CLAIMS = "claims.nc"
 RUNS = "runs.csv"
 
@@ -27,7 +29,10 @@ PLOTTED = {
     "history": ("train", HISTORY),
     "nullworlds": ("nullworlds", WORLDS),
     "nullworlds_exact": ("nullworlds", EXACT_WORLDS),
+    "nullworlds_displacement": ("nullworlds", DISPLACEMENT_WORLDS),
     "coherence": ("coherence", COHERENCE),
+    "bursts": ("bursts", BURSTS),
+    "clipping": ("clipping", CLIPPING),
     "claims": ("claims", CLAIMS),
 }
 
@@ -38,6 +43,7 @@ _READ = {
     "train": SNAPSHOTS,
     "gradients": GRADIENTS,
     "contributions": CONTRIBUTIONS,
+    "bursts": BURSTS,
     "displacement": DISPLACEMENT,
 }
 

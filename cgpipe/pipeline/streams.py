@@ -9,7 +9,17 @@ from typing import Literal
 
 import numpy as np
 
-Concern = Literal["corruption", "initialisation", "batches", "sample", "nullworlds", "stiffness", "subset"]
+Concern = Literal[
+    "corruption",
+    "initialisation",
+    "batches",
+    "sample",
+    "nullworlds",
+    "stiffness",
+    "subset",
+    "update",
+    "clipping",
+]
 
 # Part of every result: a number, once given, stays with its concern.
 _NUMBERS: dict[Concern, int] = {
@@ -20,6 +30,8 @@ _NUMBERS: dict[Concern, int] = {
     "nullworlds": 4,
     "stiffness": 5,
     "subset": 6,
+    "update": 7,
+    "clipping": 8,
 }
 
 

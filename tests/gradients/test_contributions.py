@@ -11,7 +11,7 @@ from cgpipe.gradients.contributions import (
     leading_steps,
     mean_cumulative,
 )
-from cgpipe.learning.evaluation import logged_steps
+from cgpipe.learning.evaluation import snapshot_steps
 
 VALUES = st.one_of(st.just(0.0), st.floats(-1000, 1000, width=32, allow_subnormal=False))
 
@@ -149,5 +149,5 @@ def test_leading_steps_end_at_the_first_gap(steps, leading):
 
 
 @pytest.mark.parametrize(("steps", "leading"), [(3, 4), (9, 10), (10, 11), (1000, 11), (100_000, 11)])
-def test_leading_steps_of_a_logged_run_are_its_first_updates(steps, leading):
-    assert leading_steps(np.array(logged_steps(steps))) == leading
+def test_leading_steps_of_a_run_are_its_first_updates(steps, leading):
+    assert leading_steps(np.array(snapshot_steps(steps))) == leading

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from problems import fitted, problem
 
-from cgpipe.learning.evaluation import evaluate, learned_steps, logged_steps
+from cgpipe.learning.evaluation import evaluate, learned_steps, logged_steps, snapshot_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.networks.dense import Layer, initial_layers
 
-# --- logged_steps ---------------------------------------------------------------------------------
+# --- logged_steps, snapshot_steps -----------------------------------------------------------------
 
 UP_TO_10000 = [*range(10), *range(10, 100, 10), *range(100, 1000, 100), *range(1000, 10_000, 1000), 10_000]
 
@@ -28,21 +28,29 @@ UP_TO_10000 = [*range(10), *range(10, 100, 10), *range(100, 1000, 100), *range(1
         (95, [*range(10), *range(10, 100, 10), 95]),
         (999, [*range(10), *range(10, 100, 10), *range(100, 1000, 100), 999]),
         (10_001, [*UP_TO_10000, 10_001]),
-        (60_000, [*UP_TO_10000, 20_000, 30_000, 40_000, 50_000, 60_000]),
-        (100_000, [*UP_TO_10000, *range(20_000, 100_001, 10_000)]),
     ],
 )
-def test_logged_steps_are_those_of_the_paper(steps, expected):
-    assert logged_steps(steps) == expected
+def test_to_step_10000_the_steps_are_those_of_the_paper(steps, expected):
+    assert logged_steps(steps) == snapshot_steps(steps) == expected
+
+
+@pytest.mark.parametrize("last", [60_000, 100_000])
+def test_from_step_10000_on_every_thousandth_is_logged_and_every_tenth_of_them_kept(last):
+    assert logged_steps(last) == [*UP_TO_10000, *range(11_000, last + 1, 1_000)]
+    assert snapshot_steps(last) == [*UP_TO_10000, *range(20_000, last + 1, 10_000)]
+    assert snapshot_steps(last - 1) == [*snapshot_steps(last)[:-1], last - 1]
 
 
 @given(st.integers(0, 300_000))
 def test_logged_steps_increase_from_zero_to_the_last(steps):
-    logged = logged_steps(steps)
-    assert logged[0] == 0
-    assert logged[-1] == steps
-    assert all(a < b for a, b in pairwise(logged))
-    assert all(len(str(t).rstrip("0")) <= 1 if t < 10_000 else t % 10_000 == 0 for t in logged if t != steps)
+    assert set(snapshot_steps(steps)) <= set(logged_steps(steps))
+    for grid, later in ((logged_steps, 1_000), (snapshot_steps, 10_000)):
+        logged = grid(steps)
+        assert logged[0] == 0
+        assert logged[-1] == steps
+        assert all(a < b for a, b in pairwise(logged))
+        assert all(len(str(t).rstrip("0")) <= 1 for t in logged if t < min(10_000, steps))
+        assert all(t % later == 0 for t in logged if 10_000 <= t < steps)
 
 
 # --- evaluate -------------------------------------------------------------------------------------

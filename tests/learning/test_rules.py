@@ -1,60 +1,128 @@
+from functools import wraps
 from itertools import pairwise
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
+from cgpipe.learning.aggregation import oracle
 from cgpipe.learning.aggregation.rules import RULES, Clipped, Mean, update_rule
-from cgpipe.names import UpdateName
+from cgpipe.names import CLIPPING, MOST_PAIRED, UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
 RATE = 0.1
 NAMES = get_args(UpdateName)
-WITH_C = ("winsorized_mean", "trimmed_mean")
 OF_THREE_STEPS = ("rm3", "ra3")
+WITH_STATE = (*OF_THREE_STEPS, "random_drop")
+WIDTHS = [6, 5, 4]
+SEED = 3
 
 # --- each rule as it is defined, in float64, from the gradients of single examples ----------------
 
-# Takes the gradients of one parameter, (step, example), up to now; returns the direction of this step.
+# Takes the gradients of all parameters, (step, example, parameter), up to now, a layer's weights before its
+# biases; returns the direction of this step, (parameter,).
 
 
+def each_on_its_own(direction):
+    """For a rule that is defined for one parameter, from (step, example)."""
+
+    @wraps(direction)
+    def of_all(gradients, c):
+        return np.array([direction(of_one, c) for of_one in np.moveaxis(gradients, -1, 0)])
+
+    return of_all
+
+
+@each_on_its_own
 def winsorized_mean(gradients, c):
     ordered = sorted(gradients[-1])
     return np.mean(np.clip(gradients[-1], ordered[c], ordered[-1 - c]))
 
 
+@each_on_its_own
 def trimmed_mean(gradients, c):
     return np.mean(sorted(gradients[-1])[c : len(gradients[-1]) - c])
 
 
+@each_on_its_own
 def median(gradients, c):
     return np.median(gradients[-1])
 
 
+@each_on_its_own
 def m3(gradients, c):
     return np.median([np.mean(group) for group in np.array_split(gradients[-1], 3)])
 
 
+@each_on_its_own
 def rm3(gradients, c):
     return np.median(gradients[-3:].mean(1)) if len(gradients) > 2 else 0.0
 
 
+@each_on_its_own
 def ra3(gradients, c):
     return np.mean(gradients[-3:].mean(1)) if len(gradients) > 2 else 0.0
 
 
+@each_on_its_own
 def sign_of_sum(gradients, c):
     return np.sign(np.sum(gradients[-1]))
 
 
+@each_on_its_own
 def sum_of_signs(gradients, c):
     return np.mean(np.sign(gradients[-1]))
 
 
+@each_on_its_own
+def inlier_clip(gradients, c):
+    return oracle.inlier_clipped_mean(gradients[-1], c)
+
+
+def scaled_mean(gradients, c):
+    mean = gradients[-1].mean(0)
+    return mean * np.linalg.norm(winsorized_mean(gradients, c)) / np.linalg.norm(mean)
+
+
+def norm_clip(gradients, c):
+    norms = np.linalg.norm(gradients[-1], axis=1)
+
+    def mean(τ):
+        return np.mean([g * min(1, τ / norm) for g, norm in zip(gradients[-1], norms, strict=True)], axis=0)
+
+    def short(τ):
+        return np.linalg.norm(winsorized_mean(gradients, c)) - np.linalg.norm(mean(τ))
+
+    for low, high in pairwise([0.0, *sorted(norms)]):
+        if short(high) <= 0:
+            return mean(brentq(short, low, high, xtol=1e-15))
+    return gradients[-1].mean(0)
+
+
+def random_drop(gradients, c):
+    seed, batch = np.random.default_rng(SEED).integers(2**63), gradients.shape[1]
+    rng = np.random.Generator(np.random.PCG64([seed, len(gradients) - 1]))
+    order = rng.permutation(batch)
+    starts = []
+    for into, out in pairwise(WIDTHS):
+        starts_of_layer = rng.integers(batch, size=(out, into + 1))
+        starts += [*starts_of_layer[:, :-1].ravel(), *starts_of_layer[:, -1]]
+    return np.array(
+        [
+            np.delete(gradients[-1][:, p], [order[(start + k) % batch] for k in range(2 * c)]).mean()
+            for p, start in enumerate(starts)
+        ]
+    )
+
+
 DEFINITIONS = {
     definition.__name__: definition
-    for definition in (winsorized_mean, trimmed_mean, median, m3, rm3, ra3, sign_of_sum, sum_of_signs)
+    for definition in (
+        *(winsorized_mean, trimmed_mean, median, m3, rm3, ra3, sign_of_sum, sum_of_signs),
+        *(scaled_mean, random_drop, inlier_clip, norm_clip),
+    )
 }
 
 
@@ -64,26 +132,28 @@ def test_every_rule_has_a_row_and_a_definition_here():
 
 
 class Definition:
-    """A network of NumPy that goes by a definition, parameter by parameter."""
+    """A network of NumPy that goes by a definition."""
 
     def __init__(self, layers, name, c):
         self.layers = [tuple(p.numpy().astype(np.float64) for p in layer) for layer in layers]
         self.direction, self.c = DEFINITIONS[name], c
-        self.seen = [[[], []] for _ in layers]  # for each parameter, a (example, ...) a step
+        self.seen = []  # of each step, (example, parameter)
 
     def step(self, inputs, gradients):
-        for number, (entered, δ) in enumerate(zip(inputs, gradients, strict=True)):
-            a, δ = entered.numpy().astype(np.float64), δ.numpy().astype(np.float64)
-            per_example = δ[:, :, None] * a[:, None, :], δ
-            for parameter, seen, now in zip(self.layers[number], self.seen[number], per_example, strict=True):
-                seen.append(now)
-                steps = np.array(seen)  # (step, example, ...)
-                for place in np.ndindex(*parameter.shape):
-                    parameter[place] -= RATE * self.direction(steps[(..., *place)], self.c)
+        parts = []
+        for entered, at_output in zip(inputs, gradients, strict=True):
+            a, δ = entered.numpy().astype(np.float64), at_output.numpy().astype(np.float64)
+            parts += [(δ[:, :, None] * a[:, None, :]).reshape(len(a), -1), δ]
+        self.seen.append(np.concatenate(parts, axis=1))
+        direction = self.direction(np.array(self.seen), self.c)
+        parameters = [parameter for layer in self.layers for parameter in layer]
+        ends = np.cumsum([parameter.size for parameter in parameters])
+        for parameter, part in zip(parameters, np.split(direction, ends[:-1]), strict=True):
+            parameter -= RATE * part.reshape(parameter.shape)
 
 
 def network(dtype=torch.float64):
-    layers = initial_layers([6, 5, 4], "xavier", np.random.default_rng(0))
+    layers = initial_layers(WIDTHS, "xavier", np.random.default_rng(0))
     return [Layer(*(parameter.to(dtype) for parameter in layer)) for layer in layers]
 
 
@@ -114,10 +184,11 @@ def changed(layers, others):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("size", [9, 10])
 @pytest.mark.parametrize(
-    ("name", "c"), [(name, c) for name in NAMES for c in ((0, 1, 3) if name in WITH_C else (0,))]
+    ("name", "c"),
+    [("winsorized_mean", 0), *((name, c) for name in NAMES for c in ((1, 3) if name in CLIPPING else (0,)))],
 )
 def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
-    layers, rule, rng = network(dtype), update_rule(name, c, size), np.random.default_rng(1)
+    layers, rule, rng = network(dtype), update_rule(name, c, size, SEED), np.random.default_rng(1)
     exact = Definition(layers, name, c)
     trail = [copy_of(layers)]
     for _ in range(5):
@@ -139,7 +210,7 @@ def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
 # --- winsorized, trimmed, median ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", WITH_C)
+@pytest.mark.parametrize("name", CLIPPING)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_without_clipping_it_is_plain_sgd(name, dtype):
     layers, rng = network(dtype), np.random.default_rng(1)
@@ -221,14 +292,15 @@ def test_one_bad_minibatch_of_three_does_not_move_rm3_but_moves_ra3():
 @pytest.mark.parametrize("taken_at", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_restored_rule_goes_on_bit_by_bit(name, taken_at, dtype):
-    layers, rule, rng = network(dtype), update_rule(name, 0, 10), np.random.default_rng(1)
+    c = 2 if name in CLIPPING else 0
+    layers, rule, rng = network(dtype), update_rule(name, c, 10), np.random.default_rng(1)
     for _ in range(taken_at):
         rule.update(layers, *minibatch(layers, rng, 10, dtype), RATE)
     state, other = rule.state(), copy_of(layers)
     # As a checkpoint keeps it.
     kept = {name: torch.from_numpy(values.numpy().copy()) for name, values in state.items()}
-    assert bool(kept) == (name in OF_THREE_STEPS)
-    again = update_rule(name, 0, 10)
+    assert bool(kept) == (name in WITH_STATE)
+    again = update_rule(name, c, 10)
     again.restore(kept)
     as_kept = {name: values.clone() for name, values in kept.items()}
     for _ in range(4):
@@ -241,17 +313,17 @@ def test_a_restored_rule_goes_on_bit_by_bit(name, taken_at, dtype):
     assert all(torch.equal(kept[name], values) for name, values in as_kept.items())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in OF_THREE_STEPS])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_STATE])
 def test_a_rule_without_state_refuses_one(name):
     state = update_rule("rm3", 0, 10).state()
     with pytest.raises(ValueError, match=r"keeps no state, and was given \['held'\]"):
-        update_rule(name, 0, 10).restore(state)
+        update_rule(name, 1 if name in CLIPPING else 0, 10).restore(state)
 
 
-@pytest.mark.parametrize("name", OF_THREE_STEPS)
+@pytest.mark.parametrize("name", WITH_STATE)
 def test_a_rule_with_state_refuses_none(name):
     with pytest.raises(ValueError, match="state"):
-        update_rule(name, 0, 10).restore({})
+        update_rule(name, 1 if name in CLIPPING else 0, 10).restore({})
 
 
 # --- signs ----------------------------------------------------------------------------------------
@@ -276,19 +348,17 @@ def test_signs_are_1_0_and_minus_1_for_each_parameter():
 
 @pytest.mark.parametrize("c", [0, 2])
 def test_a_rule_that_does_not_exist_is_refused_with_those_that_do(c):
-    with pytest.raises(
-        ValueError, match=r"no update rule 'mean': give one of winsorized_mean, .* sum_of_signs"
-    ):
+    with pytest.raises(ValueError, match=r"no update rule 'mean': give one of winsorized_mean, .* norm_clip"):
         update_rule("mean", c, 10)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_C])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CLIPPING])
 def test_a_rule_that_clips_nothing_refuses_a_c(name):
-    with pytest.raises(ValueError, match=rf"{name} with c = 2: only winsorized_mean and trimmed_mean"):
+    with pytest.raises(ValueError, match=rf"{name} with c = 2: only winsorized_mean, .*; give c = 0"):
         update_rule(name, 2, 10)
 
 
-@pytest.mark.parametrize("name", WITH_C)
+@pytest.mark.parametrize("name", CLIPPING)
 @pytest.mark.parametrize(("c", "size"), [(5, 10), (6, 10), (-1, 10), (1, 1), (1, 2)])
 def test_clipping_everything_is_refused(name, c, size):
     with pytest.raises(ValueError, match=rf"c = {c} .* {size}: .* 0 to {(size - 1) // 2}$"):
@@ -299,6 +369,12 @@ def test_clipping_everything_is_refused(name, c, size):
 def test_an_empty_minibatch_is_refused(name):
     with pytest.raises(ValueError, match="minibatch is empty"):
         update_rule(name, 0, 0)
+
+
+def test_clipping_by_norm_refuses_a_minibatch_with_too_many_pairs():
+    update_rule("norm_clip", 1, MOST_PAIRED)
+    with pytest.raises(ValueError, match=r"norm_clip with a minibatch of 2001: give at most 2000 examples"):
+        update_rule("norm_clip", 1, MOST_PAIRED + 1)
 
 
 @pytest.mark.parametrize("c", [1.0, True, None])

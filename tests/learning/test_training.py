@@ -16,7 +16,7 @@ from cgpipe.learning.evaluation import evaluate, logged_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.trainer import Trainer
 from cgpipe.learning.training import train
-from cgpipe.names import UpdateName
+from cgpipe.names import CLIPPING, UpdateName
 from cgpipe.networks.dense import initial_layers
 
 SETTINGS = {"hidden": [5], "steps": 25, "batch_size": 9, "learning_rate": 0.2}
@@ -48,7 +48,7 @@ def assert_same(histories, kept):
 
 @pytest.mark.parametrize("name", get_args(UpdateName))
 def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
-    c = 2 if name in ("winsorized_mean", "trimmed_mean") else 0
+    c = 2 if name in CLIPPING else 0
     kept, data = {}, examples()
     history = train(*data, **SETTINGS, update=name, c=c, rng=3, on_logged=snapshots_of(kept))
 
@@ -56,7 +56,7 @@ def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
     rng = np.random.default_rng(3)
     layers = initial_layers([6, 5, 4], "xavier", rng)
     order = BatchOrder(70, 9, rng)
-    trainer = Trainer(layers, images, labels, 9, 0.2, update_rule(name, c, 9))
+    trainer = Trainer(layers, images, labels, 9, 0.2, update_rule(name, c, 9, rng))
     for step in range(26):
         if step in logged_steps(25):
             now = history.sel(step=step)
@@ -83,7 +83,8 @@ def test_a_history_has_named_dimensions_and_describes_itself():
     assert history.sizes == {"step": 13, "layer": 1, "example": 70}
     curves = ["loss_training", "accuracy_training", "loss_test", "accuracy_test"]
     shares = ["dead", "active"]
-    assert list(history) == [*curves, *shares, "correct", "learned_first", "learned_last", "pristine"]
+    of_examples = ["learned_first", "learned_last", "label", "pristine"]
+    assert list(history) == [*curves, *shares, "correct", *of_examples]
     assert [history[name].dims for name in curves] == [("step",)] * 4
     assert [history[name].dims for name in shares] == [("step", "layer")] * 2
     assert history["correct"].dims == ("step", "example")
@@ -91,6 +92,7 @@ def test_a_history_has_named_dimensions_and_describes_itself():
     with_units = {name for name in history.variables if "units" in history[name].attrs}
     assert with_units == {"step", *curves, *shares}
     assert np.array_equal(history["pristine"], pristine)
+    assert np.array_equal(history["label"], examples()[1])
     assert history.attrs == {"classes": 4}
     assert isinstance(history.attrs["classes"], int)
     assert "pristine" not in train(*examples(), **SETTINGS, rng=0)
@@ -227,9 +229,9 @@ def as_kept(state):
 
 
 @pytest.mark.parametrize("when", ["on_step", "on_logged"])
-@pytest.mark.parametrize("name", ["winsorized_mean", "rm3"])
+@pytest.mark.parametrize("name", ["winsorized_mean", "rm3", "random_drop"])
 def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(name, when):
-    arguments = {**SETTINGS, "update": name}
+    arguments = {**SETTINGS, "update": name, "c": 2 if name == "random_drop" else 0}
     states, live, kept = {}, {}, {}
 
     def note(run):

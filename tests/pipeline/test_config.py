@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cgpipe.data.corruption import corruption
 from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import OF_RUNS
+from cgpipe.names import CLIPPING, MOST_PAIRED
 from cgpipe.pipeline.config.experiments import is_mixed, widths
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import advice, load
@@ -40,7 +41,7 @@ def complete():
                 "steps": 20,
                 "noise": [0, 0.25, 0.5],
                 "winsor": [0],
-                "replicates": 2,
+                "replicates": [0, 2],
                 "snapshots": True,
             },
             "winsorization": {
@@ -216,16 +217,35 @@ def test_a_noise_level_that_is_no_share_is_refused_with_its_place(value):
     assert mistake(minimal(noise=[0.5, value])).startswith("experiments.one.noise.1: given ")
 
 
-@pytest.mark.parametrize(("key", "levels"), [("noise", [0.5, 0, 0.5]), ("winsor", [1, 1])])
+@pytest.mark.parametrize(
+    ("key", "levels"), [("noise", [0.5, 0, 0.5]), ("winsor", [1, 1]), ("replicates", [0, 3, 3])]
+)
 def test_a_level_is_given_once(key, levels):
     place, again = len(levels) - 1, levels[-1]
     told = mistake(minimal(**{key: levels}))
-    assert told == f"experiments.one.{key}.{place}: given {again}; allowed: each level once"
+    assert told == f"experiments.one.{key}.{place}: given {again}; allowed: each once"
 
 
-@pytest.mark.parametrize("key", ["noise", "winsor"])
+@pytest.mark.parametrize("key", ["noise", "winsor", "replicates"])
 def test_a_list_of_levels_is_not_empty(key):
     assert mistake(minimal(**{key: []})).startswith(f"experiments.one.{key}: given []; allowed: ")
+
+
+def test_replicates_are_a_number_of_them_or_a_list():
+    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0])):
+        assert load(minimal(replicates=replicates)).experiments["one"].replicates == each
+    assert load(minimal()).experiments["one"].replicates == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("given", "place"), [(0, ""), (True, ""), (2.0, ""), ("2", ""), ([0, -1], ".1")])
+def test_replicates_that_are_none_are_refused(given, place):
+    told = mistake(minimal(replicates=given))
+    assert told.startswith(f"experiments.one.replicates{place}: given ")
+    assert told.endswith(
+        "greater than or equal to 0"
+        if place
+        else "1 to 1000, or a list of replicates from 0 on, such as [3, 4]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -512,18 +532,24 @@ def test_every_dataset_that_may_be_named_has_a_shape():
 # --- update ----------------------------------------------------------------------------------------------
 
 
-def test_only_means_that_clip_take_another_c():
+def test_only_means_that_clip_and_controls_take_another_c():
     for update in ("median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"):
         told = mistakes(minimal(update=update, winsor=[0, 2]))
         assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} does not clip"]
         load(minimal(update=update))
-    for update in ("winsorized_mean", "trimmed_mean"):
+    for update in CLIPPING:
         load(minimal(update=update, winsor=[0, 2]))
 
 
 def test_three_groups_need_three_examples():
     assert "at least 3, for its three groups; it is 2" in mistake(minimal(update="m3", batch_size=2))
     load(minimal(update="m3", batch_size=3))
+
+
+def test_clipping_by_norm_takes_the_products_of_all_pairs():
+    told = mistake({**minimal(update="norm_clip", batch_size=MOST_PAIRED + 1), "dataset": "mnist"})
+    assert told.endswith("norm_clip only with a batch_size of at most 2000; it is 2001")
+    load({**minimal(update="norm_clip", batch_size=MOST_PAIRED), "dataset": "mnist"})
 
 
 # --- full batch, contributions, claims --------------------------------------------------------------
@@ -654,10 +680,11 @@ def test_full_batch_descent_is_compared_with_the_same_network():
     twice = EVERY | {"winsorization": "full"}
     assert "an experiment with minibatches" in mistake(with_claims(twice))
     full = {"hidden": [8], "steps": 5, "batch_size": "all"}
-    for more in ({"noise": [0.1]}, {"replicates": 4}):
-        assert "whose noise levels and replicates clip has too" in mistake(
+    for more in ({"noise": [0.1]}, {"replicates": 4}, {"replicates": [3]}):
+        assert "whose noise levels and replicates clip has too; that has replicates [0, 1, 2]" in mistake(
             with_claims(EVERY, full=full | more)
         )
+    load(with_claims(EVERY, full=full | {"replicates": [2]}))
 
 
 def test_claims_are_of_winsorized_sgd():

@@ -132,6 +132,7 @@ def test_the_order_in_which_levels_are_given_does_not_matter():
     other = base()
     other["experiments"]["noisy"]["noise"] = [0.125, 1, 0, 0.5]
     other["experiments"]["noisy"]["winsor"] = [0, 2]
+    other["experiments"]["noisy"]["replicates"] = [1, 0]
     assert plan.runs(load(base()), "noisy") == plan.runs(load(other), "noisy")
 
 

@@ -2,8 +2,9 @@
 //
 // What is computed (Chatterjee 2020, section 3). Example b's gradient for the weight from input i to unit o
 // is the product δ[b,o]·a[b,i]. Of these B values the c largest are clipped to the (c+1)-th largest and the
-// c smallest to the (c+1)-th smallest, and all are averaged; `trimmed` leaves the 2c out instead. A bias is
-// the weight of an input that is 1 for every example.
+// c smallest to the (c+1)-th smallest, and all are averaged; `trimmed` leaves the 2c out instead, and
+// `inliers` moves the 2c values nearest to the median onto it. A bias is the weight of an input that is 1
+// for every example.
 //
 // How. A value is a coefficient times a vector: one weight a lane, neighbouring weights in neighbouring
 // lanes.
@@ -16,7 +17,7 @@
 // 2. Blocks. Values come 2c at a time: a network sorts them, the upper half meets the largest and the lower
 //    half the smallest, each value one place of the list, and shorter networks put the lists in order again.
 //    Neither half can belong to the other list. Each c has its own code; from c = 9 on, where the lists
-//    would fill the registers, one network sorts all the values of a tile in memory.
+//    would fill the registers, and for inliers, one network sorts the values of a tile in memory.
 // 3. Zeros are counted and not visited: δ is 0 where a unit is inactive, a is 0 for most pixels. Where more
 //    than 2c of the values are 0, both lists and what lies between them start at 0.
 // 4. Signs. Where no vector has a negative entry (pixels, activations after a ReLU) the coefficient gives
@@ -119,14 +120,16 @@ struct Coefficient {
 };
 
 // The coefficients of a block of rows: in each row first the positive ones, then the zeros, then the
-// negative.
+// negative. `listed`: by lists of c; else the values are sorted.
 struct Coefficients {
     int64_t batch, c;
+    bool listed;
     std::vector<Coefficient> entries;
     std::array<int64_t, MOST_ROWS> positive, negative;
     std::array<bool, MOST_ROWS> by_sign;  // one sign at a time; the negative ones are held by magnitude
 
-    Coefficients(int64_t batch, int64_t c) : batch(batch), c(c), entries(batch * MOST_ROWS) {}
+    Coefficients(int64_t batch, int64_t c, bool listed)
+        : batch(batch), c(c), listed(listed), entries(batch * MOST_ROWS) {}
 
     void read(const Factor& f, int64_t first, int64_t rows, bool signed_vectors) {
         std::array<int64_t, MOST_ROWS> above{}, last;
@@ -149,11 +152,10 @@ struct Coefficients {
             Coefficient* row = entries.data() + r * batch;
             positive[r] = above[r];
             negative[r] = batch - 1 - last[r];
-            by_sign[r] =
-                !signed_vectors && c <= MOST_LISTED && std::max(positive[r], negative[r]) < batch - c;
+            by_sign[r] = listed && !signed_vectors && std::max(positive[r], negative[r]) < batch - c;
             if (by_sign[r]) {
                 for (int64_t j = last[r] + 1; j < batch; ++j) row[j].value = -row[j].value;
-            } else if (c > MOST_LISTED || zeros(r) <= 2 * c) {  // else zeros are not visited
+            } else if (listed && zeros(r) <= 2 * c) {  // else zeros are not visited
                 std::fill(row + above[r], row + last[r] + 1, Coefficient{0, 0});
             }
         }
@@ -169,18 +171,22 @@ struct Coefficients {
 
 using Exchange = std::pair<int64_t, int64_t>;
 
-// Sorts n values in ascending order: Batcher's merge exchange.
-constexpr std::vector<Exchange> merge_exchange(int64_t n) {
-    std::vector<Exchange> exchanges;
+// Sorts n values in ascending order by exchanges of two: Batcher's merge exchange.
+template <typename F>
+constexpr void sort_by(int64_t n, F exchange) {
     const int64_t top = n < 2 ? 0 : static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))) / 2;
     for (int64_t p = top; p > 0; p /= 2) {
         for (int64_t q = top, r = 0, d = p;; d = q - p, q /= 2, r = p) {
-            for (int64_t i = 0; i < n - d; ++i) {
-                if ((i & p) == r) exchanges.emplace_back(i, i + d);
+            for (int64_t first = r; first < n - d; first += 2 * p) {
+                for (int64_t i = first; i < std::min(first + p, n - d); ++i) exchange(i, i + d);
             }
             if (q == p) break;
         }
     }
+}
+constexpr std::vector<Exchange> merge_exchange(int64_t n) {
+    std::vector<Exchange> exchanges;
+    sort_by(n, [&](int64_t i, int64_t j) { exchanges.emplace_back(i, j); });
     return exchanges;
 }
 
@@ -209,7 +215,7 @@ constexpr auto MERGE = known<[](int64_t n) { return bitonic_merge(n); }, N>();
 
 // ---- The sum of one row and one tile ----
 
-enum class Ends { clipped, trimmed };
+using cgpipe::Ends;
 
 // f(0), f(1), ..., each with a constant: what a loop indexes is kept in memory, and these are registers.
 template <int N, typename F>
@@ -426,23 +432,52 @@ constexpr std::array<RowSum, sizeof...(C)> listed_for(std::index_sequence<C...>)
 }
 constexpr auto LISTED = listed_for(std::make_index_sequence<MOST_LISTED + 1>());
 
-// The same sums for any c, by sorting the tile's values; `values` has room for batch × WIDTH.
-void sorted(const Coefficients& of, int64_t row, const float* tile, int64_t c, Ends ends,
-            const std::vector<Exchange>& exchanges, float* values, float* out) {
-    int64_t filled = 0;
-    for (int64_t j = 0; j < of.batch; ++j) {
-        const Coefficient& entry = of.row(row)[j];
-        for (int i = 0; i < WIDTH; ++i) values[filled++] = entry.value * tile[entry.vector + i];
+// The sum of sorted values, with the 2c nearest to the median moved onto it. Of two that are 2c ranks apart,
+// one on each side of the middle, the nearer is moved and the other stays: with the 2c - 1 between them the
+// nearer makes 2c. Of two as near, the lower is moved. What has no partner 2c ranks further on is moved.
+template <typename Ranked>
+Lanes sum_without_inliers(Ranked ranked, int64_t batch, int64_t c) {
+    const int64_t middle = (batch + 1) / 2;
+    const Lanes median = batch % 2 ? ranked(middle - 1)
+                                   : Lanes::of(0.5f) * ranked(middle - 1) + Lanes::of(0.5f) * ranked(middle);
+    Lanes sum = Lanes::of(static_cast<float>(2 * c)) * median;
+    for (int64_t rank = 0; rank < middle - 2 * c; ++rank) sum = sum + ranked(rank);
+    for (int64_t rank = std::max<int64_t>(0, middle - 2 * c); rank < std::min(middle, batch - 2 * c);
+         ++rank) {
+        const Lanes below = ranked(rank), above = ranked(rank + 2 * c);
+        sum = sum + where_at_most(median - below, above - median, above, below);
     }
-    for (const auto& [i, j] : exchanges) {
+    for (int64_t rank = middle + 2 * c; rank < batch; ++rank) sum = sum + ranked(rank);
+    return sum;
+}
+
+// The same sums for any c, by sorting the tile's values; `values` has room for batch × WIDTH.
+void sorted(const Coefficients& of, int64_t row, const float* tile, int64_t c, Ends ends, float* values,
+            float* out) {
+    const int64_t zeros = of.zeros(row), n = of.batch - zeros;
+    for (int64_t j = 0; j < n; ++j) {
+        const Coefficient& entry = j < of.positive[row] ? of.row(row)[j] : of.row(row)[j + zeros];
+        for (int i = 0; i < WIDTH; ++i) values[j * WIDTH + i] = entry.value * tile[entry.vector + i];
+    }
+    sort_by(n, [&](int64_t i, int64_t j) INLINED {
         for (int v = 0; v < WIDTH; v += Lanes::count) {
             const Lanes x = Lanes::load(values + i * WIDTH + v), y = Lanes::load(values + j * WIDTH + v);
             smaller(x, y).store(values + i * WIDTH + v);
             larger(x, y).store(values + j * WIDTH + v);
         }
-    }
+    });
     for (int v = 0; v < WIDTH; v += Lanes::count) {
-        const auto ranked = [&](int64_t rank) { return Lanes::load(values + rank * WIDTH + v); };
+        // Among the zeros a value has its own rank if it is negative, and is `zeros` ranks on if it is
+        // positive.
+        const auto ranked = [&](int64_t rank) INLINED {
+            const Lanes zero = Lanes::of(0);
+            const Lanes low = rank < n ? smaller(Lanes::load(values + rank * WIDTH + v), zero) : zero;
+            return rank < zeros ? low : larger(Lanes::load(values + (rank - zeros) * WIDTH + v), low);
+        };
+        if (ends == Ends::inliers) {
+            sum_without_inliers(ranked, of.batch, c).store(out + v);
+            continue;
+        }
         Lanes sum = Lanes::of(0);
         for (int64_t rank = c; rank < of.batch - c; ++rank) sum = sum + ranked(rank);
         if (ends == Ends::clipped) {
@@ -529,13 +564,13 @@ void sum_products(std::vector<Sums> all, int64_t c, Ends ends) {
     at::parallel_for(0, copied, 1 + (1 << 16) / tile_size, [&](int64_t begin, int64_t end) {
         for (int64_t j = begin; j < end; ++j) copies[j].of->copy_tile(copies[j].first);
     });
-    const auto exchanges = c > MOST_LISTED ? merge_exchange(batch) : std::vector<Exchange>();
+    const bool listed = c <= MOST_LISTED && ends != Ends::inliers;
 
     // Each worker takes the next block: rows differ in how much there is to visit.
     std::atomic<int64_t> next{0};
     at::parallel_for(0, std::min(threads, count), 1, [&](int64_t, int64_t) {
-        Coefficients of(batch, c);
-        std::vector<float> values(exchanges.empty() ? 0 : tile_size);
+        Coefficients of(batch, c, listed);
+        std::vector<float> values(listed ? 0 : tile_size);
         float sums[MOST_ROWS][WIDTH];
         for (int64_t block = next++; block < count; block = next++) {
             const auto& [job, first, rows] = blocks[block];
@@ -543,10 +578,12 @@ void sum_products(std::vector<Sums> all, int64_t c, Ends ends) {
             for (int64_t tile = 0; tile < job->tile_count(); ++tile) {
                 const float* at_tile = job->tiles + tile * tile_size;
                 for (int64_t r = 0; r < rows; ++r) {
-                    if (of.zeros(r) >= batch - c) {  // all that is not 0 is clipped to 0
-                        std::fill_n(sums[r], WIDTH, 0.0f);
-                    } else if (c > MOST_LISTED) {
-                        sorted(of, r, at_tile, c, ends, exchanges, values.data(), sums[r]);
+                    if (ends == Ends::inliers && 2 * of.zeros(r) > batch && of.zeros(r) >= 2 * c) {
+                        LISTED[0](of, r, at_tile, Ends::trimmed, sums[r]);  // the median is 0, as the 2c are
+                    } else if (ends != Ends::inliers && of.zeros(r) >= batch - c) {
+                        std::fill_n(sums[r], WIDTH, 0.0f);  // all that is not 0 is clipped to 0
+                    } else if (!listed) {
+                        sorted(of, r, at_tile, c, ends, values.data(), sums[r]);
                     } else {
                         LISTED[c](of, r, at_tile, ends, sums[r]);
                     }
@@ -619,7 +656,7 @@ void cgpipe::check_update(const at::Tensor& weight, const at::Tensor& bias, cons
                       inputs.size(1), ") and bias (", output_gradients.size(1), ",)");
 }
 
-void cgpipe::aggregate(const std::vector<Layer>& layers, int64_t c, bool trimmed, float scale, bool add) {
+void cgpipe::aggregate(const std::vector<Layer>& layers, int64_t c, Ends ends, float scale, bool add) {
     const int64_t batch = layers[0].inputs.size(0);
     const at::Tensor one = at::ones({batch, 1}, at::kFloat);
     std::vector<at::Tensor> kept{one};
@@ -631,8 +668,7 @@ void cgpipe::aggregate(const std::vector<Layer>& layers, int64_t c, bool trimmed
     at::parallel_for(0, factors.size(), 1, [&](int64_t begin, int64_t end) {
         for (int64_t j = begin; j < end; ++j) factors[j].look_over();
     });
-    const Ends ends = trimmed ? Ends::trimmed : Ends::clipped;
-    const float of_sum = scale / static_cast<float>(trimmed ? batch - 2 * c : batch);
+    const float of_sum = scale / static_cast<float>(ends == Ends::trimmed ? batch - 2 * c : batch);
     std::vector<Sums> weights, biases;
     for (size_t l = 0; l < layers.size(); ++l) {
         const Factor &a = factors[2 * l + 1], &δ = factors[2 * l + 2];
@@ -656,20 +692,31 @@ namespace {
 
 using cgpipe::aggregate, cgpipe::check_update;
 
-std::tuple<at::Tensor, at::Tensor> winsorized_linear_gradient(const at::Tensor& inputs,
-                                                              const at::Tensor& output_gradients, int64_t c,
-                                                              bool trimmed) {
+using Gradient = std::tuple<at::Tensor, at::Tensor>;
+
+Gradient gradient(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c, Ends ends) {
     check_layer(inputs, output_gradients, c);
     at::Tensor weight = at::empty({output_gradients.size(1), inputs.size(1)}, at::kFloat);
     at::Tensor bias = at::empty({output_gradients.size(1)}, at::kFloat);
-    aggregate({{inputs, output_gradients, weight, bias}}, c, trimmed, 1.0f, false);
+    aggregate({{inputs, output_gradients, weight, bias}}, c, ends, 1.0f, false);
     return {weight, bias};
+}
+
+Gradient winsorized_linear_gradient(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c,
+                                    bool trimmed) {
+    return gradient(inputs, output_gradients, c, trimmed ? Ends::trimmed : Ends::clipped);
+}
+
+Gradient inlier_clipped_linear_gradient(const at::Tensor& inputs, const at::Tensor& output_gradients,
+                                        int64_t c) {
+    return gradient(inputs, output_gradients, c, Ends::inliers);
 }
 
 void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Tensor& inputs,
                                const at::Tensor& output_gradients, int64_t c, double rate, bool trimmed) {
     check_update(weight, bias, inputs, output_gradients, c);
-    aggregate({{inputs, output_gradients, weight, bias}}, c, trimmed, -static_cast<float>(rate), true);
+    const Ends ends = trimmed ? Ends::trimmed : Ends::clipped;
+    aggregate({{inputs, output_gradients, weight, bias}}, c, ends, -static_cast<float>(rate), true);
 }
 
 }  // namespace
@@ -677,4 +724,5 @@ void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Ten
 TORCH_LIBRARY_IMPL(cgpipe, CPU, library) {
     library.impl("winsorized_linear_gradient", &winsorized_linear_gradient);
     library.impl("winsorized_linear_update_", &winsorized_linear_update_);
+    library.impl("inlier_clipped_linear_gradient", &inlier_clipped_linear_gradient);
 }

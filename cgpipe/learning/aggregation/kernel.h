@@ -17,8 +17,12 @@ struct Layer {
     at::Tensor inputs, output_gradients, weight, bias;
 };
 
-// Weights and biases become (add ? what they are : 0) + scale · mean, the mean winsorized or trimmed. Raises,
-// and changes nothing, if a value is not finite. All layers at once: threads wait for each other less often.
-void aggregate(const std::vector<Layer>& layers, int64_t c, bool trimmed, float scale, bool add);
+// What becomes of the c smallest and the c largest values: they are clipped or left out. `inliers`: of the 2c
+// nearest to the median, which are moved onto it.
+enum class Ends { clipped, trimmed, inliers };
+
+// Weights and biases become (add ? what they are : 0) + scale · mean. Raises, and changes nothing, if a value
+// is not finite. All layers at once: threads wait for each other less often.
+void aggregate(const std::vector<Layer>& layers, int64_t c, Ends ends, float scale, bool add);
 
 }  // namespace cgpipe

@@ -1,6 +1,7 @@
 // A vector of float32, one weight a lane: AVX-512, AVX2 or the compiler's own vectors.
 //
-// `larger` and `smaller` are exact choices of one of their operands, of the second where one is NaN.
+// `larger` and `smaller` are exact choices of one of their operands, of the second where one is NaN;
+// `where_at_most` is p where x <= y, and q elsewhere.
 // `add_product` rounds once where the processor can.
 #pragma once
 
@@ -41,6 +42,9 @@ struct Lanes {
 [[gnu::always_inline]] inline Lanes smaller(Lanes x, Lanes y) {
     return {_mm512_min_ps(x.v, y.v)};
 }
+[[gnu::always_inline]] inline Lanes where_at_most(Lanes x, Lanes y, Lanes p, Lanes q) {
+    return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, y.v, _CMP_LE_OQ), q.v, p.v)};
+}
 // The smaller first. The larger is what is left of the two: bits that no port of minima and maxima is needed
 // for.
 [[gnu::always_inline]] inline void exchange(Lanes& x, Lanes& y) {
@@ -77,6 +81,9 @@ struct Lanes {
 [[gnu::always_inline]] inline Lanes smaller(Lanes x, Lanes y) {
     return {_mm256_min_ps(x.v, y.v)};
 }
+[[gnu::always_inline]] inline Lanes where_at_most(Lanes x, Lanes y, Lanes p, Lanes q) {
+    return {_mm256_blendv_ps(q.v, p.v, _mm256_cmp_ps(x.v, y.v, _CMP_LE_OQ))};
+}
 
 #else
 
@@ -109,6 +116,9 @@ struct Lanes {
 }
 [[gnu::always_inline]] inline Lanes smaller(Lanes x, Lanes y) {
     return {x.v < y.v ? x.v : y.v};
+}
+[[gnu::always_inline]] inline Lanes where_at_most(Lanes x, Lanes y, Lanes p, Lanes q) {
+    return {x.v <= y.v ? p.v : q.v};
 }
 
 #endif

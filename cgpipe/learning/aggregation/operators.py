@@ -5,6 +5,8 @@ gradient; `torch.ops.cgpipe.winsorized_linear_update_(weight, bias, inputs, outp
 trimmed)` subtracts `rate` times them in place. float32. On the CPU they are kernel.cpp, compiled at the first
 use; on a GPU, gpu.py; or, where the one or the other cannot be used, the sorting reference.
 
+`torch.ops.cgpipe.inlier_clipped_linear_gradient(inputs, output_gradients, c)` is kernel.cpp's alone.
+
 `torch.ops.cgpipe.sgd_step_` is a whole step of a network, of step.cpp alone: the examples `batch` of `images`
 and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there
 into `gradients`, and the network is updated, c = 0 being plain SGD. Without `batch` the step is by all
@@ -33,6 +35,9 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "winsorized_linear_update_(Tensor(a!) weight, Tensor(b!) bias, Tensor inputs, Tensor output_gradients,"
     " int c, float rate, bool trimmed=False) -> ()"
+)
+_LIBRARY.define(  # type: ignore[no-untyped-call]
+    "inlier_clipped_linear_gradient(Tensor inputs, Tensor output_gradients, int c) -> (Tensor, Tensor)"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "sgd_step_(Tensor(a!)[] weights, Tensor(b!)[] biases, Tensor images, Tensor labels, Tensor? batch,"

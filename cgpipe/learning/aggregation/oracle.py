@@ -1,6 +1,6 @@
-"""The winsorized gradient as it is defined, in float64: slow, obvious, and what the rest must equal.
+"""The winsorized gradient and its opposite as they are defined, in float64: slow and obvious.
 
-Used by tests alone.
+The rest must equal it. Used by tests alone.
 """
 
 import numpy as np
@@ -34,6 +34,32 @@ def winsorized_mean(values: npt.ArrayLike, c: int, *, trimmed: bool = False) -> 
         clipped = [min(max(x, low), high) for x in per_example]
         kept = lowest_first[c : batch - c] if trimmed else clipped
         mean[position] = sum(kept) / len(kept)
+    return mean
+
+
+def inlier_clipped_mean(values: npt.ArrayLike, c: int) -> npt.NDArray[np.float64]:
+    """The opposite, a control: the 2c values nearest to the median are moved onto it.
+
+    Parameters
+    ----------
+    values : array of float, shape (batch, ...)
+        Per-example values.
+    c : int
+        Half the number of values to move.
+
+    Returns
+    -------
+    array of float64, shape (...)
+        Mean over the examples. Of values as near to the median, the lower ones are moved first.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    mean = np.empty(v.shape[1:])
+    for position in np.ndindex(*v.shape[1:]):
+        per_example = v[(slice(None), *position)].copy()
+        median = np.median(per_example)
+        nearest_first = np.lexsort((per_example, abs(per_example - median)))
+        per_example[nearest_first[: 2 * c]] = median
+        mean[position] = per_example.mean()
     return mean
 
 

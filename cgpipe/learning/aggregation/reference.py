@@ -1,4 +1,4 @@
-"""Winsorized means of per-example gradients, by sorting (Chatterjee 2020, section 3).
+"""Winsorized and like means of per-example gradients, by sorting (Chatterjee 2020, section 3).
 
 Index letters: b example of the minibatch, o output unit, i input unit.
 
@@ -11,6 +11,7 @@ whatever the layer's size, and sort them over the examples.
 the products; tests hold them together.
 """
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -127,14 +128,37 @@ def sorted_linear_gradient(
     """The same without looking at what is given and what comes out: a GPU is not waited for."""
     if c == 0:
         return mean_linear_gradient(inputs, output_gradients)
+    return _by_rows(
+        inputs, output_gradients, lambda rows, at: _winsorized_row_mean(rows, c, trimmed, in_place=at)
+    )
+
+
+def inlier_clipped_linear_gradient(
+    inputs: torch.Tensor, output_gradients: torch.Tensor, c: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean of the per-example gradients with the 2c nearest to the median moved onto it, by sorting.
+
+    The opposite of winsorization, for each scalar parameter on its own. The median of an even number is the
+    mean of the middle two; of two values as near, the one of lower rank comes first. Parameters, results and
+    their scale are those of `winsorized_linear_gradient`.
+    """
+    return _by_rows(inputs, output_gradients, lambda rows, at: _inlier_row_mean(rows, c, in_place=at))
+
+
+def _by_rows(
+    inputs: torch.Tensor,
+    output_gradients: torch.Tensor,
+    row_mean: Callable[[torch.Tensor, bool], torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A mean over the last axis, of the gradients of each parameter; it may be told to sort in place."""
     a = inputs.T.contiguous()  # (i, b)
     δ = output_gradients.T.contiguous()  # (o, b)
     weight_gradient = inputs.new_empty(δ.shape[0], a.shape[0])  # (o, i)
     units = max(1, VALUES_AT_ONCE // max(1, a.numel()))
     for start in range(0, δ.shape[0], units):
         products = δ[start : start + units, None, :] * a  # (some o, i, b)
-        weight_gradient[start : start + units] = _winsorized_row_mean(products, c, trimmed, in_place=True)
-    return weight_gradient, _winsorized_row_mean(δ, c, trimmed)
+        weight_gradient[start : start + units] = row_mean(products, True)
+    return weight_gradient, row_mean(δ, False)
 
 
 def mean_linear_gradient(
@@ -153,20 +177,35 @@ def _winsorized_row_mean(
     rows: torch.Tensor, c: int, trimmed: bool, *, in_place: bool = False
 ) -> torch.Tensor:
     """Winsorized or trimmed mean over the last axis, where one row's values lie next to each other."""
-    batch = rows.shape[-1]
-    if rows.device.type == "cpu":
-        # numpy sorts short float32 rows with AVX-512 or AVX2, 4 to 5 times faster than torch.
-        sorted_rows = (rows if in_place else rows.contiguous().clone()).detach().numpy()
-        sorted_rows.sort(axis=-1)
-        rows = torch.from_numpy(sorted_rows)
-    else:
-        rows = rows.sort(dim=-1).values
+    batch, rows = rows.shape[-1], _sorted(rows, in_place=in_place)
     if trimmed:
         return rows[..., c : batch - c].mean(-1)
     low, high = rows[..., c], rows[..., batch - 1 - c]
     between = rows[..., c + 1 : batch - 1 - c].sum(-1)
     ends = (c + 1) * (low + high) if batch - 1 - c > c else (2 * c + 1) * low
     return (between + ends) / batch
+
+
+def _inlier_row_mean(rows: torch.Tensor, c: int, *, in_place: bool = False) -> torch.Tensor:
+    """Mean over the last axis with the 2c values nearest to the median moved onto it; see kernel.cpp."""
+    batch, rows = rows.shape[-1], _sorted(rows, in_place=in_place)
+    middle = (batch + 1) // 2
+    median = rows[..., middle - 1] / 2 + rows[..., batch // 2] / 2
+    below = rows[..., max(0, middle - 2 * c) : min(middle, batch - 2 * c)]
+    above = rows[..., max(2 * c, middle) : min(middle + 2 * c, batch)]
+    nearer_below = median[..., None] - below <= above - median[..., None]
+    staying = torch.where(nearer_below, above, below).sum(-1)
+    beyond = rows[..., : max(0, middle - 2 * c)].sum(-1) + rows[..., middle + 2 * c :].sum(-1)
+    return (beyond + staying + 2 * c * median) / batch
+
+
+def _sorted(rows: torch.Tensor, *, in_place: bool) -> torch.Tensor:
+    if rows.device.type != "cpu":
+        return rows.sort(dim=-1).values
+    # numpy sorts short float32 rows with AVX-512 or AVX2, 4 to 5 times faster than torch.
+    sorted_rows = (rows if in_place else rows.contiguous().clone()).detach().numpy()
+    sorted_rows.sort(axis=-1)
+    return torch.from_numpy(sorted_rows)
 
 
 def check_count(c: int, batch: int) -> None:

@@ -1,81 +1,26 @@
 """Update rules: how the per-example gradients of a minibatch become one update.
 
 Chatterjee 2020, section 3, for winsorization; Chatterjee and Zielinski 2020, "Weak and Strong Gradient
-Directions", for the median of means and related rules. Each rule's direction is at the scale of one example's
-gradient, and a step is w ← w - rate · direction.
+Directions", for the median of means and related rules; controls.py for what winsorization is compared with.
+Each rule's direction is at the scale of one example's gradient, and a step is w ← w - rate · direction.
 
-A new rule is a class here with its row in RULES, its name in `cgpipe.names.UpdateName`, and its definition in
+A new rule is a class with its row in RULES, its name in `cgpipe.names.UpdateName`, and its definition in
 tests/learning/test_rules.py.
 
 Index letters: b example, o output unit, i input unit.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from cgpipe.learning.aggregation import operators
+from cgpipe.learning.aggregation.controls import InlierClip, NormClip, RandomDrop, ScaledMean
 from cgpipe.learning.aggregation.reference import check_count, mean_linear_gradient
-from cgpipe.names import UpdateName
+from cgpipe.learning.aggregation.updates import Fused, Gradient, UpdateRule, subtract
+from cgpipe.names import CLIPPING, UpdateName
 from cgpipe.networks.dense import Layer
-
-Gradient = tuple[torch.Tensor, torch.Tensor]  # of a layer's weight (o, i), and of its bias (o,)
-
-
-class Fused(NamedTuple):
-    """What the fused kernels need to know to make a rule's update."""
-
-    c: int
-    trimmed: bool
-
-
-class UpdateRule:
-    """One way to update: a rule defines `update_layer`, or `update` and the rest if it keeps a state."""
-
-    fused: Fused | None = None  # None: the fused kernels do not serve this rule
-
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
-        """Change the network, in place.
-
-        Parameters
-        ----------
-        layers : sequence of Layer
-            The network.
-        inputs : sequence of tensors, shapes (batch, in)
-            What entered each layer.
-        output_gradients : sequence of tensors, shapes (batch, out)
-            Gradient of the summed loss at the output of each layer.
-        rate : float
-            Step size.
-        """
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            self.update_layer(layer, a, δ, rate)
-
-    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
-        """Change one layer, in place; `a`, shape (b, i), entered it, and δ, (b, o), is the gradient there."""
-        raise NotImplementedError
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """What the next update depends on in addition to the minibatch; live tensors, by name."""
-        return {}
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from where `state` was taken.
-
-        Raises
-        ------
-        ValueError
-            If this rule has no such state.
-        """
-        if state:
-            raise ValueError(f"{type(self).__name__} keeps no state, and was given {sorted(state)}")
 
 
 class Mean(UpdateRule):
@@ -111,7 +56,7 @@ class Clipped(UpdateRule):
         c, trimmed = self.fused
         if a.dtype != torch.float32:
             gradient = operators.winsorized_linear_gradient(a, δ, c, trimmed=trimmed)
-            _subtract(layer, *gradient, rate)
+            subtract(layer, *gradient, rate)
             return
         if operators.serves(c, a.device.type):
             operators.ready(a.device.type)
@@ -131,7 +76,7 @@ class MedianOfThreeGroups(UpdateRule):
         groups = zip(a.tensor_split(3), δ.tensor_split(3), strict=True)
         means = [mean_linear_gradient(*group) for group in groups]
         weight, bias = (_median_of_three(*three) for three in zip(*means, strict=True))
-        _subtract(layer, weight, bias, rate)
+        subtract(layer, weight, bias, rate)
 
 
 class SignOfSum(UpdateRule):
@@ -140,7 +85,7 @@ class SignOfSum(UpdateRule):
     def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
         """Subtract the sign."""
         weight, bias = mean_linear_gradient(a, δ)
-        _subtract(layer, weight.sign_(), bias.sign_(), rate)
+        subtract(layer, weight.sign_(), bias.sign_(), rate)
 
 
 class SumOfSigns(UpdateRule):
@@ -151,7 +96,7 @@ class SumOfSigns(UpdateRule):
 
     def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
         """Subtract the mean sign."""
-        _subtract(layer, *mean_linear_gradient(a.sign(), δ.sign()), rate)
+        subtract(layer, *mean_linear_gradient(a.sign(), δ.sign()), rate)
 
 
 class LastThreeSteps(UpdateRule):
@@ -188,7 +133,7 @@ class LastThreeSteps(UpdateRule):
             now = mean_linear_gradient(a, δ)
             if self._held >= 2:
                 weight, bias = (self.combine(*three) for three in zip(now, one_ago, two_ago, strict=True))
-                _subtract(layer, weight, bias, rate)
+                subtract(layer, weight, bias, rate)
             # In place: a captured step finds them where they were.
             for kind in range(2):
                 two_ago[kind].copy_(one_ago[kind])
@@ -218,11 +163,6 @@ class LastThreeSteps(UpdateRule):
         ]
 
 
-def _subtract(layer: Layer, weight_gradient: torch.Tensor, bias_gradient: torch.Tensor, rate: float) -> None:
-    layer.weight.sub_(weight_gradient, alpha=rate)
-    layer.bias.sub_(bias_gradient, alpha=rate)
-
-
 def _median_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     return torch.maximum(torch.minimum(x, y), torch.minimum(torch.maximum(x, y), z))
 
@@ -231,21 +171,26 @@ def _mean_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.T
     return (x + y + z) / 3
 
 
-CLIPPING: tuple[UpdateName, ...] = ("winsorized_mean", "trimmed_mean")
-# Each takes c and the size of a minibatch.
-RULES: dict[UpdateName, Callable[[int, int], UpdateRule]] = {
-    "winsorized_mean": lambda c, _: Clipped(c) if c else Mean(),
-    "trimmed_mean": lambda c, _: Clipped(c, trimmed=True) if c else Mean(),
-    "median": lambda _, batch_size: Clipped((batch_size - 1) // 2),
+# Each takes c, the size of a minibatch, and what it is sampled from.
+RULES: dict[UpdateName, Callable[[int, int, np.random.Generator], UpdateRule]] = {
+    "winsorized_mean": lambda c, *_: Clipped(c),
+    "trimmed_mean": lambda c, *_: Clipped(c, trimmed=True),
+    "median": lambda _, batch_size, __: Clipped((batch_size - 1) // 2),
     "m3": lambda *_: MedianOfThreeGroups(),
     "rm3": lambda *_: LastThreeSteps(_median_of_three),
     "ra3": lambda *_: LastThreeSteps(_mean_of_three),
     "sign_of_sum": lambda *_: SignOfSum(),
     "sum_of_signs": lambda *_: SumOfSigns(),
+    "scaled_mean": lambda c, *_: ScaledMean(c),
+    "random_drop": lambda c, _, rng: RandomDrop(c, rng),
+    "inlier_clip": lambda c, *_: InlierClip(c),
+    "norm_clip": lambda c, batch_size, _: NormClip(c, batch_size),
 }
 
 
-def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
+def update_rule(
+    name: UpdateName, c: int, batch_size: int, rng: np.random.Generator | int | None = None
+) -> UpdateRule:
     """The rule of a name.
 
     Parameters
@@ -253,9 +198,12 @@ def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
     name : str
         As in the settings.
     c : int
-        Clipped or left out on each side; 0 is plain SGD. Only winsorized and trimmed mean take another.
+        Clipped or left out on each side; 0 is plain SGD. Only the rules in `cgpipe.names.CLIPPING` take
+        another.
     batch_size : int
         Examples in a minibatch.
+    rng : numpy.random.Generator or int, optional
+        What `random_drop` drops is sampled from a seed that is taken from it; an int is a seed itself.
 
     Returns
     -------
@@ -265,7 +213,7 @@ def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
     Raises
     ------
     ValueError
-        If there is no such rule, it takes no c, or 2c >= batch_size.
+        If there is no such rule, it takes no c, or 2c >= batch_size; for `norm_clip` if batch_size is large.
 
     Examples
     --------
@@ -282,17 +230,16 @@ def update_rule(name: UpdateName, c: int, batch_size: int) -> UpdateRule:
         raise ValueError(f"there is no update rule {name!r}: give one of {', '.join(RULES)}")
     check_count(c, batch_size)
     if c and name not in CLIPPING:
-        raise ValueError(f"{name} with c = {c}: only {' and '.join(CLIPPING)} clip; give c = 0")
-    return RULES[name](c, batch_size)
-
-
-def served(rule: UpdateRule, device: str) -> bool:
-    """Whether a fused kernel is made for a rule's updates on a device, `cpu` or `cuda`."""
-    return rule.fused is not None and operators.serves(rule.fused.c, device)
+        raise ValueError(f"{name} with c = {c}: only {', '.join(CLIPPING)} take a c; give c = 0")
+    if name in CLIPPING and c == 0:
+        return Mean()
+    return RULES[name](c, batch_size, np.random.default_rng(rng))
 
 
 def kernel(rule: UpdateRule, device: str) -> str:
-    """What makes a rule's updates in float32; a kernel is compiled if need be.
+    """What makes a rule's updates in float32, or the part of it that a kernel is made for.
+
+    A kernel is compiled if need be.
 
     Parameters
     ----------
@@ -306,7 +253,7 @@ def kernel(rule: UpdateRule, device: str) -> str:
     str
         The CPU kernel's instruction set, `triton`, `reference` (sorting), or `torch` for torch alone.
     """
-    if not served(rule, device):
+    if not rule.served(device):
         return "torch"
     made_by = operators.ready(device)
     return "torch" if rule.fused and rule.fused.c == 0 and made_by == "reference" else made_by

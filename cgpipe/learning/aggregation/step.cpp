@@ -207,6 +207,7 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
     const auto [x, y] = taken(images, labels, batch, 0, examples, entered, classes);
     const std::optional<Sparse> pixels = without_zeros(x, weights[0]);
     if (!propagate(weights, biases, x, y, pixels, left.vec(), gradients.vec())) return false;
+    const auto ends = trimmed ? cgpipe::Ends::trimmed : cgpipe::Ends::clipped;
     std::vector<cgpipe::Layer> clipped;
     for (size_t l = 0; l < layers; ++l) {
         const at::Tensor& a = l == 0 ? x : left[l - 1];
@@ -216,7 +217,7 @@ bool sgd_step_(at::TensorList weights, at::TensorList biases, const at::Tensor& 
             add_sum(weights[l], biases[l], a, gradients[l], l == 0 && pixels ? &*pixels : nullptr, of_sum);
         }
     }
-    if (c > 0) cgpipe::aggregate(clipped, c, trimmed, -static_cast<float>(rate), true);
+    if (c > 0) cgpipe::aggregate(clipped, c, ends, -static_cast<float>(rate), true);
     return true;
 }
 

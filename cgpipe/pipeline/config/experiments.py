@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import (
@@ -15,13 +16,14 @@ from pydantic import (
 )
 
 from cgpipe.data.shapes import DATASETS
-from cgpipe.names import Init, Selection, UpdateName
+from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Selection, UpdateName
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
 FEWEST_CHOSEN = 1.5
 # Settings and paths of all runs of a job stand in one argument of a shell, of at most 128 KiB.
 MOST_RUNS = 250
+LAST_REPLICATE = 999
 
 
 class Corruption(Section):
@@ -54,6 +56,35 @@ Examples = Annotated[
     Field(ge=1),
     WrapValidator(_number_or_all),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["all"]}]}),
+]
+
+
+def _of_a_number(given: Any, listed: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(given, list):
+        return listed(given)
+    if type(given) is int and 1 <= given <= LAST_REPLICATE + 1:
+        return list(range(given))
+    raise ValueError(
+        f"a number from 1 to {LAST_REPLICATE + 1}, or a list of replicates from 0 on, such as [3, 4]"
+    )
+
+
+Replicates = Annotated[
+    list[Annotated[int, Field(ge=0, le=LAST_REPLICATE)]],
+    Field(min_length=1),
+    WrapValidator(_of_a_number),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": LAST_REPLICATE + 1},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0, "maximum": LAST_REPLICATE},
+                    "minItems": 1,
+                },
+            ]
+        }
+    ),
 ]
 
 
@@ -95,20 +126,25 @@ class Experiment(Section):
         "mean without these. `median`: their median. `m3`: the median of the means of three groups of the "
         "minibatch. `rm3` and `ra3`: the median and the mean of the mean gradients of this step and the last "
         "two. `sign_of_sum`: the sign of their sum. `sum_of_signs`: the sum of their signs, divided by their "
-        "number",
+        "number. And controls, which `winsorized_mean` is compared with at the same c. `scaled_mean`: their "
+        "mean, scaled to the norm of the winsorized mean; norms are of the whole network. `random_drop`: "
+        "their mean without 2c random ones. `inlier_clip`: their mean, with the 2c nearest to the median "
+        "moved onto it. `norm_clip`: their mean, with each example's gradient scaled down to a common norm, "
+        "such that the mean has the norm of the winsorized mean",
     )
     winsor: list[Annotated[int, Field(ge=0)]] = Field(
         [0],
         min_length=1,
         description="Levels c of winsorization: how many per-example gradients are clipped (`trimmed_mean`: "
-        "left out) on each side of a minibatch, for each parameter. 0 is plain SGD. With batch_size 100, c "
-        "is the paper's percentile. 2c must be below batch_size. Other updates allow `[0]` only",
+        "left out) on each side of a minibatch, for each parameter; for a control, the c that it is compared "
+        "with. 0 is plain SGD. With batch_size 100, c is the paper's percentile. 2c must be below "
+        "batch_size. Updates without a c allow `[0]` only",
     )
-    replicates: int = Field(
+    replicates: Replicates = Field(
         3,
-        ge=1,
-        description="Number of repetitions. Each has its own label noise, initial weights and order of "
-        "minibatches",
+        validate_default=True,
+        description="Repetitions: how many (3 are replicates 0, 1 and 2), or a list of them, such as "
+        "`[3, 4]`. Each has its own label noise, initial weights and order of minibatches",
     )
     runs_per_job: int = Field(
         1,
@@ -121,8 +157,8 @@ class Experiment(Section):
     )
     snapshots: bool = Field(
         True,
-        description="Whether runs save their parameters at the logged steps. Figures 2 and 3 and the figure "
-        "of coherence need them",
+        description="Whether runs save their parameters: at the logged steps, but from 10,000 on only "
+        "every 10,000, and at the last. Figures 2 and 3 and the figure of coherence need them",
     )
 
     @field_validator("batch_size")
@@ -137,11 +173,11 @@ class Experiment(Section):
             raise ValueError(f"at most {examples}, the examples of the experiment")
         return batch
 
-    @field_validator("noise", "winsor")
+    @field_validator("noise", "winsor", "replicates")
     @classmethod
     def _each_once(cls, values: list[float]) -> list[float]:
         report(
-            Mistake((place,), value, "each level once")
+            Mistake((place,), value, "each once")
             for place, value in enumerate(values)
             if value in values[:place]
         )
@@ -149,10 +185,12 @@ class Experiment(Section):
 
     @field_validator("update")
     @classmethod
-    def _three_groups(cls, update: str, info: ValidationInfo) -> str:
+    def _of_a_minibatch(cls, update: str, info: ValidationInfo) -> str:
         batch = info.data.get("batch_size", 3)
         if update == "m3" and not is_all(batch) and batch < 3:
             raise ValueError(f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}")
+        if update == "norm_clip" and not is_all(batch) and batch > MOST_PAIRED:
+            raise ValueError(f"norm_clip only with a batch_size of at most {MOST_PAIRED}; it is {batch}")
         return update
 
     @field_validator("winsor")
@@ -163,7 +201,7 @@ class Experiment(Section):
 
         def mistakes() -> Iterator[Mistake]:
             for place, c in enumerate(values):
-                if c and update not in ("winsorized_mean", "trimmed_mean"):
+                if c and update not in CLIPPING:
                     yield Mistake((place,), c, f"0, as {update} does not clip")
                 if not is_all(batch) and 2 * c >= batch:
                     most = (batch - 1) // 2
@@ -192,6 +230,16 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
         yield (
             f"an experiment with at least the {sampled:,} training examples that {key} samples; {name} has "
             f"{experiment.examples:,}"
+        )
+
+
+def with_too_few_weights(name: str, experiment: Experiment, sampled: int, dataset: str) -> Iterator[str]:
+    """What is allowed instead of an experiment with a smaller layer than is sampled; nothing otherwise."""
+    smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
+    if smallest < sampled:
+        yield (
+            f"an experiment whose layers each have the {sampled} weights that gradients.weights samples; the "
+            f"smallest of {name} has {smallest}"
         )
 
 

@@ -1,7 +1,6 @@
 """The section `figures`, and which experiments a figure can show."""
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
 from pydantic import Field, create_model
@@ -13,8 +12,8 @@ from cgpipe.pipeline.config.experiments import (
     Corruption,
     Experiment,
     is_mixed,
-    widths,
     with_too_few_examples,
+    with_too_few_weights,
     without_plain_sgd,
     without_snapshots,
 )
@@ -103,7 +102,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
             )
     for section, key, read in (
         ("gradients", "examples", entry.sampled or "examples" in entry.shared),
-        ("contributions", "stiffness_examples", entry.snapshots and not entry.sampled),
+        ("contributions", "stiffness_examples", entry.stiff),
     ):
         if read and section in valid:
             size = getattr(valid[section], key)
@@ -113,9 +112,4 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
     if entry.snapshots:
         yield from without_snapshots(name, experiment)
     if sample and dataset:
-        smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
-        if smallest < sample.weights:
-            yield (
-                f"an experiment whose layers each have the {sample.weights} weights that "
-                f"gradients.weights samples; the smallest of {name} has {smallest}"
-            )
+        yield from with_too_few_weights(name, experiment, sample.weights, dataset)

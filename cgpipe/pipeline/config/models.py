@@ -32,6 +32,12 @@ class Gradients(Section):
     weights: int = Field(
         300, ge=1, description="Weights sampled in each layer (no biases), chosen once per run"
     )
+    draws: int = Field(
+        20,
+        ge=1,
+        description="Samples drawn for each run. Figures 2 and 3 show the first, with its null worlds, and "
+        "the mean and range of all",
+    )
 
 
 class Contributions(Section):
@@ -88,7 +94,7 @@ class Config(Section):
     kernel: Kernel = Field(
         "auto",
         description="What a training does if its fused kernel cannot be compiled or loaded. `auto`: it warns "
-        "and uses torch instead (winsorized mean, trimmed mean and median by sorting, about 30 times slower; "
+        "and uses torch instead (means that clip, and the median, by sorting, about 30 times slower; "
         "plain SGD on a CPU at half the speed). `required`: it stops before its first step and reports the "
         "reason. Trainings without a kernel are not affected: the other updates, and on a GPU plain SGD and "
         "c above 16",

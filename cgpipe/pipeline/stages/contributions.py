@@ -1,4 +1,4 @@
-"""Stage `contributions`: every training example against the whole gradient, at the logged steps of runs."""
+"""Stage `contributions`: every training example against the whole gradient, at the snapshots of runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

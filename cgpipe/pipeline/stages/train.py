@@ -16,8 +16,8 @@ import xarray as xr
 
 from cgpipe.data.images import flat_images
 from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import kernel, served, update_rule
-from cgpipe.learning.evaluation import logged_steps
+from cgpipe.learning.aggregation.rules import kernel, update_rule
+from cgpipe.learning.evaluation import snapshot_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import memory
 from cgpipe.learning.run import Examples, Logged, TrainingRun, examples, start_run
@@ -113,11 +113,11 @@ class Member:
         if spec.examples not in (None, count := self.labels.sizes["example"]):
             raise ValueError(f"{corrupted} has labels of {count} examples: give those of {spec.examples}")
         self.provenance = provenance.of(data.images, self.labels)
-        self.logged = logged_steps(spec.steps) if spec.snapshots else []
+        self.snapshots = snapshot_steps(spec.steps) if spec.snapshots else []
         identity = data.identity(self.labels)
         self.checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *identity)
         self.checkpoint.hold()
-        state = self.checkpoint.load(self.logged)
+        state = self.checkpoint.load(self.snapshots)
         self.run = start_run(
             data.training(self.labels),
             data.test,
@@ -130,6 +130,7 @@ class Member:
             classes=data.classes,
             rng=stream(spec.seed, "initialisation", spec.replicate),
             batch_rng=stream(spec.seed, "batches", spec.replicate),
+            update_rng=stream(spec.seed, "update", spec.replicate),
             state=state,
         )
         self.saved = self.run.step
@@ -142,8 +143,8 @@ class Member:
             log.info("going on from a checkpoint at step %d", self.saved)
 
     def keep(self) -> None:
-        """Keep what is written of a logged step when the run has ended."""
-        if self.spec.snapshots:
+        """Keep the parameters of a logged step, if they are written when the run has ended."""
+        if self.run.step in self.snapshots:
             self.checkpoint.keep(self.run.step, self.run.parameters())
 
     def save(self) -> None:
@@ -159,7 +160,7 @@ class Member:
         self.save()
         if self.spec.snapshots:
             path = self.folder / "snapshots.safetensors"
-            write_snapshots(self.checkpoint, self.logged, path, self.provenance)
+            write_snapshots(self.checkpoint, self.snapshots, path, self.provenance)
         history = self.run.history(self.labels["pristine"].values)
         history.attrs["made_by"] = json.dumps(self.made_by.until(self.spec.steps), sort_keys=True)
         rule, noise = rule_label(self.spec), f"{self.spec.noise:.0%} noise"
@@ -317,15 +318,15 @@ def rule_label(spec: Spec) -> str:
 def require_kernel(spec: Spec, device: torch.device) -> None:
     """Raise KernelError if a run requires a fused kernel that is made for it, but cannot be used here."""
     rule = update_rule(spec.update, spec.winsor, spec.batch_size)
-    if spec.kernel == "required" and served(rule, device.type) and (why := operators.missing(device.type)):
+    if spec.kernel == "required" and rule.served(device.type) and (why := operators.missing(device.type)):
         raise KernelError(
             f"kernel: required, but the fused kernel for {rule_label(spec)} cannot be used here: {why}. "
             "Or set kernel: auto, to train without it, much slower"
         )
 
 
-def write_snapshots(checkpoint: Checkpoint, logged: list[int], path: Path, provenance: Provenance) -> None:
-    """Collect the parameters at the logged steps into one file, each as (step, ...)."""
-    kept = [checkpoint.kept(step) for step in logged]
+def write_snapshots(checkpoint: Checkpoint, steps: list[int], path: Path, provenance: Provenance) -> None:
+    """Collect the parameters at these steps into one file, each as (step, ...)."""
+    kept = [checkpoint.kept(step) for step in steps]
     stacked = {name: np.stack([parameters[name] for parameters in kept]) for name in kept[0]}
-    write_tensors(stacked, path, {"steps": logged, **provenance.attributes()})
+    write_tensors(stacked, path, {"steps": steps, **provenance.attributes()})

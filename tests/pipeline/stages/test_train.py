@@ -14,6 +14,7 @@ import cgpipe
 from cgpipe.data.images import flat_images
 from cgpipe.learning.aggregation import operators
 from cgpipe.learning.aggregation.rules import kernel, update_rule
+from cgpipe.learning.evaluation import snapshot_steps
 from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import StoppedError
@@ -112,6 +113,15 @@ def trained(tmp_path, inputs, monkeypatch):
 
 def made_by(history):
     return json.loads(read_netcdf(history, "train").attrs["made_by"])
+
+
+def test_snapshots_are_kept_at_some_of_the_logged_steps(trained):
+    schedule = {"steps": 11_500, "batch_size": 1, "winsor": 0, "learning_rate": 0.001}
+    history = trained((10_500, "", 1, {}), (None, "", 1, {}), snapshots=True, **schedule)
+    assert read_netcdf(history, "train")["step"].values.tolist()[-3:] == [10_000, 11_000, 11_500]
+    with open_tensors(history.with_name("snapshots.safetensors")) as (description, tensors):
+        assert description["steps"] == snapshot_steps(11_500)
+        assert len(tensors.get_tensor("bias.0")) == len(description["steps"])
 
 
 def test_the_stage_writes_what_a_direct_call_returns(trained, inputs):

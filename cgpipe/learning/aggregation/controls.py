@@ -1,0 +1,251 @@
+"""Controls: updates that do one thing that winsorization does, and not the others.
+
+At the same c they tell whether memorization is suppressed by the smaller norm of the update (`ScaledMean`),
+by leaving values out, whichever (`RandomDrop`, `InlierClip`), or by scaling the gradients of whole examples
+down (`NormClip`). They are not in the papers. c is at least 1 here: in the settings, c = 0 is plain SGD.
+
+Index letters: b example, o output unit, i input unit.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cgpipe.learning.aggregation import operators, reference
+from cgpipe.learning.aggregation.reference import mean_linear_gradient
+from cgpipe.learning.aggregation.updates import Gradient, UpdateRule, subtract
+from cgpipe.names import MOST_PAIRED
+from cgpipe.networks.dense import Layer
+
+Floats = npt.NDArray[np.float64]
+
+
+class OfWinsorizedNorm(UpdateRule):
+    """A rule whose direction has the norm of the winsorized gradient of the whole network.
+
+    Parameters
+    ----------
+    c : int
+        As of winsorization, at least 1.
+    """
+
+    captured = False  # norms are read
+
+    def __init__(self, c: int) -> None:
+        self.c = c
+
+    def served(self, device: str) -> bool:
+        """The winsorized gradient is the fused kernel's."""
+        return operators.serves(self.c, device)
+
+    def norm(self, inputs: Sequence[torch.Tensor], output_gradients: Sequence[torch.Tensor]) -> float:
+        """Norm of the winsorized mean gradient."""
+        pairs = zip(inputs, output_gradients, strict=True)
+        return _norm([self._winsorized(a, δ) for a, δ in pairs])
+
+    def _winsorized(self, a: torch.Tensor, δ: torch.Tensor) -> Gradient:
+        if a.dtype != torch.float32:
+            return reference.sorted_linear_gradient(a, δ, self.c, False)
+        if operators.serves(self.c, a.device.type):
+            operators.ready(a.device.type)
+        weight, bias = torch.ops.cgpipe.winsorized_linear_gradient.default(a, δ, self.c)
+        return weight, bias
+
+
+class ScaledMean(OfWinsorizedNorm):
+    """The mean gradient, scaled to the norm of the winsorized one; 0 where the mean is 0."""
+
+    def update(
+        self,
+        layers: Sequence[Layer],
+        inputs: Sequence[torch.Tensor],
+        output_gradients: Sequence[torch.Tensor],
+        rate: float,
+    ) -> None:
+        """Subtract it."""
+        means = [mean_linear_gradient(a, δ) for a, δ in zip(inputs, output_gradients, strict=True)]
+        own = _norm(means)
+        scale = self.norm(inputs, output_gradients) / own if own else 0.0
+        for layer, mean in zip(layers, means, strict=True):
+            subtract(layer, *mean, rate * scale)
+
+
+class NormClip(OfWinsorizedNorm):
+    """The mean of per-example gradients that are scaled down to a common norm τ where they exceed it.
+
+    τ is the least at which this mean has the norm of the winsorized one. Where that is 0, τ is 0 and nothing
+    changes; an example whose gradient is 0 counts as 0 at any τ. If there is no such τ, as the mean of the
+    gradients, clipped or not, has always a smaller norm, none is clipped.
+
+    Parameters
+    ----------
+    c : int
+        As of winsorization, at least 1.
+    batch_size : int
+        Examples in a minibatch.
+    """
+
+    def __init__(self, c: int, batch_size: int) -> None:
+        if batch_size > MOST_PAIRED:
+            raise ValueError(
+                f"norm_clip with a minibatch of {batch_size}: give at most {MOST_PAIRED} examples, as it "
+                "takes the products of all pairs of gradients"
+            )
+        super().__init__(c)
+
+    def update(
+        self,
+        layers: Sequence[Layer],
+        inputs: Sequence[torch.Tensor],
+        output_gradients: Sequence[torch.Tensor],
+        rate: float,
+    ) -> None:
+        """Subtract it."""
+        products = sum(
+            (δ.double() @ δ.double().T) * (a.double() @ a.double().T + 1)
+            for a, δ in zip(inputs, output_gradients, strict=True)
+        )  # (b, b), of per-example gradients
+        assert isinstance(products, torch.Tensor)
+        target = len(products) * self.norm(inputs, output_gradients)
+        shares = torch.from_numpy(norm_shares(products.numpy(force=True), target)).to(inputs[0])  # (b,)
+        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
+            subtract(layer, *mean_linear_gradient(a, shares[:, None] * δ), rate)
+
+
+def norm_shares(products: Floats, target: float) -> Floats:
+    """By how much to scale vectors down to a common norm, for their sum to have a norm.
+
+    Parameters
+    ----------
+    products : array of float64, shape (b, b)
+        Inner products of the vectors.
+    target : float
+        Norm that their sum is to have.
+
+    Returns
+    -------
+    array of float64, shape (b,)
+        min(1, τ/norm) of each vector, for the least τ at which the sum has that norm; 1 if there is none.
+    """
+    norms = np.sqrt(np.maximum(products.diagonal(), 0))  # (b,)
+    if target == 0:
+        return np.zeros_like(norms)
+
+    def shares(τ: Floats) -> Floats:
+        return np.minimum(1, τ[:, None] / np.where(norms > 0, norms, 1))  # (τ, b)
+
+    def reached(τ: Floats) -> npt.NDArray[np.bool_]:
+        s = shares(τ)
+        return np.asarray((s @ products * s).sum(1) >= target**2)  # (τ,)
+
+    # Between two of the norms the squared norm of the sum is a convex parabola in τ. So the target is reached
+    # first between the first norm at which it is exceeded and the one before, and there once.
+    bounds = np.sort(norms)
+    exceeded = reached(bounds)
+    if not exceeded.any():
+        return np.ones_like(norms)
+    at = int(exceeded.argmax())
+    low, high = bounds[at - 1] if at else 0.0, bounds[at]
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (low, middle) if reached(np.array([middle])) else (middle, high)
+    scaled: Floats = shares(np.array([high]))[0]
+    return scaled
+
+
+def _norm(gradients: Sequence[Gradient]) -> float:
+    """Norm of the gradient of a network."""
+    norms = [torch.linalg.vector_norm(p, dtype=torch.float64) for layer in gradients for p in layer]
+    return float(torch.stack(norms).square().sum().sqrt())
+
+
+class InlierClip(UpdateRule):
+    """Mean with the 2c values nearest to the median moved onto it, for each parameter on its own.
+
+    The median of an even number is the mean of the middle two; of values as near, the lower come first.
+
+    Parameters
+    ----------
+    c : int
+        As of winsorization, at least 1.
+    """
+
+    def __init__(self, c: int) -> None:
+        self.c = c
+
+    def served(self, device: str) -> bool:
+        """Whether there is a kernel: on the CPU."""
+        return device == "cpu"
+
+    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
+        """Subtract it."""
+        by_kernel = a.dtype == torch.float32 and a.device.type == "cpu" and operators.ready() != "reference"
+        if by_kernel:
+            weight, bias = torch.ops.cgpipe.inlier_clipped_linear_gradient.default(a, δ, self.c)
+        else:
+            weight, bias = reference.inlier_clipped_linear_gradient(a, δ, self.c)
+        subtract(layer, weight, bias, rate)
+
+
+class RandomDrop(UpdateRule):
+    """Mean without 2c random examples, others for each parameter.
+
+    At each step the minibatch is permuted, and a parameter leaves out 2c neighbours, from a place of its own
+    on; behind the last comes the first. So all subsets of 2c are as likely. Sampled on the CPU.
+
+    Parameters
+    ----------
+    c : int
+        As of winsorization, at least 1.
+    rng : numpy.random.Generator
+        The rule's seed is sampled from it.
+    """
+
+    captured = False  # each step is sampled anew
+
+    def __init__(self, c: int, rng: np.random.Generator) -> None:
+        self.c, self._seed, self._updates = c, int(rng.integers(2**63)), 0
+
+    def update(
+        self,
+        layers: Sequence[Layer],
+        inputs: Sequence[torch.Tensor],
+        output_gradients: Sequence[torch.Tensor],
+        rate: float,
+    ) -> None:
+        """Subtract it."""
+        rng = np.random.Generator(np.random.PCG64([self._seed, self._updates]))
+        batch, device = len(inputs[0]), inputs[0].device
+        order = torch.from_numpy(rng.permutation(batch)).to(device)
+        around = torch.cat([order, order[: 2 * self.c - 1]])  # (b + 2c - 1,)
+        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
+            first = rng.integers(batch, size=(δ.shape[1], a.shape[1] + 1))  # (o, i + 1), the last of the bias
+            dropped = self._sum_from(torch.from_numpy(first).to(device), a[around], δ[around])
+            of_all = δ.T @ a, δ.sum(0)
+            for parameter, total, out in zip(layer, of_all, dropped, strict=True):
+                parameter.sub_(total.sub_(out), alpha=rate / (batch - 2 * self.c))
+        self._updates += 1
+
+    def _sum_from(self, first: torch.Tensor, a: torch.Tensor, δ: torch.Tensor) -> Gradient:
+        """Of each parameter's gradients, the sum of 2c neighbours."""
+        units, width = δ.shape[1], a.shape[1]
+        # Where the first stands in memory; its neighbours stand a row further on.
+        of_δ = first * units + torch.arange(units, device=first.device)[:, None]  # (o, i + 1)
+        of_a = (first[:, :-1] * width + torch.arange(width, device=first.device)).flatten()  # (o · i,)
+        weight, bias = δ.new_zeros(units * width), δ.new_zeros(units)
+        at_weight, at_bias = of_δ[:, :-1].flatten(), of_δ[:, -1]
+        for δ_later, a_later in ((δ[k:].flatten(), a[k:].flatten()) for k in range(2 * self.c)):
+            weight.addcmul_(δ_later.index_select(0, at_weight), a_later.index_select(0, of_a))
+            bias.add_(δ_later.index_select(0, at_bias))
+        return weight.view(units, width), bias
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The seed, and how many updates were sampled from it."""
+        return {"seed": torch.tensor(self._seed), "updates": torch.tensor(self._updates)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from where `state` was taken."""
+        if "seed" not in state:
+            raise ValueError("the state of random_drop was not given: restore takes what state returned")
+        self._seed, self._updates = int(state["seed"]), int(state["updates"])
