@@ -49,6 +49,7 @@ class Stage:
 FILES = {
     "bursts": "gradients of the pristine and the corrupt examples at bursts of steps",
     "claims": "statistics of the claims in each replicate, and verdicts",
+    "clipping": "what winsorizing clips of minibatches",
     "coherence": "coherence of the gradients, by group of examples and part of the network",
     "contributions": "contributions of all examples over all parameters",
     "corrupted": "labels to train on, from stage corrupt",
@@ -133,6 +134,7 @@ STAGES = {
     ),
     "bursts": of_all_examples("bursts", "Sum the gradients of groups of examples at bursts of steps."),
     "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
+    "clipping": of_all_examples("clipping", "Winsorize minibatches, and see what is clipped."),
     "nullworlds": Stage(
         "Take f and i in the data and in null worlds.",
         ["source"],

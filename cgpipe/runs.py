@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from cgpipe.names import UpdateName
+
 Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
 
@@ -16,6 +18,7 @@ class Run(NamedTuple):
     winsor: int
     replicate: int
     data: xr.Dataset
+    update: UpdateName = "winsorized_mean"  # the update rule
 
 
 def proper_accuracy(noise: float, classes: int) -> float:

@@ -86,11 +86,13 @@ SMALL: dict[str, Any] = {
     },
     "gradients": {"examples": 60, "weights": 40, "draws": 3},
     "contributions": {"stiffness_examples": 50},
+    "clipping": {"levels": [1, 4], "batches": 2},
     "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
     "figures": {
         name: {
             "experiment": "label_noise" if entry.plain else "winsorization",
             **({"compare_with": None} if entry.levels else {}),
+            **({"controls": []} if entry.controls else {}),
             **{key: of.default for key, of in entry.keys.items()},
         }
         for name, entry in OF_RUNS.items()

@@ -28,11 +28,20 @@ class Entry:
     title: str  # in the report
     description: str  # of its section in the config
     artifact: Literal[
-        "history", "nullworlds", "nullworlds_exact", "nullworlds_displacement", "coherence", "claims"
+        "history",
+        "nullworlds",
+        "nullworlds_exact",
+        "nullworlds_displacement",
+        "coherence",
+        "bursts",
+        "clipping",
+        "claims",
     ]
     plain: bool = False  # plots runs of plain SGD alone
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
     hidden: bool = False  # needs a network with hidden units
+    compares: bool = False  # compares winsorized SGD with plain SGD, and needs both
+    controls: bool = False  # plots experiments with other update rules too, those in its key `controls`
     # Columns that match another table of the figure with it; none: no comparison.
     levels: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
@@ -163,6 +172,35 @@ FIGURES: dict[str, Entry] = {
         description="Active and dead hidden units, by level of winsorization",
         artifact="history",
         hidden=True,
+    ),
+    "matched": Entry(
+        title="Winsorized SGD against plain SGD at the same accuracy",
+        description="Winsorized SGD less plain SGD at the same accuracy, and how much later it learns and "
+        "memorizes",
+        artifact="history",
+        compares=True,
+    ),
+    "controls": Entry(
+        title="Controls of winsorization",
+        description="Winsorized SGD and other update rules, each less plain SGD at the same accuracy, and "
+        "how much later they memorize",
+        artifact="history",
+        mixed=True,
+        compares=True,
+        controls=True,
+    ),
+    "descent": Entry(
+        title="First order against actual loss, by group",
+        description="Fall of the loss that the gradient predicts and actual fall, by group of examples",
+        artifact="bursts",
+        plain=True,
+        shared=("learning_rate",),
+    ),
+    "clipping": Entry(
+        title="What is clipped",
+        description="Whose gradients winsorizing clips, and what is left of the update",
+        artifact="clipping",
+        mixed=True,
     ),
     "claims": Entry(
         title="The claims of the paper: statistics and verdicts",

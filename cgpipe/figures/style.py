@@ -11,7 +11,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogFormatterMathtext, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FormatStrFormatter,
+    LogFormatterMathtext,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,15 @@ def few_steps(axes: Axes, last: int) -> None:
     axes.set_xlim(0, last)
     axes.xaxis.set_major_locator(FixedLocator(range(0, last + 1, 1 if last < 4 else 3)))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def log_ratios(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make a logarithmic axis of ratios, with plain numbers."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def replicates_note(rows: pd.DataFrame) -> str:

@@ -33,6 +33,7 @@ SETTINGS = {
     # How a run was trained is in the record of its snapshots.
     "bursts": "device noise replicate",
     "displacement": "device noise replicate",
+    "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "claims.seen",  # the criteria are part of the code
@@ -103,14 +104,19 @@ def packs(config: Config, experiment: str, wanted: Callable[[RunPath], bool]) ->
     return [pack for pack in packed if len(pack) > 1]
 
 
-def figures(config: Config) -> dict[str, str]:
-    """The figures of runs to make, each with the experiment that it shows."""
-    return {name: section.experiment for name, section in config.figures.wanted().items()}
+def figure_runs(config: Config, figure: str) -> list[RunPath]:
+    """The runs that a figure plots."""
+    entry, section = entry_of(figure), config.figures.wanted()[figure]
+    return [
+        run
+        for experiment in (section.experiment, *getattr(section, "controls", ()))
+        for run in runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
+    ]
 
 
 def all_figures(config: Config) -> list[str]:
     """All figures to make, that of the claims included."""
-    return [*figures(config), *(["claims"] if config.claims else [])]
+    return [*config.figures.wanted(), *(["claims"] if config.claims else [])]
 
 
 def environment(config: Config) -> dict[str, str]:
@@ -200,7 +206,13 @@ def _experiment(config: Config, at: Mapping[str, str]) -> Experiment:
 def figure(config: Config, name: str) -> dict[str, Any]:
     """The settings that stage `figures` reads for one figure, such as `figure1` or `claims`."""
     entry = entry_of(name)
-    shared = {"classes": DATASETS[config.dataset].classes, "examples": config.gradients.examples}
-    options = {key: getattr(config.figures.wanted()[name], key) for key in entry.keys}
+    section = config.figures.wanted().get(name)
+    shared: dict[str, Any] = {
+        "classes": DATASETS[config.dataset].classes,
+        "examples": config.gradients.examples,
+    }
+    if section is not None:
+        shared["learning_rate"] = config.experiments[section.experiment].learning_rate
+    options = {key: getattr(section, key) for key in entry.keys}
     options |= {key: shared[key] for key in entry.shared}
     return {"figure": name, "style": config.figures.style.model_dump(), "options": options}

@@ -58,8 +58,8 @@ def test_the_section_of_the_config_is_that_of_the_registry() -> None:
             keys.setdefault(figure, {})[key] = field
     assert list(keys) == [*OF_RUNS, "style"]
     for name, entry in OF_RUNS.items():
-        compared = ["compare_with"] if entry.levels else []
-        assert list(keys[name]) == ["experiment", *compared, *entry.keys]
+        more = ["controls"] if entry.controls else ["compare_with"] if entry.levels else []
+        assert list(keys[name]) == ["experiment", *more, *entry.keys]
     learned = keys["figure1"]["learned"]
     assert (learned.annotation, learned.default) == (Learned, "at_step")  # type: ignore[attr-defined]
     section = Config.model_fields["figures"].annotation

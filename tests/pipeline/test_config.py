@@ -49,9 +49,16 @@ def complete():
                 "examples": 900,
                 "steps": 5,
                 "winsor": [0, 1, 2],
+                "replicates": [1],
                 "snapshots": False,
             },
-            "full_batch": {"hidden": [8], "examples": 900, "steps": 5, "batch_size": 900},
+            "full_batch": {
+                "hidden": [8],
+                "examples": 900,
+                "steps": 5,
+                "batch_size": 900,
+                "replicates": [1],
+            },
         },
         "gradients": {"examples": 50, "weights": 30},
         "contributions": {"stiffness_examples": 40},
@@ -233,9 +240,14 @@ def test_a_list_of_levels_is_not_empty(key):
 
 
 def test_replicates_are_a_number_of_them_or_a_list():
-    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0])):
+    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0]), (["3"], [3])):
         assert load(minimal(replicates=replicates)).experiments["one"].replicates == each
     assert load(minimal()).experiments["one"].replicates == [0, 1, 2]
+    for replicates, each in ((2, [0, 1]), ([4], [4])):
+        of_all = {"replicates": replicates}
+        assert load(minimal() | of_all).experiments["one"].replicates == each
+        assert load(minimal(replicates=[5]) | of_all).experiments["one"].replicates == [5]
+    assert mistake(minimal() | {"replicates": [1, 1]}) == "replicates.1: given 1; allowed: each once"
 
 
 @pytest.mark.parametrize(("given", "place"), [(0, ""), (True, ""), (2.0, ""), ("2", ""), ([0, -1], ".1")])
@@ -377,7 +389,9 @@ def test_a_level_that_may_well_have_no_corrupt_example_is_told():
     assert advice(load({**of_sample, "gradients": {"examples": 500}})) == []
 
 
-@pytest.mark.parametrize("config", ["config", "controls", "conventions", "demo", "mnist-small", "replicates"])
+@pytest.mark.parametrize(
+    "config", ["config", "controls", "conventions_init", "conventions_selection", "demo", "mnist-small"]
+)
 def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
     path = Path(__file__).parents[2] / f"config/{config}.yaml"
     assert advice(load(yaml.safe_load(path.read_text(encoding="utf-8")))) == []
@@ -723,3 +737,54 @@ def test_full_batch_descent_is_compared_with_the_same_network():
 def test_claims_are_of_winsorized_sgd():
     other = {"hidden": [8], "steps": 5, "update": "sign_of_sum"}
     assert "update: winsorized_mean; noise has sign_of_sum" in mistake(with_claims(EVERY, noise=other))
+
+
+# --- figures that compare -------------------------------------------------------------------------
+
+
+def comparing(figure, section=None, other=None, **experiment):
+    settings = figure_of(figure, **{"winsor": [0, 2], "noise": [0, 0.5], **experiment})
+    settings["figures"][figure] |= section or {}
+    if other is not None:
+        settings["experiments"]["other"] = {**settings["experiments"]["one"], **other}
+    return settings
+
+
+@pytest.mark.parametrize("figure", ["matched", "controls"])
+@pytest.mark.parametrize(
+    ("winsor", "said"), [([0], "winsor levels above 0; one has [0]"), ([2], "winsor level 0, plain SGD")]
+)
+def test_a_figure_that_compares_needs_plain_and_winsorized_sgd(figure, winsor, said):
+    load(comparing(figure))
+    assert said in mistake(comparing(figure, winsor=winsor))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"learning_rate": 0.3}, "the settings of one; this one has learning_rate: 0.3"),
+        ({"noise": [0.5, 1]}, "whose noise one has too, [0.0, 0.5]; this one has [0.5, 1.0]"),
+        ({"replicates": [0, 7]}, "whose replicates one has too"),
+    ],
+)
+def test_a_control_has_the_settings_of_what_it_is_compared_with(other, said):
+    section = {"controls": ["other"]}
+    load(comparing("controls", section, {"update": "random_drop", "winsor": [2], "noise": [0.5]}))
+    told = mistake(comparing("controls", section, other))
+    assert told.startswith("figures.controls.controls.0: given 'other'")
+    assert said in told
+
+
+def test_an_unknown_control_is_refused_with_a_suggestion():
+    told = mistake(comparing("controls", {"controls": ["onne"]}))
+    assert told == "figures.controls.controls.0: given 'onne' (text); allowed: one of one (did you mean one?)"
+
+
+def test_what_is_clipped_takes_larger_minibatches():
+    load(comparing("clipping", batch_size=17))
+    assert "a batch_size above 2c, which is 16 at the largest of clipping.levels; one has 16" in mistake(
+        comparing("clipping", batch_size=16)
+    )
+    for levels in ([2, 1], [1, 1]):
+        told = mistake({**minimal(), "clipping": {"levels": levels}})
+        assert "levels in ascending order, each once" in told

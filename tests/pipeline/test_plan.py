@@ -31,6 +31,7 @@ STAGES = (
     "coherence",
     "bursts",
     "displacement",
+    "clipping",
     "nullworlds",
     "runs",
     "claims",
@@ -167,12 +168,23 @@ def test_all_runs_are_those_of_all_experiments_once():
     assert len(everything) == len(set(everything)) == 17
 
 
-def test_figures_are_those_that_are_wanted():
+def test_figures_are_those_that_are_wanted_of_the_runs_that_they_show():
     config = load(base(figures={"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}))
-    assert plan.figures(config) == {"figure1": "noisy", "figure4": "other"}
-    assert plan.figures(load(base(figures={}))) == {}
+    assert plan.all_figures(config) == ["figure1", "figure4"]
+    assert plan.figure_runs(config, "figure4") == plan.runs(config, "other")
+    assert plan.figure_runs(config, "figure1") == plan.runs(config, "noisy", plain=True)
     assert plan.all_figures(load(base(figures={}, claims=None))) == []
     assert plan.all_figures(load(base(figures={}, claims={}))) == ["claims"]
+
+
+def test_a_figure_of_controls_shows_their_runs_too():
+    settings = base(figures={"controls": {"experiment": "noisy", "controls": ["random"]}})
+    noisy = settings["experiments"]["noisy"]
+    settings["experiments"]["random"] = {**noisy, "noise": [0.5, 1], "winsor": [2], "update": "random_drop"}
+    config = load(settings)
+    shown = [*plan.runs(config, "noisy", mixed=True), *plan.runs(config, "random", mixed=True)]
+    assert plan.figure_runs(config, "controls") == shown
+    assert plan.RunPath("random", "050", "2", "1") in shown
 
 
 # --- where the raw files are -----------------------------------------------------------------------
@@ -293,12 +305,14 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"name": "another"}, set()),
         ({"data_root": "/elsewhere"}, set()),
         ({"dataset": "mnist"}, {"data", "train"}),  # with more examples
-        ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds"}),
+        ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds", "clipping"}),
         ({"kernel": "required"}, {"train"}),
-        ({"device": "cpu"}, {"train", "gradients", "contributions", "bursts", "displacement"}),
+        ({"device": "cpu"}, {"train", "gradients", "contributions", "bursts", "displacement", "clipping"}),
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
+        ({"clipping": {"levels": [3]}}, {"clipping"}),
+        ({"clipping": {"batches": 3}}, {"clipping"}),
         ({"claims": {"winsorization": "noisy"}}, set()),
         ({"claims": {"seen": [0]}}, {"claims"}),
         ({"nullworlds": {"count": 77}}, {"nullworlds"}),

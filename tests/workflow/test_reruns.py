@@ -40,21 +40,25 @@ FROM_WORLDS_OF_WAY = {"nullworlds_displacement": 1, **figures_of("nullworlds_dis
 FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS, **FROM_WORLDS_OF_WAY}
 FROM_GRADIENTS = {"gradients": 2, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, **figures_of("coherence"), **FROM_EXACT_WORLDS}
+FROM_BURSTS = {"bursts": 2, **figures_of("bursts")}
 FROM_SNAPSHOTS = {
     **FROM_GRADIENTS,
     **FROM_CONTRIBUTIONS,
-    "bursts": 2,
+    **FROM_BURSTS,
     "displacement": 1,
     **FROM_WORLDS_OF_WAY,
 }
+FROM_CLIPPING = {"clipping": 2, "figure_clipping": 1}
 FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, **figures_of("history"), **FROM_SNAPSHOTS}
-OF_WINSORIZATION = {**figures_of("history", plain=False), **CLAIMS}
+# Of one run more; clipping is of all its runs.
+OF_WINSORIZATION = {**figures_of("history", plain=False), **FROM_CLIPPING, "clipping": 1, **CLAIMS}
 FROM_TRAIN = {
     "train": 4,
     "train_without_snapshots": 1,
     "train_pair_1": 1,
     "runs": 1,
     **FROM_SNAPSHOTS,
+    **FROM_CLIPPING,
     **FIGURES,
 }
 FROM_CORRUPT = {"corrupt": 3, **FROM_TRAIN}
@@ -67,6 +71,8 @@ ANALYSES: dict[str, Mapping[str, int]] = {
     "nullworlds_exact": {"contributions": 1, "bursts": 1, "nullworlds_exact": 1},
     "nullworlds_displacement": {"displacement": 1, "nullworlds_displacement": 1},
     "coherence": {"contributions": 1, "coherence": 1},
+    "bursts": {"bursts": 1},
+    "clipping": {"clipping_pair_1": 1},
 }
 
 # For every leaf of the schema: a path in SMALL, another value, and exactly the jobs that read it or
@@ -119,7 +125,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "experiments.*.replicates": (
         "experiments.winsorization.replicates",
         2,
-        {"corrupt": 1, "train": 2, "runs": 1, **OF_WINSORIZATION},
+        {"corrupt": 1, "train": 2, "runs": 1, **OF_WINSORIZATION, "clipping": 2},
     ),
     # In whose company a run is trained is not what it is.
     "experiments.*.runs_per_job": ("experiments.pair.runs_per_job", 1, {}),
@@ -129,6 +135,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),
     "gradients.draws": ("gradients.draws", 2, FROM_GRADIENTS),
     "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
+    "clipping.levels": ("clipping.levels", [1, 3], FROM_CLIPPING),
+    "clipping.batches": ("clipping.batches", 3, FROM_CLIPPING),
     "nullworlds.shown": ("nullworlds.shown", 1, FROM_NULLWORLDS),
     "nullworlds.count": ("nullworlds.count", 201, FROM_NULLWORLDS),
     "nullworlds.level": ("nullworlds.level", 0.8, FROM_NULLWORLDS),
@@ -149,6 +157,9 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     # The runs of "pair" have the content of those of "winsorization", and would be plotted and judged alike.
     "figures.figure4.experiment": ("figures.figure4.experiment", "label_noise", {"figure4": 1}),
     "figures.activity.experiment": ("figures.activity.experiment", "label_noise", {"figure_activity": 1}),
+    "figures.matched.experiment": ("figures.matched.experiment", "pair", {}),
+    "figures.controls.experiment": ("figures.controls.experiment", "pair", {}),
+    "figures.controls.controls": ("figures.controls.controls", ["pair"], {"figure_controls": 1}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
@@ -221,7 +232,7 @@ def test_two_swapped_values_rerun_what_reads_them(tree: Tree) -> None:
     a, b = (settings["experiments"][name] for name in ("label_noise", "winsorization"))
     a["learning_rate"], b["learning_rate"] = b["learning_rate"], a["learning_rate"]
     tree.configure(settings)
-    assert tree.planned() == Counter({"train": 4, "runs": 1, **FROM_SNAPSHOTS, **FIGURES})
+    assert tree.planned() == Counter({"train": 4, "runs": 1, **FROM_SNAPSHOTS, **FROM_CLIPPING, **FIGURES})
 
 
 def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
@@ -233,7 +244,7 @@ def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
 
 def test_changing_c_reruns_no_corruption(tree: Tree) -> None:
     tree.configure(changed("experiments.winsorization.winsor", [0, 1, 4]))
-    assert tree.planned() == Counter({"train": 2, "runs": 1, **OF_WINSORIZATION})
+    assert tree.planned() == Counter({"train": 2, "runs": 1, **OF_WINSORIZATION, "clipping": 2})
 
 
 def test_touching_every_file_reruns_nothing(tree: Tree) -> None:

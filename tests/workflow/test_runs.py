@@ -53,10 +53,11 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "gradients",
         "contributions",
         "coherence",
+        "bursts",
+        "clipping",
         "nullworlds",
         "nullworlds_exact",
         "nullworlds_displacement",
-        "bursts",
         "displacement",
         "runs",
         "claims",
@@ -410,7 +411,7 @@ def test_report_holds_figures_and_numbers_with_captions(finished: Tree) -> None:
     first_page = re.search(r"^ *var workflow_desc = (.*);$", page, re.MULTILINE)
     assert first_page
     shown = re.findall(r"src=.{,3}data:image/svg\+xml,", first_page[1])
-    assert len(shown) == len(list(finished.results.glob("figures/*.svg"))) == 9
+    assert len(shown) == len(list(finished.results.glob("figures/*.svg"))) == 13
     assert "system-message" not in first_page[1]
     for part in ("gradients of similar examples", "Numbers", "Winsorized SGD: accuracies and overfit"):
         assert part in page
@@ -461,7 +462,7 @@ def test_every_stage_runs_on_mnist(fresh: Tree, mnist_root: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = fresh.folder / "results" / "mnist_small"
-    assert len(list((results / "figures").iterdir())) == 45
+    assert len(list((results / "figures").iterdir())) == 60
     history = results / "label_noise/noise-000/winsor-0/replicate-0/history.nc"
     with xr.open_dataset(history, engine="netcdf4") as run:
         assert run.sizes["example"] == 60_000

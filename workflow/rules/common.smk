@@ -19,7 +19,7 @@ if (HERE / "cgpipe").is_dir():
 
 import cgpipe
 from cgpipe.figures.registry import entry_of
-from cgpipe.pipeline import gpus, layout, plan
+from cgpipe.pipeline import gpus, layout, plan, unfinished
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config import files as configfiles
 from cgpipe.pipeline.config.load import advice, load
@@ -63,7 +63,6 @@ if workflow.is_main_process:
     for unlikely_meant in [*configfiles.files_dropped(sys.argv), *advice(CONFIG)]:
         logger.warning(f"config: {unlikely_meant}.")
 
-FIGURES = plan.figures(CONFIG)
 RESULTS = f"results/{CONFIG.name}"
 RUN = layout.RUN
 DATASET = f"{RESULTS}/{layout.DATASET}"
@@ -78,6 +77,7 @@ DISPLACEMENT_WORLDS = f"{RESULTS}/{layout.DISPLACEMENT_WORLDS}"
 COHERENCE = f"{RESULTS}/{layout.COHERENCE}"
 BURSTS = f"{RESULTS}/{layout.BURSTS}"
 DISPLACEMENT = f"{RESULTS}/{layout.DISPLACEMENT}"
+CLIPPING = f"{RESULTS}/{layout.CLIPPING}"
 CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
@@ -199,11 +199,11 @@ def packs(stages, experiment, is_needed=lambda run: True):
         at = run._asdict()
         folder = Path(rules_of_run[stages[-1]].output[0].format(**at)).parent
         # A run that has diverged is not tried together with others again.
-        if any(folder.glob(f"{layout.CHECKPOINTS}/{layout.DIVERGED}")):
+        if any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.DIVERGED}")):
             return False
         places = {"corrupt": plan.labels_at(CONFIG, at)}
         done = all(is_done(rule, places.get(stage, at)) for stage, rule in rules_of_run.items())
-        return not done or any(folder.glob(f"{layout.CHECKPOINTS}/{layout.STATE}"))
+        return not done or any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.STATE}"))
 
     if workflow.is_main_process:
         known[key] = plan.packs(CONFIG, experiment, lambda run: is_needed(run) and is_to_be_made(run))
@@ -257,13 +257,12 @@ def plotted_by(figure):
     path = f"{RESULTS}/{layout.PLOTTED[entry.artifact][1]}"
     if not entry.of_runs:
         return [path]
-    which = {"plain": entry.plain, "mixed": entry.mixed}
-    return paths_of(path, plan.runs(CONFIG, FIGURES[figure], **which))
+    return paths_of(path, plan.figure_runs(CONFIG, figure))
 
 
 def is_analysed(*artifacts):
     """Condition on a run: a figure or the claims are made from one of these artifacts of it."""
-    wanted = {path for figure in FIGURES for path in plotted_by(figure)}
+    wanted = {path for figure in CONFIG.figures.wanted() for path in plotted_by(figure)}
     wanted.update(claim_files("label_noise", COHERENCE, plain=True))
     wanted.update(claim_files("label_noise", BURSTS, plain=True))
     for of_mixed in (EXACT_WORLDS, DISPLACEMENT_WORLDS):

@@ -23,6 +23,7 @@ OF_ALL_EXAMPLES = {
     "contributions": (CONTRIBUTIONS, [EXACT_WORLDS, COHERENCE]),
     "bursts": (BURSTS, [BURSTS, EXACT_WORLDS]),
     "displacement": (DISPLACEMENT, [DISPLACEMENT_WORLDS]),
+    "clipping": (CLIPPING, [CLIPPING]),
 }
 for stage, (made, _) in OF_ALL_EXAMPLES.items():
 

@@ -11,6 +11,7 @@ from cgpipe.pipeline.config.experiments import (
     FEWEST_CHOSEN,
     Corruption,
     Experiment,
+    is_all,
     is_mixed,
     with_too_few_examples,
     with_too_few_weights,
@@ -18,6 +19,10 @@ from cgpipe.pipeline.config.experiments import (
     without_snapshots,
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
+
+OF_CONTRIBUTIONS = ("nullworlds_exact", "coherence")  # artifacts
+# What a control may have of its own.
+OF_CONTROLS = {"noise", "replicates", "runs_per_job", "snapshots", "update", "winsor"}
 
 
 class Figure(Section):
@@ -37,6 +42,16 @@ class Curves(Figure):
     )
 
 
+class Controls(Figure):
+    """A figure that shows experiments with other update rules, too."""
+
+    controls: list[Slug] = Field(
+        [],
+        description="Experiments with other update rules, and otherwise the settings of `experiment`, at "
+        "some of its noise levels and replicates",
+    )
+
+
 class Style(Section):
     """The look of the figures."""
 
@@ -48,7 +63,7 @@ class Style(Section):
 
 def _section(name: str, entry: Entry) -> Any:
     """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
-    model: type[Figure] = Curves if entry.levels else Figure
+    model: type[Figure] = Controls if entry.controls else Curves if entry.levels else Figure
     if entry.keys:
         fields: dict[str, Any] = {
             key: (option.kind, Field(option.default, description=option.description))
@@ -81,12 +96,30 @@ def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[
             given = figure.experiment
             for allowed in _allowed(OF_RUNS[name], given, experiments[given], valid):
                 yield Mistake((name, "experiment"), given, allowed)
+            for place, control in enumerate(getattr(figure, "controls", ())):
+                for allowed in _alike(given, experiments[given], experiments.get(control)):
+                    yield Mistake((name, "controls", place), control, allowed)
+
+
+def _alike(name: str, experiment: Experiment, control: Experiment | None) -> Iterator[str]:
+    """What is allowed instead of a control that does not go with an experiment."""
+    if control is None:
+        return
+    ours, its = experiment.model_dump(exclude=OF_CONTROLS), control.model_dump(exclude=OF_CONTROLS)
+    if differ := [f"{key}: {its[key]}" for key, value in ours.items() if value != its[key]]:
+        yield f"an experiment with the settings of {name}; this one has {', '.join(differ)}"
+    for key in ("noise", "replicates"):
+        ours, its = getattr(experiment, key), getattr(control, key)
+        if not set(its) <= set(ours):
+            yield f"an experiment whose {key} {name} has too, {ours}; this one has {its}"
 
 
 def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
     """What is allowed instead of an experiment that a figure cannot show."""
-    if entry.plain:
+    if entry.plain or entry.compares:
         yield from without_plain_sgd(name, experiment)
+    if entry.compares and not any(experiment.winsor):
+        yield f"an experiment with winsor levels above 0; {name} has {experiment.winsor}"
     if entry.hidden and not experiment.hidden:
         yield f"an experiment with hidden units; {name} has none"
     dataset = valid.get("dataset")
@@ -107,6 +140,13 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         if read and section in valid:
             size = getattr(valid[section], key)
             yield from with_too_few_examples(name, experiment, size, f"{section}.{key}")
+    if entry.artifact == "clipping" and "clipping" in valid:
+        most = max(valid["clipping"].levels)
+        if not is_all(experiment.batch_size) and 2 * most >= experiment.batch_size:
+            yield (
+                f"an experiment with a batch_size above 2c, which is {2 * most} at the largest of "
+                f"clipping.levels; {name} has {experiment.batch_size}"
+            )
     if sample and sample.examples == 1:
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
     if entry.snapshots:

@@ -62,12 +62,16 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
         return
     known = [name for name in experiments if isinstance(name, str)]
     keys = [("claims", key) for key in Claims.model_fields]
-    for path in [*keys, *(("figures", figure, "experiment") for figure in OF_RUNS)]:
+    of_figures = [("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls")]
+    paths: list[tuple[str, ...]] = [*keys, *of_figures]
+    for path in paths:
         given: Any = settings
         for key in path:
             given = given.get(key) if isinstance(given, Mapping) else None
-        if isinstance(given, str) and given not in known:
-            yield Mistake(path, given, f"one of {', '.join(known)}{suggestion(given, known)}")
+        for place, one in enumerate(given if isinstance(given, list) else [given]):
+            if isinstance(one, str) and one not in known:
+                at: tuple[str | int, ...] = (*path, place) if isinstance(given, list) else path
+                yield Mistake(at, one, f"one of {', '.join(known)}{suggestion(one, known)}")
 
 
 def _lines(errors: Sequence[ErrorDetails], files: ConfigFiles) -> Iterator[str]:

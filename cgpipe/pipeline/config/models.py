@@ -6,14 +6,14 @@ all errors are reported together.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from cgpipe.data.shapes import DATASETS
 from cgpipe.names import Device, Kernel
 from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
-from cgpipe.pipeline.config.experiments import Corruption, Experiment, is_all, training_examples
+from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
 
@@ -50,6 +50,30 @@ class Contributions(Section):
         description="Training examples whose pairs the stiffness is computed from, chosen once per run. "
         "Memory grows with the square of their number",
     )
+
+
+class Clipping(Section):
+    """What winsorizing clips."""
+
+    levels: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 2, 4, 8],
+        min_length=1,
+        description="Levels c at which minibatches are winsorized, whatever level a run was trained with. 2c "
+        "must be below the batch_size of the experiment",
+    )
+    batches: int = Field(
+        4,
+        ge=2,
+        le=100,
+        description="Minibatches that are sampled, once per run. Time grows with their number",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _ascending(cls, levels: list[int]) -> list[int]:
+        if levels != sorted(set(levels)):
+            raise ValueError("levels in ascending order, each once")
+        return levels
 
 
 class NullWorlds(Section):
@@ -100,6 +124,12 @@ class Config(Section):
         "c above 16",
     )
     corruption: Corruption = Field(default_factory=Corruption, description="Label noise")
+    replicates: Replicates = Field(
+        3,
+        validate_default=True,
+        description="Repetitions of the experiments: how many (3 are replicates 0, 1 and 2), or a list of "
+        "them, such as `[3, 4]`. Each has its own label noise, initial weights and order of minibatches",
+    )
     experiments: dict[Slug, Experiment] = Field(
         min_length=1, description="The training runs. Each experiment has a name of your choice"
     )
@@ -107,6 +137,7 @@ class Config(Section):
     contributions: Contributions = Field(
         default_factory=Contributions, description="The contributions of all examples"
     )
+    clipping: Clipping = Field(default_factory=Clipping, description="What winsorizing clips of minibatches")
     nullworlds: NullWorlds = Field(default_factory=NullWorlds, description="The permutation tests")
     figures: Figures = Field(default_factory=Figures, description="The figures to make")
     claims: Claims | None = Field(
@@ -115,9 +146,7 @@ class Config(Section):
 
     @field_validator("experiments")
     @classmethod
-    def _examples_of_the_training_set(
-        cls, experiments: dict[str, Experiment], info: ValidationInfo
-    ) -> dict[str, Experiment]:
+    def _complete(cls, experiments: dict[str, Experiment], info: ValidationInfo) -> dict[str, Experiment]:
         most = training_examples(info.data)
         allowed = f"at most {most}, the training examples of {info.data.get('dataset')}"
 
@@ -136,11 +165,13 @@ class Config(Section):
 
         report(mistakes())
 
-        def in_numbers(experiment: Experiment) -> Experiment:
-            of_all = [key for key in ("examples", "batch_size") if is_all(getattr(experiment, key))]
-            return experiment.model_copy(update=dict.fromkeys(of_all, most))
+        def complete(experiment: Experiment) -> Experiment:
+            known = {key: most for key in ("examples", "batch_size") if is_all(getattr(experiment, key))}
+            if not experiment.replicates:
+                known["replicates"] = info.data.get("replicates", [0])
+            return experiment.model_copy(update=known)
 
-        return {name: in_numbers(experiment) for name, experiment in experiments.items()}
+        return {name: complete(experiment) for name, experiment in experiments.items()}
 
     @field_validator("gradients", "contributions")
     @classmethod

@@ -20,7 +20,8 @@ from cgpipe.figures.style import Style, styled
 from cgpipe.pipeline.artifacts import Provenance, settings_of, whole, write_record
 from cgpipe.pipeline.layout import PLOTTED
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.inputs import read_alike
+from cgpipe.pipeline.stages.inputs import LEVELS
+from cgpipe.pipeline.stages.results import read_alike
 from cgpipe.runs import Run
 
 DIGITS = "%.7g"  # of the tables: what the float32 of the runs holds
@@ -39,8 +40,9 @@ def run(
     spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path, compare_with: Path | None = None
 ) -> None:
     """Write `out`.csv, plot it as .pdf, .svg and .png, and note in .json what it was made from."""
-    stage, _ = PLOTTED[entry_of(spec.figure).artifact]
-    read = read_alike(inputs, stage)
+    entry = entry_of(spec.figure)
+    stage, _ = PLOTTED[entry.artifact]
+    read = read_alike(inputs, stage, (*LEVELS, "update") if entry.controls else LEVELS)
     other = None if compare_with is None else (str(compare_with), pd.read_csv(compare_with))
     with styled(spec.style):
         numbers, figure = draw(
@@ -60,7 +62,8 @@ def run(
 def run_of(data: xr.Dataset) -> Run:
     """An artifact with the levels that it was made at; one of all runs has none."""
     levels = settings_of(data)
-    return Run(levels.get("noise", math.nan), levels.get("winsor", 0), levels.get("replicate", 0), data)
+    of_levels = levels.get("noise", math.nan), levels.get("winsor", 0), levels.get("replicate", 0)
+    return Run(*of_levels, data, levels.get("update", "winsorized_mean"))
 
 
 def save(figure: Figure, path: Path, ending: str, provenance: Provenance) -> None:
