@@ -167,7 +167,10 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "claims.label_noise": (
         "claims.label_noise",
         "winsorization",
-        {**{rule: 1 for analysis in ANALYSES.values() for rule in analysis}, **CLAIMS},
+        {
+            **{rule: 1 for of, rules in ANALYSES.items() for rule in rules if of != "clipping"},
+            **CLAIMS,
+        },
     ),
     "claims.winsorization": ("claims.winsorization", "pair", {}),
     "claims.full_batch": ("claims", {**SMALL["claims"], "full_batch": None, "minibatch": None}, CLAIMS),
