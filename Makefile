@@ -82,10 +82,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml | place
 	$(BIN)/python -I tools/pip.py install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-docs: install ## Regenerate the schema of the config, the table of its keys and the table of criteria
+docs: install ## Regenerate the schema of the config, the table of its keys, the table of criteria and that of the power
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
 	$(BIN)/python -m cgpipe describe criteria --into docs/science.md
+	$(BIN)/python -m benchmarks.verdicts
 
 reproduction: install ## Publish finished results in docs/reproduction, and regenerate its pages and the README's table of claims
 	$(BIN)/python -m cgpipe.reproduction

@@ -15,7 +15,7 @@ rule all:
     default_target: True
     input:
         [path for figure in plan.all_figures(CONFIG) for path in figure_files(figure)],
-        [CLAIMS, f"{RESULTS}/claims.csv"] if CONFIG.claims else [],
+        [CLAIMS, f"{RESULTS}/claims.csv", f"{RESULTS}/verdicts.csv"] if CONFIG.claims else [],
         [path for run in plan.all_runs(CONFIG) for path in training_files(run)],
         RUNS,
     localrule: True

@@ -48,7 +48,7 @@ class Stage:
 # What the files hold.
 FILES = {
     "bursts": "gradients of the pristine and the corrupt examples at bursts of steps",
-    "claims": "statistics and verdicts",
+    "claims": "statistics of the claims in each replicate, and verdicts",
     "clipping": "what winsorizing clips of minibatches",
     "coherence": "coherence of the gradients, by group of examples and part of the network",
     "contributions": "contributions of all examples over all parameters",
@@ -58,8 +58,9 @@ FILES = {
     "gradients": "per-example gradients of a sample",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
     "snapshots": "parameters at some of the logged steps, from stage train",
-    "source": "result of stage gradients or contributions",
+    "source": "result of stage gradients, contributions or displacement",
     "table": "CSV table",
+    "verdicts": "CSV table of verdicts",
 }
 
 
@@ -106,9 +107,13 @@ networks give a list of settings, and --corrupted and a folder for each.
 RUNS = {
     "label_noise": "histories of plain SGD under label noise",
     "coherence": "results of stage coherence, of the same runs",
-    "nullworlds": "results of stage nullworlds, exact, of the same runs",
+    "sampled": "results of stage nullworlds, from the sample, of the same runs",
+    "exact": "results of stage nullworlds, from all examples, of the same runs",
+    "displacement": "results of stage nullworlds, from the displacement, of the same runs",
+    "bursts": "results of stage bursts, of the same runs",
     "winsorization": "histories at all levels of winsorization",
     "full_batch": "histories of full-batch descent",
+    "minibatch": "histories of SGD, to compare full-batch descent with",
 }
 HISTORIES = option("histories", "Input: histories of all runs.", multiple=True, required=True)
 FIGURE = [
@@ -130,8 +135,15 @@ STAGES = {
     "bursts": of_all_examples("bursts", "Sum the gradients of groups of examples at bursts of steps."),
     "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
     "clipping": of_all_examples("clipping", "Winsorize minibatches, and see what is clipped."),
-    "nullworlds": Stage("Take f and i in the data and in null worlds.", ["source"], ["nullworlds"]),
-    "claims": Stage("Test the claims of the paper on all runs.", [], ["claims", "table"], any_number(**RUNS)),
+    "nullworlds": Stage(
+        "Take f and i in the data and in null worlds.",
+        ["source"],
+        ["nullworlds"],
+        [option("bursts", "Input: sums over bursts of steps, to be kept with the result.")],
+    ),
+    "claims": Stage(
+        "Test the claims of the paper on all runs.", [], ["claims", "table", "verdicts"], any_number(**RUNS)
+    ),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),
     "figures": Stage("Plot a figure, and write the numbers that it shows.", others=FIGURE),
 }

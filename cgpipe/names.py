@@ -36,5 +36,5 @@ MOST_PAIRED = 2_000  # examples of a minibatch, for a rule that takes the produc
 Device = Literal["auto", "cpu", "cuda"]
 Kernel = Literal["auto", "required"]
 Learned = Literal["at_step", "first", "last"]
-Source = Literal["sampled", "exact"]
+Source = Literal["sampled", "exact", "displacement"]
 Palette = Literal["colorblind", "deep", "muted", "pastel", "bright", "dark"]

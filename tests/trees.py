@@ -84,7 +84,7 @@ SMALL: dict[str, Any] = {
             "snapshots": False,
         },
     },
-    "gradients": {"examples": 60, "weights": 40},
+    "gradients": {"examples": 60, "weights": 40, "draws": 3},
     "contributions": {"stiffness_examples": 50},
     "clipping": {"levels": [1, 4], "batches": 2},
     "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
@@ -104,6 +104,8 @@ SMALL: dict[str, Any] = {
         "label_noise": "label_noise",
         "winsorization": "winsorization",
         "full_batch": "bare",
+        "minibatch": "winsorization",
+        "seen": [],
     },
 }
 

@@ -6,9 +6,11 @@ import pandas as pd
 import xarray as xr
 
 from cgpipe.figures.figure2 import FRACTION
-from cgpipe.figures.null_rows import EXACT
-from cgpipe.inference.sampling import decade_fraction, sample_fraction
+from cgpipe.figures.null_rows import EXACT, added
+from cgpipe.inference.sampling import burst_fraction, decade_fraction, sample_fraction
 from cgpipe.runs import Run
+
+_BURSTS = "Data: sums over bursts of steps; bands: single steps, as are $p$ and the null worlds."
 
 
 def table(runs: Sequence[Run], *, examples: int) -> pd.DataFrame:
@@ -24,13 +26,15 @@ def table(runs: Sequence[Run], *, examples: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As of figure 2, with rows `in a sample` and `of sums`.
+        As of figure 2, with rows `burst`, `in a sample` and `of sums`, and without those of draws.
     """
 
-    def added(null: xr.Dataset) -> xr.Dataset:
-        return null.assign(f_in_a_sample=sample_fraction(null, examples), f_of_sums=decade_fraction(null))
+    def more(null: xr.Dataset) -> xr.Dataset:
+        return xr.Dataset(
+            {"f_in_a_sample": sample_fraction(null, examples), "f_of_sums": decade_fraction(null)}
+        )
 
-    return FRACTION.table([run._replace(data=added(run.data)) for run in runs])
+    return FRACTION.table(added(runs, more, burst_fraction))
 
 
-draw = FRACTION._replace(source=EXACT).draw
+draw = FRACTION._replace(source=f"{EXACT}\n{_BURSTS}").draw

@@ -25,8 +25,28 @@ GROUPS: dict[str, tuple[int, LineStyle, str]] = {
 }
 WORLD = "world {}"  # name of the rows of a null world
 EXACT = "All examples, all parameters."  # source of the figures that take no sample
-SELF_TERMS, NULL_BAND = "0.35", "0.85"  # greys
-_LABEL_OF_ROW = {"data": "", "pairs": "\npairs $e\\neq e'$ alone"}
+DRAWS = "Data and null worlds: the first draw of the sample. Mean of draws: the band is their range."
+SELF_TERMS = "0.35"  # grey
+NULL_BAND: dict[str, Any] = {"color": "0.85", "linewidth": 0}
+NORMAL_95 = 1.96  # standard deviations on either side of the mean
+# Rows of the table with the ends of a band, such as `null low` from f_null_low.
+_BANDS = ("null", "stratified", "draws", "burst")
+# What a line is the mean of, if it has a band of its own; the other bands are over the replicates.
+_MEANS = {"draws": "draws mean", "burst": "burst"}
+STRATIFIED: dict[str, Any] = {"facecolor": "none", "hatch": "/////", "alpha": 0.6, "linewidth": 0.4}
+_LABEL_OF_ROW = {"data": "", "draws": "\nmean of draws", "pairs": "\npairs $e\\neq e'$ alone"}
+
+
+def added(runs: Sequence[Run], *more: Callable[[xr.Dataset], xr.Dataset]) -> list[Run]:
+    """The null worlds of runs with what follows from them."""
+    return [run._replace(data=run.data.merge(xr.merge([of(run.data) for of in more]))) for run in runs]
+
+
+def stratified_band(null: xr.Dataset) -> xr.Dataset:
+    """Ends of the 95 % band of f of both groups in null worlds within strata, from mean and deviation."""
+    mean, reach = null["f_stratified_mean"], NORMAL_95 * null["f_stratified_sd"]
+    of_groups = xr.concat([mean, 1 - mean], null["group"])
+    return xr.Dataset({"f_stratified_low": of_groups - reach, "f_stratified_high": of_groups + reach})
 
 
 class Statistic(NamedTuple):
@@ -38,7 +58,7 @@ class Statistic(NamedTuple):
     steps: Callable[[Axes, int], None]  # makes the axis of steps
     share: Literal["all", "col"]  # whether all panels have one vertical scale, or each column its own
     test: str  # what its p-value is, for the note
-    source: str = ""  # what it is taken from, for the note
+    source: str  # what it is taken from, for the note
 
     def table(self, runs: Sequence[Run]) -> pd.DataFrame:
         """Numbers of the figure.
@@ -56,8 +76,11 @@ class Statistic(NamedTuple):
             run, at its last step) that hold p-values, of group `pristine`. For f also rows `pairs`, f over
             the pairs of different examples alone, and `self terms` of group `all`, the share of the others;
             where the Datasets have them, `in a sample`, f_in_a_sample, and `of sums`, f_of_sums, of group
-            `pristine`. A row `empty` for a group without examples, whose n is the replicates where it has
-            none. Worlds are those of the first replicate, because the mean of several is not a null world.
+            `pristine`; `draws mean`, `draws low` and `draws high`, over the draws of a sample; `burst`,
+            `burst low` and `burst high`, of sums over bursts of steps and of their single steps;
+            `stratified low` and `stratified high`, the band of null worlds within strata. A row `empty` for a
+            group without examples, whose n is the replicates where it has none. Worlds are those of the first
+            replicate, because the mean of several is not a null world.
         """
         first = min(run.replicate for run in runs)
         return summarise(pd.concat([self._rows(run, worlds=run.replicate == first) for run in runs]))
@@ -71,8 +94,9 @@ class Statistic(NamedTuple):
             levels = {"row": row, "noise": run.noise, "replicate": run.replicate, "group": group}
             rows.append(pd.DataFrame({**levels, "step": at, "value": values}))
 
-        of_groups = {"data": name, "null low": f"{name}_null_low", "null high": f"{name}_null_high"}
-        by_group: dict[str, xr.DataArray] = {row: null[variable] for row, variable in of_groups.items()}
+        names = ["data", *_MEANS.values(), *(f"{band} {end}" for band in _BANDS for end in ("low", "high"))]
+        variables = {row: f"{name}_{row.replace(' ', '_')}" for row in names} | {"data": name}
+        by_group = {row: null[variable] for row, variable in variables.items() if variable in null}
         if f"{name}_pairs" in null:
             by_group["pairs"] = null[f"{name}_pairs"]
             add("self terms", "all", null["self_term_share"].values)
@@ -80,7 +104,9 @@ class Statistic(NamedTuple):
             by_group |= {WORLD.format(k): null[f"{name}_null"].sel(world=k) for k in null["world"].values}
         for row, values in by_group.items():
             for group in GROUPS:
-                add(row, group, values.sel(group=group).values)
+                of_group = values.sel(group=group)
+                (dimension,) = of_group.dims
+                add(row, group, of_group.values, of_group[dimension].values)
         for row, variable in (("in a sample", f"{name}_in_a_sample"), ("of sums", f"{name}_of_sums")):
             if variable in null:
                 (dimension,) = null[variable].dims
@@ -88,7 +114,7 @@ class Statistic(NamedTuple):
         add("p", "pristine", null[f"{name}_p"].values)
         add("curve p", "pristine", [float(null[f"{name}_curve_p"])], steps[-1:])
         for group in GROUPS:
-            if "group_size" in null and not null["group_size"].sel(group=group):
+            if "group_size" in null and not null["group_size"].sel(group=group)[0]:
                 add("empty", group, [0.0], steps[-1:])
         return pd.concat(rows)
 
@@ -107,16 +133,21 @@ class Statistic(NamedTuple):
         Returns
         -------
         Figure
-            A row for the data, for f one for the pairs of different examples alone, and one for each null
-            world.
+            A row for the data; one for the mean of the draws of a sample, and for f one for the pairs of
+            different examples alone, where the table has them; and one for each null world.
         """
         levels, present = sorted(numbers["noise"].unique()), set(numbers["row"])
         worlds = list(takewhile(present.__contains__, map(WORLD.format, count(1))))
-        pairs = "pairs" in present
-        rows = ["data", *(["pairs"] if pairs else []), *worlds]
+        pairs, stratified = "pairs" in present, "stratified low" in present
+        rows = [
+            "data",
+            *(["draws"] if "draws mean" in present else []),
+            *(["pairs"] if pairs else []),
+            *worlds,
+        ]
         figure = new_figure(style, 0.12 + 0.21 * len(rows))
         grid = figure.subplots(len(rows), len(levels), sharex=True, sharey=self.share, squeeze=False)
-        last = int(numbers["step"].max())
+        first, last = int(numbers["step"].min()), int(numbers["step"].max())
         for column, noise in enumerate(levels):
             of_level = numbers[numbers["noise"] == noise]
             for line, row in enumerate(rows):
@@ -125,15 +156,17 @@ class Statistic(NamedTuple):
                     alone = of_level[of_level["row"] == "self terms"].sort_values("step")
                     axes.plot(alone["step"], alone["mean"], color=SELF_TERMS, linestyle=DOTTED)
                 if row == "data":
-                    _null_bands(axes, of_level)
+                    _null_bands(axes, of_level, colors)
                     axes.set_title(_p_value(of_level), loc="right", fontsize="small", color="0.35")
                     if lacking := _empty(of_level):
                         middle: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
                         axes.text(0.5, 0.5, lacking, **middle, fontsize="small", color="0.35")
                 for group, (place, linestyle, _) in GROUPS.items():
-                    of_group = of_level[(of_level["row"] == row) & (of_level["group"] == group)]
+                    of_group = _line(of_level[of_level["group"] == group], row)
                     curve(axes, of_group, colors[place], linestyle)
                 self.steps(axes, last)
+                if first < last:
+                    axes.set_xlim(first, last)
                 if column == 0:
                     axes.set_ylabel(self.label + _LABEL_OF_ROW.get(row, f"\nnull {row}"))
             grid[0, column].set_title(f"{percent(noise)} noise", loc="left")
@@ -144,27 +177,42 @@ class Statistic(NamedTuple):
             low, high = bounded["low"].min() - 0.05, bounded["high"].max() + 0.05
             grid[0, 0].set_ylim(min(-0.1, max(low, -0.5)), max(1.1, min(high, 1.5)))
         lines = (Line2D([], [], color=colors[place], linestyle=line) for place, line, _ in GROUPS.values())
-        handles: list[Any] = [*lines, Patch(color=NULL_BAND)]
+        handles: list[Any] = [*lines, Patch(**NULL_BAND)]
         names = [f"{group}, ${self.name}^{letter}$" for group, (_, _, letter) in GROUPS.items()]
         names.append("null band")
+        if stratified:
+            handles.append(Patch(edgecolor="0.35", **STRATIFIED))
+            names.append("stratified")
         if pairs:
             handles.append(Line2D([], [], color=SELF_TERMS, linestyle=DOTTED))
             names.append("self-term share")
         figure.legend(handles, names, loc="outside upper center", ncols=len(names), handlelength=2.2)
         several = "" if numbers["n"].max() == 1 else " Null band: mean of theirs; null worlds: of the first."
         defined = numbers[(numbers["row"] == "data") & (numbers["n"] > 0)]
-        note(figure, f"{replicates_note(defined)}{several}\n{self.test} {self.source}".rstrip())
+        note(figure, f"{replicates_note(defined)}{several}\n{self.test}\n{self.source}")
         return figure
 
 
-def _null_bands(axes: Axes, of_level: pd.DataFrame) -> None:
-    """Grey behind the data: where a random group would lie, mean over the replicates."""
-    for group in GROUPS:
-        of_group = of_level[of_level["group"] == group]
-        low, high = (
-            of_group[of_group["row"] == row].sort_values("step") for row in ("null low", "null high")
-        )
-        axes.fill_between(low["step"], low["mean"], high["mean"], color=NULL_BAND, linewidth=0, zorder=0)
+def _line(of_group: pd.DataFrame, row: str) -> pd.DataFrame:
+    """Points of a line and its band; instead of the data at single steps those of bursts, if there are."""
+    at = of_group.set_index("step")
+    kind = "burst" if row == "data" and (at["row"] == "burst").any() else row
+    if kind not in _MEANS:
+        return of_group[of_group["row"] == row]
+    low, high = (at.loc[at["row"] == f"{kind} {end}", "mean"] for end in ("low", "high"))
+    return at[at["row"] == _MEANS[kind]].assign(low=low, high=high).reset_index()
+
+
+def _null_bands(axes: Axes, of_level: pd.DataFrame, colors: list[Any]) -> None:
+    """Plot where a random group would lie, mean over the replicates; hatched: within strata."""
+    for group, (place, _, _) in GROUPS.items():
+        of_group = of_level[of_level["group"] == group].sort_values("step")
+        for band, look in (
+            ("null", NULL_BAND),
+            ("stratified", {"edgecolor": colors[place], **STRATIFIED}),
+        ):
+            low, high = (of_group[of_group["row"] == f"{band} {end}"] for end in ("low", "high"))
+            axes.fill_between(low["step"], low["mean"], high["mean"], zorder=0, **look)
 
 
 def _p_value(of_level: pd.DataFrame) -> str:

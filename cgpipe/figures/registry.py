@@ -28,7 +28,14 @@ class Entry:
     title: str  # in the report
     description: str  # of its section in the config
     artifact: Literal[
-        "history", "nullworlds", "nullworlds_exact", "coherence", "bursts", "clipping", "claims"
+        "history",
+        "nullworlds",
+        "nullworlds_exact",
+        "nullworlds_displacement",
+        "coherence",
+        "bursts",
+        "clipping",
+        "claims",
     ]
     plain: bool = False  # plots runs of plain SGD alone
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
@@ -49,6 +56,11 @@ class Entry:
     def sampled(self) -> bool:
         """Whether it plots gradients of a sample of examples and weights."""
         return self.artifact == "nullworlds"
+
+    @property
+    def stiff(self) -> bool:
+        """Whether it plots what is made from stage contributions, and so with stiffness."""
+        return self.artifact in ("nullworlds_exact", "coherence")
 
     @property
     def snapshots(self) -> bool:
@@ -108,6 +120,13 @@ FIGURES: dict[str, Entry] = {
         **OF_BOTH_GROUPS,
         shared=("examples",),
     ),
+    "figure2_displacement": Entry(
+        title="Shares of the way, and null worlds",
+        description="Figure 2 for the displacement: the shares of the way that pristine and corrupt examples "
+        "make, in the data and in null worlds",
+        artifact="nullworlds_displacement",
+        **OF_BOTH_GROUPS,
+    ),
     "figure3": Entry(
         title="Mean cumulative contributions, and null worlds: a sample",
         description="Mean cumulative contributions i, in the data and in null worlds, from a sample as in "
@@ -119,6 +138,13 @@ FIGURES: dict[str, Entry] = {
         title="Mean cumulative contributions, and null worlds: exact",
         description="Figure 3 from all examples and all parameters",
         artifact="nullworlds_exact",
+        **OF_BOTH_GROUPS,
+    ),
+    "figure3_displacement": Entry(
+        title="Contributions of an example to the way, and null worlds",
+        description="Figure 3 for the displacement: what a pristine and a corrupt example contribute to the "
+        "way, in the data and in null worlds",
+        artifact="nullworlds_displacement",
         **OF_BOTH_GROUPS,
     ),
     "figure4": Entry(
@@ -133,6 +159,13 @@ FIGURES: dict[str, Entry] = {
         description="m-coherence of the gradients of all examples",
         artifact="coherence",
         plain=True,
+    ),
+    "strata": Entry(
+        title="Cosines with the gradient, and null worlds of like sizes",
+        description="Cosines of the examples' gradients with the sum, and f against null worlds that permute "
+        "within class and size of gradient",
+        artifact="nullworlds_exact",
+        **OF_BOTH_GROUPS,
     ),
     "activity": Entry(
         title="Winsorized SGD: hidden units in use",

@@ -12,6 +12,7 @@ from .contributions import contributions as contributions
 from .contributions import fraction as fraction
 from .contributions import group_sum as group_sum
 from .contributions import leading_steps as leading_steps
+from .contributions import mean_cosine as mean_cosine
 from .contributions import mean_cumulative as mean_cumulative
 from .contributions import self_terms as self_terms
 from .contributions import terms as terms

@@ -70,37 +70,44 @@ def self_terms(gradients: npt.NDArray[np.floating]) -> Floats:
 class Terms(NamedTuple):
     """What f and i are sums of."""
 
-    u: Floats  # (step, example), ⟨g, g_e⟩, nats²
-    self_terms: Floats  # (step, example), ‖g_e‖², nats²
+    u: Floats  # (draw, step, example), ⟨g, g_e⟩, nats²
+    self_terms: Floats  # (draw, step, example), ‖g_e‖², nats²
+    pristine: npt.NDArray[np.bool_]  # (draw, example)
 
 
 def terms(gradients: xr.Dataset) -> Terms:
-    """Take u and ‖g_e‖² from either of the two ways to measure gradients.
+    """Take u and ‖g_e‖² from any of the three ways to measure them.
 
     Parameters
     ----------
     gradients : Dataset
-        Of sampled examples and weights, as `measure_gradients` returns it, or of all examples and parameters,
-        as `measure_contributions` does.
+        Of sampled examples and weights, as `measure_gradients` returns it; of all examples and parameters, as
+        `measure_contributions` does; or of the displacement: `contribution` and `squared_norm_sum` (step,
+        example) and `pristine`.
 
     Returns
     -------
     Terms
-        In float64; of all examples, summed over the layers.
+        In float64, summed over the layers. All examples are one draw.
 
     Examples
     --------
-    >>> gradient = [[[1.0, 0.0], [1.0, 1.0]]]
-    >>> terms(xr.Dataset({"gradient": (("step", "example", "weight"), gradient)})).u.tolist()
-    [[2.0, 3.0]]
+    >>> over, all_examples = ("step", "example"), ("example", [True, False])
+    >>> way = {"contribution": (over, [[2.0, 3.0]]), "squared_norm_sum": (over, [[1.0, 2.0]])}
+    >>> terms(xr.Dataset(way | {"pristine": all_examples})).u.tolist()
+    [[[2.0, 3.0]]]
     """
-    if "gradient" in gradients:
-        sampled = gradients["gradient"].values
-        return Terms(contributions(sampled), self_terms(sampled))
-    over_layers = (
-        gradients[name].values.sum(2, dtype=np.float64) for name in ("contribution", "squared_norm")
+    if "drawn_pristine" in gradients:
+        u, squares, pristine = (
+            gradients[name].values for name in ("contribution", "self_term", "drawn_pristine")
+        )
+        return Terms(u, squares, pristine.astype(np.bool_))
+    norms = "squared_norm" if "squared_norm" in gradients else "squared_norm_sum"
+    u, squares = (
+        gradients[name].sum(set(gradients.dims) & {"layer"}, dtype=np.float64).values[None]
+        for name in ("contribution", norms)
     )
-    return Terms(*over_layers)
+    return Terms(u, squares, gradients["pristine"].values.astype(np.bool_)[None])
 
 
 def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
@@ -183,6 +190,35 @@ def mean_cumulative(of_group: Floats, members: int) -> Floats:
     if members == 0:
         return np.full_like(of_group, np.nan)
     return np.cumsum(of_group, axis=-1) / members
+
+
+def mean_cosine(u: Floats, self_terms: Floats, members: npt.NDArray[np.bool_]) -> Floats:
+    """Mean over a group of u_te / (‖g_t‖ ‖g_te‖), the cosine of an example's gradient with g_t.
+
+    Unlike f it does not depend on how large the gradients of the group are.
+
+    Parameters
+    ----------
+    u, self_terms : array of float, shape (step, example)
+        ⟨g_t, g_te⟩ and ‖g_te‖².
+    members : array of bool, shape (example,)
+        The group.
+
+    Returns
+    -------
+    array of float64, shape (step,)
+        Examples whose gradient is zero, and so has no direction, are left out; NaN where no other is there.
+
+    Examples
+    --------
+    >>> mean_cosine(np.array([[2.0, 2.0, 0.0]]), np.array([[1.0, 4.0, 0.0]]), np.full(3, True)).tolist()
+    [0.75]
+    """
+    size = np.sqrt(self_terms[:, members])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = np.where(size > 0, u[:, members] / size, 0).sum(1)
+        mean: Floats = along / (size > 0).sum(1) / np.sqrt(u.sum(1))
+    return mean
 
 
 def leading_steps(steps: npt.ArrayLike) -> int:

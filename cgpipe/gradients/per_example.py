@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
+from cgpipe.gradients.contributions import Floats, contributions, self_terms
 from cgpipe.networks.dense import Layer, forward, output_gradients
 
 
@@ -100,11 +101,13 @@ def measure_gradients(
     *,
     examples: int,
     weights: int,
+    draws: int = 1,
     rng: np.random.Generator,
 ) -> xr.Dataset:
     """Gradients of sampled examples with respect to sampled weights, over a training run.
 
-    One sample serves all steps.
+    One sample serves all steps. Of further samples, which show by how much chance moves what is taken from
+    one, the contributions are kept.
 
     Parameters
     ----------
@@ -120,21 +123,24 @@ def measure_gradients(
         Examples to sample, without replacement.
     weights : int
         Weights to sample of each layer, without replacement; no biases.
+    draws : int
+        Samples to draw, of examples and weights, at least 1.
     rng : numpy.random.Generator
-        Samples the examples, then the weights.
+        Samples the examples, then the weights; its children do so for the further draws.
 
     Returns
     -------
     Dataset
-        `gradient`, float32, dimensions step, example, weight, in nats: of each example's own loss, so that
-        the sum over the examples is the gradient of the summed loss; and `pristine` of the examples.
-        Coordinates: `example`, the index of the training example, ascending; `layer`, `output` and `input`
-        of each weight.
+        Of the first draw `gradient`, float32, dimensions step, example, weight, in nats: of each example's
+        own loss, so that the sum over the examples is the gradient of the summed loss; and `pristine` of the
+        examples. Coordinates: `example`, the index of the training example, ascending; `layer`, `output` and
+        `input` of each weight. Of all draws, over draw, step and drawn_example: `contribution`, ⟨g, g_e⟩, and
+        `self_term`, ‖g_e‖², over the sampled weights, sum scale, in nats²; and `drawn_pristine`.
 
     Raises
     ------
     ValueError
-        If more examples or weights are asked for than there are.
+        If more examples or weights are asked for than there are, or no draw.
 
     Examples
     --------
@@ -150,31 +156,59 @@ def measure_gradients(
     >>> dict(sample["gradient"].sizes)
     {'step': 1, 'example': 6, 'weight': 16}
     """
+    if draws < 1:
+        raise ValueError(f"{draws} draws: ask for at least 1")
     if examples > len(images):
         raise ValueError(f"{examples} examples to sample of {len(images)}: ask for at most {len(images)}")
-    chosen = np.sort(rng.choice(len(images), examples, replace=False))
-    index = torch.from_numpy(chosen).to(images.device)
-    x, y = images[index], labels[index]
+    streams = [rng, *rng.spawn(draws - 1)]
+    chosen = np.stack([np.sort(one.choice(len(images), examples, replace=False)) for one in streams])
+    index = torch.from_numpy(chosen).to(images.device)  # (draw, e)
     steps: list[int] = []
-    values: list[npt.NDArray[np.float32]] = []
+    first: list[npt.NDArray[np.float32]] = []
+    u: list[Floats] = []
+    alone: list[Floats] = []
     for step, layers in snapshots:
         if not steps:
-            sample = draw_weights([(w.shape[0], w.shape[1]) for w, _ in layers], weights, rng)
+            shapes = [(w.shape[0], w.shape[1]) for w, _ in layers]
+            samples = [draw_weights(shapes, weights, one) for one in streams]
         steps.append(step)
-        values.append(sampled_gradients(layers, x, y, sample).cpu().numpy().astype(np.float32, copy=False))
+        of_draws = np.stack(
+            [
+                sampled_gradients(layers, images[few], labels[few], sample).cpu().numpy()
+                for few, sample in zip(index, samples, strict=True)
+            ]
+        )  # (draw, e, w)
+        first.append(of_draws[0].astype(np.float32))
+        u.append(contributions(of_draws))
+        alone.append(self_terms(of_draws))
     gradient = "gradient of the example's own loss with respect to the weight, nats"
     is_pristine = "whether the class to train on is the true one"
-    dims = ("step", "example", "weight")
+    product = "inner product of the example's gradient with the sum of those of its draw, nats²"
+    drawn = ("draw", "step", "drawn_example")
+    in_order = {
+        "contribution": (u, product),
+        "self_term": (alone, "squared norm of the example's gradient, nats²"),
+    }
     return xr.Dataset(
         {
-            "gradient": (dims, np.stack(values), {"long_name": gradient, "units": "1"}),
-            "pristine": ("example", pristine[chosen], {"long_name": is_pristine}),
+            "gradient": (
+                ("step", "example", "weight"),
+                np.stack(first),
+                {"long_name": gradient, "units": "1"},
+            ),
+            "pristine": ("example", pristine[chosen[0]], {"long_name": is_pristine}),
+            **{
+                name: (drawn, np.stack(values, axis=1), {"long_name": meaning, "units": "1"})
+                for name, (values, meaning) in in_order.items()
+            },
+            "drawn_pristine": (("draw", "drawn_example"), pristine[chosen], {"long_name": is_pristine}),
         },
         coords={
             "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
-            "example": ("example", chosen, {"long_name": "index of the training example"}),
-            "layer": ("weight", sample.layer, {"long_name": "layer of the weight, from 0 at the input"}),
-            "output": ("weight", sample.output, {"long_name": "output unit of the weight in its layer"}),
-            "input": ("weight", sample.input, {"long_name": "input unit of the weight in its layer"}),
+            "example": ("example", chosen[0], {"long_name": "index of the training example"}),
+            "draw": ("draw", np.arange(draws), {"long_name": "draw of examples and weights"}),
+            "layer": ("weight", samples[0].layer, {"long_name": "layer of the weight, from 0 at the input"}),
+            "output": ("weight", samples[0].output, {"long_name": "output unit of the weight in its layer"}),
+            "input": ("weight", samples[0].input, {"long_name": "input unit of the weight in its layer"}),
         },
     )

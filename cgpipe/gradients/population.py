@@ -253,7 +253,7 @@ def measure_contributions(
         Over step, example, layer, as float32: `contribution`, ⟨g, g_e⟩, and `squared_norm`, ‖g_e‖², both in
         nats². Over step, layer and group: `gram` (group, other_group), inner products of the groups' summed
         gradients, and `energy`, Σ‖g_e‖², both in nats². Over step and group: `loss`, a sum in nats, and
-        `size`. Over step and pair: `sign_stiffness` and `cosine_stiffness`. `pristine`, as given.
+        `size`. Over step and pair: `sign_stiffness` and `cosine_stiffness`. `pristine` and `label`, as given.
         Coordinates `group_pristine` and `group_learned` say what a group consists of.
 
     Raises
@@ -325,6 +325,7 @@ def measure_contributions(
                 pristine,
                 {"long_name": "whether the class to train on is the true one"},
             ),
+            "label": ("example", labels.cpu().numpy(), {"long_name": "class to train on"}),
         },
         coords={
             "step": ("step", steps, {"long_name": "updates made", "units": "1"}),

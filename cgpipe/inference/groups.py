@@ -1,111 +1,36 @@
-"""Tests of a group of examples: one statistic (`null_test`), and all of the paper's (`null_worlds`).
+"""All statistics of the pristine and the corrupt examples, against null worlds (`null_worlds`).
 
-A null world permutes over the examples which of them are in the group (Chatterjee 2020, section 2.4).
-`cgpipe.inference.nullworlds` has the parts that both are made of.
+A null world permutes over the examples which of them are pristine (Chatterjee 2020, section 2.4).
+`cgpipe.inference.nullworlds` and `strata` have the parts that the tests are made of.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from cgpipe.gradients.contributions import Floats, fraction, group_sum, leading_steps, mean_cumulative
+from cgpipe.gradients.contributions import (
+    Floats,
+    fraction,
+    group_sum,
+    leading_steps,
+    mean_cosine,
+    mean_cumulative,
+)
 from cgpipe.inference.nullworlds import (
     curve_p_value,
     null_band,
-    null_group_sums,
+    null_sums,
     p_value,
     share_above,
     smallest_lead,
 )
+from cgpipe.inference.strata import normal_p_value, strata, stratified_moments
 
+Members = npt.NDArray[np.bool_]
 Variables = dict[str, tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class NullTest:
-    """A statistic of a group, in the data and in null worlds."""
-
-    statistic: Floats  # (step,), in the data
-    p_value: Floats  # (step,), two-sided
-    curve_p_value: float  # of all steps together, max-type
-    low: Floats  # (step,), ends of the band of the null worlds
-    high: Floats
-    null_distribution: Floats = field(repr=False)  # (world, step)
-
-
-def null_test(
-    u: npt.ArrayLike,
-    members: npt.ArrayLike,
-    statistic: Callable[[Floats, Floats], Floats] = fraction,
-    *,
-    worlds: int = 10_000,
-    level: float = 0.95,
-    rng: np.random.Generator,
-    threads: int = 1,
-) -> NullTest:
-    """Permutation test of whether a group contributes to the gradient as any group of its size would.
-
-    Parameters
-    ----------
-    u : array of float, shape (step, example)
-        Contributions ⟨g, g_e⟩.
-    members : array of bool, shape (example,)
-        The group.
-    statistic : callable
-        Takes the sums of u over the group, shape (..., step), and over all examples, shape (step,), and
-        returns a statistic of shape (..., step). By default f, the fraction of the squared gradient.
-    worlds : int
-        Null worlds to draw.
-    level : float
-        Share of the null worlds within the band, between 0 and 1.
-    rng : numpy.random.Generator
-        Where the permutations come from.
-    threads : int
-        As of `null_group_sums`.
-
-    Returns
-    -------
-    NullTest
-        The p-values are those of `p_value` and `curve_p_value`, the band is that of `null_band`. All that
-        comes from null worlds is NaN for a group of no or all examples: there is nothing to permute.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not match, no world is asked for, or a contribution is not finite.
-
-    Examples
-    --------
-    A group whose gradients agree, among examples whose gradients are random:
-
-    >>> import numpy as np
-    >>> from cgpipe.gradients import contributions, mean_cumulative
-    >>> rng = np.random.default_rng(0)
-    >>> members = np.arange(100) < 50
-    >>> gradients = rng.normal(size=(3, 100, 20)) + 0.5 * members[:, None]  # (step, example, weight)
-    >>> u = contributions(gradients)  # (step, example)
-    >>> test = null_test(u, members, rng=rng)
-    >>> test.statistic.round(2).tolist()  # f
-    [0.91, 0.84, 0.95]
-    >>> bool((test.statistic > test.high).all()), round(test.curve_p_value, 4)
-    (True, 0.0001)
-
-    The same of i, the mean cumulative contribution:
-
-    >>> test = null_test(u, members, lambda group, _: mean_cumulative(group, members.sum()), rng=rng)
-    >>> test.p_value.round(4).tolist()
-    [0.0002, 0.0002, 0.0002]
-    """
-    each, group = np.asarray(u, np.float64), np.asarray(members, np.bool_)
-    total = each.sum(1)
-    observed = statistic(group_sum(each, group), total)
-    null = statistic(_null_sums(each, group, worlds, rng, threads), total)
-    low, high = null_band(null, level)
-    return NullTest(observed, p_value(observed, null), curve_p_value(observed, null), low, high, null)
+GROUPS = ("pristine", "corrupt")
 
 
 def null_worlds(
@@ -114,6 +39,7 @@ def null_worlds(
     pristine: npt.ArrayLike,
     steps: npt.ArrayLike,
     *,
+    labels: npt.ArrayLike | None = None,
     worlds: int = 10_000,
     shown: int = 3,
     level: float = 0.95,
@@ -128,13 +54,16 @@ def null_worlds(
     Parameters
     ----------
     u : array of float, shape (step, example)
-        Contributions ⟨g, g_e⟩, nats².
+        Contributions ⟨g, g_e⟩, nats²; or those of several draws of examples, shape (draw, step, example), as
+        are the next two then.
     self_terms : array of float, shape (step, example)
         ‖g_e‖², nats².
     pristine : array of bool, shape (example,)
         Whether the label is the true one.
     steps : array of int, shape (step,)
         Updates made.
+    labels : array of int, shape (example,), optional
+        Classes that the examples of the first draw are trained on, for null worlds within `strata`.
     worlds : int
         Null worlds behind bands and p-values.
     shown : int
@@ -151,15 +80,19 @@ def null_worlds(
     Returns
     -------
     Dataset
-        Over group (pristine, corrupt) and step: the fraction `f` of the squared gradient, `f_null` (and
-        world) in the shown null worlds, the band `f_null_low` and `f_null_high`, and `f_pairs`, f over the
-        pairs of different examples alone. Over step: `f_p`, of both groups, `squared_norm` (nats²) and
-        `self_term_share` of it. Over group and early_step: `i`, the mean cumulative contribution of an
-        example (sum scale, nats²), and `i_null` to `i_p` likewise. Without step: `f_curve_p` and
-        `i_curve_p`; `f_null_pristine_above` and `f_null_corrupt_above`, shares of the null worlds in which
-        f is larger at every step (in the others the groups cross); `i_lead` (see `smallest_lead`) and its
-        one-sided `i_lead_p`. Over group: `group_size`. Where a group is empty, its f is 0, and its i and all
-        that comes from null worlds are NaN.
+        Of the first draw, over group (pristine, corrupt) and step: the fraction `f` of the squared gradient,
+        `f_null` (and world) in the shown null worlds, the band `f_null_low` and `f_null_high`, `f_pairs`, f
+        over the pairs of different examples alone, and `cosine` (see `mean_cosine`). Over step: `f_p`, of
+        both groups, `squared_norm` (nats²) and `self_term_share` of it; with labels, of the pristine group,
+        `f_stratified_mean`, `f_stratified_sd` and the two-sided `f_stratified_p` (see `stratified_moments`).
+        Over group and early_step: `i`, the mean cumulative contribution of an example (sum scale, nats²), and
+        `i_null` to `i_p` likewise. Without step: `f_curve_p` and `i_curve_p`; `f_null_pristine_above` and
+        `f_null_corrupt_above`, shares of the null worlds in which f is larger at every step (in the others
+        the groups cross); `i_lead` (see `smallest_lead`) and its one-sided `i_lead_p`.
+        Of all draws, over draw, step and group: `product`, the sum of u over the group, and `energy`, that of
+        ‖g_e‖², both in nats². Over draw and group: `group_size`. Over draw, null_world and step, float32:
+        `null_product`, the sum over the pristine group, of worlds / draws null worlds a draw.
+        Where a group is empty, its f is 0, and its i and all that comes from drawn null worlds are NaN.
 
     Raises
     ------
@@ -182,46 +115,46 @@ def null_worlds(
     (0.001, {'group': 2, 'world': 3, 'step': 3})
     """
     each, alone = np.asarray(u, np.float64), np.asarray(self_terms, np.float64)
-    members, logged = np.asarray(pristine, np.bool_), np.asarray(steps)
-    sizes = (int(members.sum()), int((~members).sum()))
-    total = each.sum(1)  # (step,)
-    sums = _by_group(each, members)  # (group, step)
-    null_pristine = _null_sums(each, members, worlds, rng, threads)  # (world, step)
-    null_sums = np.stack([null_pristine, total - null_pristine])  # (group, world, step)
-    f, f_null = fraction(sums, total), fraction(null_sums, total)
+    members = np.asarray(pristine, np.bool_)
+    if each.ndim == 2:
+        each, alone, members = each[None], alone[None], members[None]
+    logged, (first, *others) = np.asarray(steps), range(len(each))
+    null = null_sums(each[first], members[first], worlds, rng, threads)  # (world, step)
+    few = max(1, worlds // len(each))
+    null_product = [
+        null[:few],
+        *(
+            null_sums(each[draw], members[draw], few, stream, threads)
+            for draw, stream in zip(others, rng.spawn(len(others)), strict=True)
+        ),
+    ]
+    of_first = each[first], alone[first], members[first]
     # i sums over every update, so it is defined as far as every step was logged.
     early = slice(0, min(leading_steps(logged), early_steps))
-    i, i_null = (
-        np.stack([mean_cumulative(group, size) for group, size in zip(groups, sizes, strict=True)])
-        for groups in (sums[:, early], null_sums[..., early])
-    )
-    pairs = _by_group(each - alone, members)
     variables = {
-        **_tested("f", f, f_null, shown, level),
-        **_tested("i", i, i_null, shown, level),
-        "f_null_pristine_above": (
-            (),
-            share_above(*f_null),
-            "share of the null worlds where f is larger for pristine at every step",
+        **_fractions(*of_first, null, shown, level),
+        **_contributions(each[first, early], members[first], null[:, early], shown, level),
+        **({} if labels is None else _stratified(*of_first, np.asarray(labels))),
+        "product": (
+            ("draw", "step", "group"),
+            _of_draws(each, members),
+            "inner product of the summed gradient of the group with that of all examples, nats²",
         ),
-        "f_null_corrupt_above": (
-            (),
-            share_above(*f_null[::-1]),
-            "share of the null worlds where f is larger for corrupt at every step",
+        "energy": (
+            ("draw", "step", "group"),
+            _of_draws(alone, members),
+            "sum of the squared norms of the gradients of the group's examples, nats²",
         ),
-        **_lead(i, i_null),
-        "self_term_share": (
-            ("step",),
-            fraction(alone.sum(1), total),
-            "share of the squared norm that is inner products with oneself",
+        "group_size": (
+            ("draw", "group"),
+            np.stack([members.sum(1), (~members).sum(1)], axis=1),
+            "examples in the group",
         ),
-        "f_pairs": (
-            ("group", "step"),
-            fraction(pairs, (each - alone).sum(1)),
-            "f over the pairs of different examples alone",
+        "null_product": (
+            ("draw", "null_world", "step"),
+            np.stack(null_product).astype(np.float32),
+            "product of the pristine group in null worlds, nats²",
         ),
-        "group_size": (("group",), np.array(sizes), "examples in the group"),
-        "squared_norm": (("step",), total, "squared norm of the summed gradient, nats²"),
     }
     return xr.Dataset(
         {
@@ -229,7 +162,7 @@ def null_worlds(
             for name, (over, values, meaning) in variables.items()
         },
         coords={
-            "group": ("group", ["pristine", "corrupt"], {"long_name": "designation of the examples"}),
+            "group": ("group", list(GROUPS), {"long_name": "designation of the examples"}),
             "step": ("step", logged, {"long_name": "updates made", "units": "1"}),
             "early_step": (
                 "early_step",
@@ -241,23 +174,74 @@ def null_worlds(
                 np.arange(1, min(shown, worlds) + 1),
                 {"long_name": "null world, the first of them all"},
             ),
+            "draw": ("draw", np.arange(len(each)), {"long_name": "draw of the examples"}),
         },
         attrs={"worlds": worlds},
     )
 
 
-def _null_sums(
-    u: Floats, members: npt.NDArray[np.bool_], worlds: int, rng: np.random.Generator, threads: int
-) -> Floats:
-    """Sums over the group in null worlds, (world, step); NaN where there is nothing to permute."""
-    if members.all() or not members.any():
-        return np.full((worlds, len(u)), np.nan)
-    return null_group_sums(u, members, worlds, rng=rng, threads=threads)
+def _fractions(
+    u: Floats, alone: Floats, members: Members, null: Floats, shown: int, level: float
+) -> Variables:
+    """What follows at each step from the sums over the groups; `null` are those of the pristine."""
+    total = u.sum(1)  # (step,)
+    f = fraction(_by_group(u, members), total)
+    f_null = fraction(np.stack([null, total - null]), total)  # (group, world, step)
+    larger = "share of the null worlds where f is larger for {} at every step"
+    return {
+        **_tested("f", f, f_null, shown, level),
+        "f_null_pristine_above": ((), share_above(*f_null), larger.format("pristine")),
+        "f_null_corrupt_above": ((), share_above(*f_null[::-1]), larger.format("corrupt")),
+        "self_term_share": (
+            ("step",),
+            fraction(alone.sum(1), total),
+            "share of the squared norm that is inner products with oneself",
+        ),
+        "f_pairs": (
+            ("group", "step"),
+            fraction(_by_group(u - alone, members), (u - alone).sum(1)),
+            "f over the pairs of different examples alone",
+        ),
+        "cosine": (
+            ("step", "group"),
+            np.stack([mean_cosine(u, alone, group) for group in (members, ~members)], axis=1),
+            "mean cosine of the gradient of an example of the group with the summed gradient",
+        ),
+        "squared_norm": (("step",), total, "squared norm of the summed gradient, nats²"),
+    }
 
 
-def _by_group(u: Floats, pristine: npt.NDArray[np.bool_]) -> Floats:
+def _contributions(u: Floats, members: Members, null: Floats, shown: int, level: float) -> Variables:
+    """What follows from sums over every update so far; steps are the first, each of which was logged."""
+    sizes = (int(members.sum()), int((~members).sum()))
+    i, i_null = (
+        np.stack([mean_cumulative(group, size) for group, size in zip(groups, sizes, strict=True)])
+        for groups in (_by_group(u, members), np.stack([null, u.sum(1) - null]))
+    )
+    return {**_tested("i", i, i_null, shown, level), **_lead(i, i_null)}
+
+
+def _stratified(u: Floats, alone: Floats, members: Members, labels: npt.NDArray[np.integer]) -> Variables:
+    """Moments of f in null worlds that permute within strata, and what they say of the data."""
+    total = u.sum(1)  # (step,)
+    mean, variance = stratified_moments(u, members, strata(labels, alone))
+    p = normal_p_value(group_sum(u, members), mean, variance, np.abs(u).sum(1))
+    worlds = "f of the pristine group in null worlds that permute within class and decile of gradient"
+    return {
+        "f_stratified_mean": (("step",), fraction(mean, total), f"mean of {worlds}"),
+        "f_stratified_sd": (("step",), fraction(np.sqrt(variance), total), f"standard deviation of {worlds}"),
+        "f_stratified_p": (("step",), p, f"two-sided p-value of {worlds}"),
+    }
+
+
+def _by_group(u: Floats, pristine: Members) -> Floats:
     """Sums over the pristine and over the corrupt examples, (group, step)."""
     return np.stack([group_sum(u, pristine), group_sum(u, ~pristine)])
+
+
+def _of_draws(u: Floats, pristine: Members) -> Floats:
+    """The same of each draw, (draw, step, group)."""
+    return np.stack([_by_group(*of_draw).T for of_draw in zip(u, pristine, strict=True)])
 
 
 def _tested(name: str, observed: Floats, null: Floats, shown: int, level: float) -> Variables:

@@ -91,6 +91,15 @@ def null_group_sums(
     return sums
 
 
+def null_sums(
+    u: Floats, members: npt.NDArray[np.bool_], worlds: int, rng: np.random.Generator, threads: int = 1
+) -> Floats:
+    """Take `null_group_sums`, or NaN for a group of no or all examples: there is nothing to permute."""
+    if members.all() or not members.any():
+        return np.full((worlds, len(u)), np.nan)
+    return null_group_sums(u, members, worlds, rng=rng, threads=threads)
+
+
 def null_moments(u: Floats, size: int) -> tuple[Floats, Floats]:
     """Mean and variance of what `null_group_sums` draws, in closed form.
 

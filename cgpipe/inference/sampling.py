@@ -1,4 +1,4 @@
-"""What f of all examples and all steps implies for a random sample of the examples, and for decades of steps.
+"""How f varies: in a random sample of the examples, over draws of it, decades and bursts of steps.
 
 All follow from the sums ⟨g, g^p⟩ and ⟨g, g⟩ of which f^p = ⟨g, g^p⟩/⟨g, g⟩ is the ratio (Chatterjee 2020,
 section 2.4; g is the sum of the per-example gradients, g^p that of the pristine examples).
@@ -64,7 +64,7 @@ def sample_fraction(null: xr.Dataset, examples: int) -> xr.DataArray:
     ----------
     null : Dataset
         Of all examples, as `null_worlds` returns it: variables `f` and `f_pairs` (group, step),
-        `squared_norm` and `self_term_share` (step), `group_size` (group).
+        `squared_norm` and `self_term_share` (step), `group_size` (draw, group).
     examples : int
         Size of the sample; where there are fewer examples, all of them.
 
@@ -109,3 +109,71 @@ def decade_fraction(null: xr.Dataset) -> xr.DataArray:
     first = np.unique(decades(steps), return_index=True)[1]
     f = fraction(np.add.reduceat(pristine, first), np.add.reduceat(squared_norm, first))
     return xr.DataArray(f, {"first_step": steps[first]}, ["first_step"])
+
+
+def burst_fraction(null: xr.Dataset) -> xr.Dataset:
+    """Take f from sums of ⟨g, g of the group⟩ and ⟨g, g⟩ over bursts of consecutive steps.
+
+    Parameters
+    ----------
+    null : Dataset
+        With `burst_product` (burst_step, group) and coordinate `snapshot`, which says to which logged step a
+        burst belongs.
+
+    Returns
+    -------
+    Dataset
+        Over snapshot and group: `f_burst`, and `f_burst_low` and `f_burst_high`, the ends of f at the single
+        steps of the burst; NaN where the gradient is zero.
+    """
+    product = null["burst_product"]
+    sums = product.groupby("snapshot").sum()
+    steps = _shares(product).groupby("snapshot")
+    return xr.Dataset({"f_burst": _shares(sums), "f_burst_low": steps.min(), "f_burst_high": steps.max()})
+
+
+def fraction_of_draws(null: xr.Dataset) -> xr.Dataset:
+    """Take mean, smallest and largest f over the draws of a sample.
+
+    Parameters
+    ----------
+    null : Dataset
+        As `null_worlds` returns it: variable `product` (draw, step, group).
+
+    Returns
+    -------
+    Dataset
+        `f_draws_mean`, `f_draws_low` and `f_draws_high` (step, group).
+    """
+    return _over_draws("f", _shares(null["product"]))
+
+
+def cumulative_of_draws(null: xr.Dataset) -> xr.Dataset:
+    """Take mean, smallest and largest i over the draws of a sample.
+
+    Parameters
+    ----------
+    null : Dataset
+        As `null_worlds` returns it: variables `product` (draw, step, group) and `group_size` (draw, group),
+        coordinate `early_step`.
+
+    Returns
+    -------
+    Dataset
+        `i_draws_mean`, `i_draws_low` and `i_draws_high` (early_step, group); draws without an example of the
+        group are left out.
+    """
+    product = null["product"].sel(step=null["early_step"]).drop_vars("step")
+    size = null["group_size"]
+    return _over_draws("i", product.cumsum("early_step") / size.where(size > 0))
+
+
+def _shares(product: xr.DataArray) -> xr.DataArray:
+    """F of each group; NaN where the whole is zero."""
+    whole = product.sum("group")
+    return product / whole.where(whole != 0)
+
+
+def _over_draws(name: str, values: xr.DataArray) -> xr.Dataset:
+    ends = {"mean": values.mean("draw"), "low": values.min("draw"), "high": values.max("draw")}
+    return xr.Dataset({f"{name}_draws_{end}": of for end, of in ends.items()})

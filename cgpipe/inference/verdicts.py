@@ -1,188 +1,396 @@
 """From a statistic in every replicate to a verdict, by one rule for all claims.
 
-A claim `holds` if the statistic meets its criterion in every replicate and, where it has p-values, the
-largest of them is at most 0.05. It `does not hold` if no replicate meets the criterion. It is `inconclusive`
-otherwise, and where the runs cannot decide: too short, too few levels, or none at all.
+The unit is the replicate. `tidy` puts the statistics of all parts of the claims into one table, a row for
+each part and replicate. Verdicts are functions of that table alone, so tables made apart can be put together.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import factorial
-from operator import ge, gt, le, lt
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-Verdict = Literal["holds", "does not hold", "inconclusive"]
-Side = Literal[">", "≥", "<", "≤"]
-LEVEL = 0.05
-COMPARISONS: dict[Side, Callable[[float, float], bool]] = {">": gt, "≥": ge, "<": lt, "≤": le}
-# Columns of the table of claims, and what they mean.
-COLUMNS = {
+from cgpipe.inference.small_samples import (
+    LEVEL,
+    Floats,
+    holm,
+    mean_and_error,
+    p_sign,
+    p_t,
+    p_within,
+    page,
+    t_interval,
+)
+
+Rule = Literal["above", "below", "within", "shown"]
+Scale = Literal["plain", "log", "logit"]
+Estimator = Literal["", "sample", "all", "displacement", "loss"]
+# How a line of a claim is told from its others.
+BY: dict[Estimator, str] = {
+    "": "",
+    "sample": "by the paper's sample",
+    "all": "by all examples",
+    "displacement": "by the displacement",
+    "loss": "by the actual loss",
+}
+Verdict = Literal["holds", "contradicted", "undecided", "shown"]
+
+FEWEST = 5  # replicates: of four, no result of the sign test has a p-value of at most 0.05
+FAMILY = [f"C{k}" for k in range(1, 13)]  # claims whose p-values are corrected for their number
+NO_RUN = "no run that could say"
+# Columns of the tables, and what they mean.
+NAMES = {
     "claim": "name of the claim",
+    "part": "name of the part, unique in a line of its claim",
+    "estimator": "what gradients were taken from, where a claim has several such lines: sample, all, "
+    "displacement, loss",
     "statistic": "what was computed",
-    "criterion": "where the claim puts the statistic",
-    "estimate": "mean of the statistic over the replicates in which it is defined",
-    "low": "smallest over these",
-    "high": "largest over these",
-    "n": "replicates in which it is defined",
-    "p": "p-value, the largest of the replicates; NaN where the statistic has none, in all or in one of them",
-    "verdict": "holds, does not hold, or inconclusive",
-    "why": "why it is inconclusive",
+    "rule": "where the claim puts the statistic: above or below the bound, within ± bound; or only shown",
+    "bound": "bound of the claim; NaN where the statistic is only shown",
+    "scale": "scale on which it is judged: plain, log or logit",
+    "trend": "name of the trend that the part is a step of",
+}
+TIDY = NAMES | {
+    "replicate": "replicate; -1 if no run could say",
+    "counted": "whether the replicate counts in the verdict",
+    "value": "the statistic",
+    "excess": "T: how far it is on the claim's side of the bound, on the scale; where the rule is within or "
+    "shown, the statistic itself",
+    "reason": "why the replicate cannot decide",
+}
+_JUDGED = {
+    "verdict": "holds, contradicted or undecided; shown where it is not judged",
+    "why": "why it is undecided",
+}
+VERDICTS = NAMES | {
+    "n": "replicates that count and can decide",
+    "met": "those of them in which T > 0 or, where the rule is within, |T| is at most the bound",
+    "mean": "mean of T over them",
+    "low": "lower end of the 90 % t interval of the mean: the one-sided 95 % bound",
+    "high": "upper end of it",
+    "p_sign": "p-value of the sign test of T > 0; NaN where the rule is within",
+    "p_t": "p-value of the t test of T > 0 or, where the rule is within, of the two tests against the bounds",
+    "page_l": "Page's L of the trend that the part is a step of",
+    "page_p": "p-value of it",
+    **_JUDGED,
+}
+CLAIMS = {
+    **{key: NAMES[key] for key in ("claim", "estimator")},
+    "parts": "number of its parts that are judged",
+    "hold": "number of those that hold",
+    "n": "replicates that count and can decide every part",
+    "met": "those of them that meet every part",
+    "p": "largest p_t of the parts",
+    "p_holm": "p after Holm's correction over the lines of C1 to C12; NaN of other claims",
+    **_JUDGED,
 }
 
 
 class Observed(NamedTuple):
-    """A statistic in one replicate, and the reasons, if any, why the replicate does not decide."""
+    """A statistic in one replicate, and the reason, if any, why the replicate cannot decide."""
 
     value: float
-    p: float | None = None
-    cannot_fail: str = ""  # why it cannot show that the claim fails
-    cannot_hold: str = ""  # why it cannot show that the claim holds
-    cannot_decide: str = ""  # why it can show neither
+    reason: str = ""  # with one, the value may be NaN
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """On which side of a bound the claim puts the statistic.
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One statistic of a claim in every replicate, and where the claim puts it.
+
+    Attributes
+    ----------
+    part : str
+        Short name, unique among the parts of the claim with the same estimator: "cross, 25 % noise".
+    statistic : str
+        What was computed, in words that parts of other noise or c share.
+    rule : {"above", "below", "within", "shown"}
+        On which side of the bound the claim puts the statistic; "within" ± bound; "shown": not judged.
+    bound : float
+        In the unit of the statistic. Not used if `rule` is "shown".
+    observed : mapping from int to Observed
+        By replicate.
+    scale : {"plain", "log", "logit"}
+        Scale on which distances from the bound are taken: "log" for steps and norms, "logit" for shares.
+    n_of : float
+        Number of cases m of which the statistic is a share, if known: then the logit is the empirical one,
+        that of (k + 1/2)/(m + 1) for a share k/m, which shares of 0 and 1 have too.
+    estimator : {"", "sample", "all", "displacement", "loss"}
+        The line of the claim that the part belongs to, where the claim has several.
+    trend : str
+        Name of the trend of which the part is a contrast of two adjacent levels, in the order of the levels.
+    details, unless : str
+        For the table of the criteria: how the statistic is taken; what the runs must show to decide.
+    claim : str
+        Name of the claim, which the registry adds.
+
+    Raises
+    ------
+    ValueError
+        If the bound is not on the scale, or if "within" is to be judged on another scale than the plain one.
+    """
+
+    part: str
+    statistic: str
+    rule: Rule
+    observed: Mapping[int, Observed] = field(default_factory=dict)
+    bound: float = math.nan
+    scale: Scale = "plain"
+    n_of: float = math.nan
+    estimator: Estimator = ""
+    trend: str = ""
+    details: str = ""
+    unless: str = ""
+    claim: str = ""
+
+    def __post_init__(self) -> None:
+        if self.rule != "shown" and not math.isfinite(self.on_scale(self.bound)):
+            raise ValueError(f"{self.part}: the bound {self.bound:g} is not on the {self.scale} scale")
+        if self.rule == "within" and self.scale != "plain":
+            raise ValueError(
+                f"{self.part}: 'within' is judged on the plain scale, not on the {self.scale} scale"
+            )
+
+    @property
+    def criterion(self) -> str:
+        """Where the claim puts the statistic, in a few words."""
+        sides = {"above": ">", "below": "<", "within": "within ±"}
+        on = "" if self.scale == "plain" else f" ({self.scale})"
+        return f"{sides[self.rule]} {self.bound:g}{on}" if self.rule in sides else "shown, not judged"
+
+    def on_scale(self, value: float) -> float:
+        """A value on the scale of the part; NaN where it is not on it."""
+        if self.scale == "plain":
+            return value
+        if self.scale == "log":
+            return math.log(value) if value > 0 else math.nan
+        return logit(value, self.n_of)
+
+    def excess(self, value: float) -> float:
+        """T: how far a value is on the claim's side of the bound; where the rule has no side, the value."""
+        if self.rule == "above":
+            return self.on_scale(value) - self.on_scale(self.bound)
+        if self.rule == "below":
+            return self.on_scale(self.bound) - self.on_scale(value)
+        return self.on_scale(value)
+
+
+def logit(share: float, of: float = math.nan) -> float:
+    """Log odds of a share, NaN where infinite; of a known number of cases the empirical ones, always finite.
 
     Examples
     --------
-    >>> print(Criterion("≥", 0.99))
-    ≥ 0.99
-    >>> Criterion.parse("≥ 0.99").met(0.98)
-    False
+    >>> logit(0.5), logit(1.0), round(logit(1.0, of=2), 3)
+    (0.0, nan, 1.609)
     """
-
-    side: Side
-    bound: float
-
-    @classmethod
-    def parse(cls, text: str) -> "Criterion":
-        """Read a criterion as it is printed.
-
-        Raises
-        ------
-        ValueError
-            If the text is not a side and a number.
-        """
-        for side in COMPARISONS:
-            if text.startswith(f"{side} "):
-                return cls(side, float(text.removeprefix(side)))
-        raise ValueError(f"{text!r} is not a criterion: give >, ≥, < or ≤ and a number, as in '≥ 0.99'")
-
-    def met(self, value: float) -> bool:
-        """Whether a value is on that side."""
-        return bool(COMPARISONS[self.side](value, self.bound))
-
-    def __str__(self) -> str:
-        return f"{self.side} {float(self.bound)!r}".removesuffix(".0")
+    if math.isfinite(of):
+        share = (share * of + 0.5) / (of + 1)
+    return math.log(share / (1 - share)) if 0 < share < 1 else math.nan
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One statistic of a claim in every replicate, and where the claim puts it."""
-
-    statistic: str
-    criterion: Criterion
-    observed: Sequence[Observed] = ()  # one a replicate
-    claim: str = ""  # its name, which the registry adds
-    # For the table of the criteria.
-    details: str = ""  # how the statistic is taken, where its name leaves that open
-    unless: str = ""  # what the runs must show; without it the verdict is inconclusive
-
-    def verdict(self) -> tuple[Verdict, str]:
-        """The verdict, and why it is inconclusive."""
-        if not self.observed:
-            return "inconclusive", "no run that could say"
-        for reason in (one.cannot_decide for one in self.observed):
-            if reason:
-                return "inconclusive", reason
-        if not all(np.isfinite(one.value) for one in self.observed):
-            return "inconclusive", "undefined"
-        met = [self.criterion.met(one.value) for one in self.observed]
-        if any(met) and not all(met):
-            return "inconclusive", "replicates disagree"
-        reasons = [one.cannot_hold if all(met) else one.cannot_fail for one in self.observed]
-        reason = next((reason for reason in reasons if reason), "")
-        p = [one.p for one in self.observed if one.p is not None]
-        if all(met) and not reason and p and not np.max(p) <= LEVEL:
-            reason = "p is undefined" if np.isnan(p).any() else f"p is larger than {LEVEL:g}"
-        if reason:
-            return "inconclusive", reason
-        return ("holds" if all(met) else "does not hold"), ""
-
-    def row(self) -> dict[str, object]:
-        """As a row of the table: mean and extremes over the replicates in which the statistic is defined.
-
-        The p-value is the largest, and NaN where the statistic is undefined in one of the replicates.
-        """
-        values = np.array([one.value for one in self.observed], np.float64)
-        defined = values[np.isfinite(values)]
-        p = [one.p for one in self.observed if one.p is not None and len(defined) == len(values)]
-        verdict, why = self.verdict()
-        mean, low, high = (defined.mean(), defined.min(), defined.max()) if len(defined) else (np.nan,) * 3
-        return {
-            "claim": self.claim,
-            "statistic": self.statistic,
-            "criterion": str(self.criterion),
-            "estimate": float(mean),
-            "low": float(low),
-            "high": float(high),
-            "n": len(defined),
-            "p": float(np.max(p)) if p else np.nan,
-            "verdict": verdict,
-            "why": why,
-        }
-
-
-def table(findings: Sequence[Finding]) -> pd.DataFrame:
-    """All findings, one a row, with the columns COLUMNS."""
-    return pd.DataFrame([finding.row() for finding in findings], columns=list(COLUMNS))
-
-
-def trend(levels: Sequence[float], values: npt.ArrayLike, direction: Literal["grows", "falls"]) -> Observed:
-    """Kendall's τ of values against levels, with its one-sided p-value over all orders of the values.
+def tidy(parts: Iterable[Part], seen: Sequence[int] = ()) -> pd.DataFrame:
+    """All statistics, a row for each part and replicate.
 
     Parameters
     ----------
-    levels : sequence of float, shape (level,)
-        Levels of noise, or of winsorization.
-    values : array of float, shape (level,)
-        The value at each level; ties count as such.
-    direction : {"grows", "falls"}
-        What the claim says.
+    parts : iterable of Part
+        Of any claims.
+    seen : sequence of int
+        Replicates that were seen before the criteria were fixed. They are shown, and not counted.
 
     Returns
     -------
-    Observed
-        τ in [-1, 1], 0 if all values are the same. With fewer than four levels no order has a p-value of at
-        most 0.05, and τ is NaN, with that reason.
-
-    Examples
-    --------
-    >>> observed = trend([0, 0.25, 0.5, 0.75], [3.0, 2.0, 1.5, 1.0], "falls")
-    >>> round(observed.value, 3), round(observed.p, 3)
-    (-1.0, 0.042)
+    DataFrame
+        Columns TIDY. A part without replicates has one row, of replicate -1. An excess that is not finite is
+        NaN, with a reason.
     """
-    at_level = np.asarray(values, np.float64)
-    if 1 / factorial(len(at_level)) > LEVEL:
-        few = f"{len(at_level)} levels, of which no order has a p-value of at most {LEVEL:g}; give at least 4"
-        return Observed(np.nan, cannot_decide=few)
-    if not np.isfinite(at_level).all():
-        return Observed(np.nan)
-    if (at_level == at_level[0]).all():
-        return Observed(0.0, 1.0)
-    test = stats.permutation_test(
-        (at_level,),
-        lambda ordered: stats.kendalltau(levels, ordered).statistic,
-        permutation_type="pairings",
-        alternative="greater" if direction == "grows" else "less",
-        n_resamples=9_999,  # all orders of up to seven levels
-        vectorized=False,
-        rng=np.random.default_rng(0),
+    rows = []
+    for part in parts:
+        names = {name: getattr(part, name) for name in NAMES}
+        for replicate, (value, reason) in sorted(part.observed.items()) or [(-1, Observed(math.nan, NO_RUN))]:
+            excess = part.excess(value)
+            if not math.isfinite(excess):
+                off = f"{value:g} is not on the {part.scale} scale" if math.isfinite(value) else "undefined"
+                excess, reason = math.nan, reason or off
+            counted = replicate >= 0 and replicate not in seen
+            rows.append([*names.values(), replicate, counted, value, excess, reason])
+    return pd.DataFrame(rows, columns=list(TIDY))
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on each part: a row for each, with the columns VERDICTS.
+
+    A part is *undecided* unless at least five replicates count, and all of them can decide. It *holds* if
+    the sign test is met at 5 % and the one-sided 95 % t interval of the mean of T lies above 0; it is
+    *contradicted* by the mirror image. Where the rule is "within", it holds if the 90 % t interval lies
+    within ± bound, and is contradicted if that lies wholly outside.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `tidy` makes it, or as it is read from a CSV file; also several such tables of different
+        replicates, one below the other.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the first rows of the parts. Where no verdict was possible there are no p-values.
+
+    Raises
+    ------
+    ValueError
+        If a replicate of a part is there twice, or if rows of a part differ in its criterion.
+    """
+    return _verdicts(_lines(table))
+
+
+def claim_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on each claim: a row for each claim and estimator, with the columns CLAIMS.
+
+    A claim holds if all its parts do, is contradicted if one of them is, and is undecided otherwise. Its
+    p-value is the largest p_t of its parts, since it says that all of them are met. Holm's correction takes
+    p_t and not p_sign: the smallest p-value of the sign test of five replicates is 1/32, and no correction
+    for twelve claims leaves that below 5 %. A line without a p-value counts as one with p = 1.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As for `verdicts`.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the claims in the table; `why` names the parts that do not hold. The correction is
+        over the lines of C1 to C12, the claims of the paper; what it claims in passing has none.
+
+    Raises
+    ------
+    ValueError
+        As for `verdicts`.
+    """
+    lines = _lines(table)
+    judged = _verdicts(lines).query("verdict != 'shown'")
+    found = pd.DataFrame(
+        [
+            {"claim": claim, "estimator": estimator} | _together([lines[k] for k in parts.index], parts)
+            for (claim, estimator), parts in judged.groupby(["claim", "estimator"], sort=False)
+        ],
+        columns=list(CLAIMS),
     )
-    return Observed(float(test.statistic), float(test.pvalue))
+    return found.assign(p_holm=holm(found.loc[found["claim"].isin(FAMILY), "p"]))
+
+
+def judge(t: Floats, rule: Rule, bound: float = 0) -> npt.NDArray[np.str_]:
+    """The verdict on T in each replicate.
+
+    Parameters
+    ----------
+    t : array of float, shape (..., replicate)
+        Finite values of T.
+    rule : {"above", "below", "within"}
+        Where the claim puts the statistic. T is oriented, so the first two are judged alike.
+    bound : float
+        Of the rule "within".
+
+    Returns
+    -------
+    array of str, shape (...)
+        holds, contradicted or undecided.
+    """
+    low, high = t_interval(t)
+    if rule == "within":
+        holds, contradicted = (-bound < low) & (high < bound), (low > bound) | (high < -bound)
+    else:
+        holds, contradicted = (p_sign(t) <= LEVEL) & (low > 0), (p_sign(-t) <= LEVEL) & (high < 0)
+    enough = t.shape[-1] >= FEWEST
+    return np.select([enough & holds, enough & contradicted], ["holds", "contradicted"], "undecided")
+
+
+class _Line(NamedTuple):
+    """A part, as the table has it."""
+
+    names: dict[str, Any]
+    excess: pd.Series  # T by replicate, of those that count and can decide
+    reasons: list[str]  # of those that count and cannot decide
+
+    @property
+    def met(self) -> pd.Series:
+        """Whether each replicate meets it."""
+        within = self.names["rule"] == "within"
+        return self.excess.abs() < self.names["bound"] if within else self.excess > 0
+
+    def row(self) -> dict[str, Any]:
+        """As a row of the verdicts."""
+        t, rule, bound = self.excess.to_numpy(), self.names["rule"], self.names["bound"]
+        n, met, shown = len(t), int(self.met.sum()), rule == "shown"
+        mean, low, high = (float(value) for value in (mean_and_error(t)[0], *t_interval(t)))
+        row = self.names | {"n": n, "met": 0 if shown else met, "mean": mean, "low": low, "high": high}
+        if shown:
+            return row | {"verdict": "shown", "why": ""}
+        if self.reasons:
+            of = f"in {len(self.reasons)} of {n + len(self.reasons)} replicates: {self.reasons[0]}"
+            return row | {"verdict": "undecided", "why": of}
+        if n < FEWEST:
+            return row | {"verdict": "undecided", "why": _few(n, met)}
+        row["p_sign"] = math.nan if rule == "within" else float(p_sign(t))
+        row["p_t"] = float(p_within(t, bound) if rule == "within" else p_t(t))
+        verdict = str(judge(t, rule, bound))
+        why = f"met by {met} of {n}, mean in {low:.2g} to {high:.2g}"
+        return row | {"verdict": verdict, "why": why if verdict == "undecided" else ""}
+
+
+def _lines(table: pd.DataFrame) -> list[_Line]:
+    """The parts of a table, in the order of their first rows; checked."""
+    texts = {name: table[name].astype(object).fillna("") for name in (*NAMES, "reason") if name != "bound"}
+    lines = []
+    table = table.assign(**texts).reset_index(drop=True)
+    for key, rows in table.groupby(["claim", "part", "estimator"], sort=False):
+        of = ", ".join(str(name) for name in key if name)
+        runs = rows[rows["replicate"] >= 0]
+        if twice := sorted(runs["replicate"][runs["replicate"].duplicated()]):
+            raise ValueError(f"{of}: replicate {twice[0]} is there twice; give each replicate once")
+        if len(rows[list(NAMES)].drop_duplicates()) > 1:
+            raise ValueError(f"{of}: its rows have different criteria; make them with one version of cgpipe")
+        counted = runs[runs["counted"]]
+        can = counted[(counted["reason"] == "") & np.isfinite(counted["excess"])]
+        reasons = counted["reason"].drop(can.index).replace("", "undefined")
+        excess = can.set_index("replicate")["excess"].astype(np.float64)
+        lines.append(_Line({name: rows[name].iloc[0] for name in NAMES}, excess, list(reasons)))
+    return lines
+
+
+def _verdicts(lines: Sequence[_Line]) -> pd.DataFrame:
+    found = pd.DataFrame([line.row() for line in lines], columns=list(VERDICTS))
+    contrasts = found[found["trend"] != ""]
+    for _, rows in contrasts.groupby(["claim", "estimator", "trend"], sort=False):
+        all_steps = pd.concat([lines[k].excess for k in rows.index], axis=1, join="inner")
+        if len(all_steps) >= FEWEST:
+            found.loc[rows.index, ["page_l", "page_p"]] = page(all_steps.to_numpy())
+    return found
+
+
+def _together(lines: Sequence[_Line], parts: pd.DataFrame) -> dict[str, Any]:
+    """The verdict on parts together."""
+    met = pd.concat([line.met for line in lines], axis=1, join="inner").all(axis=1)
+    given = {verdict: list(parts["part"][parts["verdict"] == verdict]) for verdict in get_args(Verdict)}
+    others = [f"{verdict}: {', '.join(given[verdict])}" for verdict in list(given)[1:] if given[verdict]]
+    n, k = len(met), int(met.sum())
+    if len(set(parts["why"])) == 1:
+        others = list(parts["why"][:1])
+    elif parts["n"].max() < FEWEST and not any(line.reasons for line in lines):
+        others = [_few(n, k)]
+    return {
+        "parts": len(parts),
+        "hold": len(given["holds"]),
+        "n": n,
+        "met": k,
+        "p": parts["p_t"].max(skipna=False),
+        "verdict": next((one for one in ("contradicted", "undecided") if given[one]), "holds"),
+        "why": "; ".join(others),
+    }
+
+
+def _few(n: int, met: int) -> str:
+    return f"n = {n}: met by {met} of {n}; a verdict takes {FEWEST}" if n else NO_RUN

@@ -40,6 +40,7 @@ HISTORY = {
         ("example",),
         "logged step since which the example has stayed right, -1 for never",
     ),
+    "label": (("example",), "class that the example is trained on"),
     "pristine": (("example",), "whether the class to train on is the true one"),
 }
 
@@ -153,6 +154,7 @@ class TrainingRun:
             for name in Logged._fields
         }
         arrays["learned_first"], arrays["learned_last"] = learned_steps(steps, arrays["correct"])
+        arrays["label"] = self.training.labels.cpu().numpy()
         if pristine is not None:
             arrays["pristine"] = pristine
         variables = {}

@@ -98,7 +98,7 @@ def train(
         `accuracy_test`. Along `step` and `layer` (hidden layers, from 1 at the input): `dead` and `active`,
         the shares of the units that no training example activates, and that one activates on average. Along
         `step` and `example`: `correct`, whether a training example is classified as its label. Along
-        `example`: `learned_first`, `learned_last` (see `learned_steps`), and `pristine` where given.
+        `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given.
         The attribute `classes` is the number of classes.
 
     Raises

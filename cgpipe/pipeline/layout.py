@@ -15,6 +15,7 @@ DISPLACEMENT = f"{RUN}/displacement.nc"
 CLIPPING = f"{RUN}/clipping.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
+DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
 CLAIMS = "claims.nc"
 RUNS = "runs.csv"
 
@@ -28,6 +29,7 @@ PLOTTED = {
     "history": ("train", HISTORY),
     "nullworlds": ("nullworlds", WORLDS),
     "nullworlds_exact": ("nullworlds", EXACT_WORLDS),
+    "nullworlds_displacement": ("nullworlds", DISPLACEMENT_WORLDS),
     "coherence": ("coherence", COHERENCE),
     "bursts": ("bursts", BURSTS),
     "clipping": ("clipping", CLIPPING),
@@ -41,6 +43,7 @@ _READ = {
     "train": SNAPSHOTS,
     "gradients": GRADIENTS,
     "contributions": CONTRIBUTIONS,
+    "bursts": BURSTS,
     "displacement": DISPLACEMENT,
 }
 

@@ -27,7 +27,7 @@ SETTINGS = {
     "train": "device experiment.batch_size experiment.examples experiment.hidden experiment.init "
     "experiment.learning_rate experiment.snapshots experiment.steps experiment.update kernel noise replicate "
     "seed winsor",
-    "gradients": "device gradients.examples gradients.weights noise replicate seed",
+    "gradients": "device gradients.draws gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
     # How a run was trained is in the record of its snapshots.
@@ -36,7 +36,7 @@ SETTINGS = {
     "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
-    "claims": "",  # the criteria are part of the code
+    "claims": "claims.seen",  # the criteria are part of the code
 }
 
 

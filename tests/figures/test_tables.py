@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from cgpipe.figures import figure1, figure2, figure4
+from cgpipe.figures import figure1, figure4
 from cgpipe.figures.comparison import compare, split_sources
 from cgpipe.figures.drawing import draw
 from cgpipe.figures.summary import summarise
@@ -13,6 +13,7 @@ from cgpipe.learning.evaluation import learned_steps
 from cgpipe.runs import Run
 
 STEPS = np.array([0, 1, 2, 10])
+DEVIATION = np.array([0.1, 0.2, 0.3, 0.4])
 
 
 def history(seed: int, share: float = 0.5) -> xr.Dataset:
@@ -34,7 +35,7 @@ def history(seed: int, share: float = 0.5) -> xr.Dataset:
     )
 
 
-def null_worlds(seed: int) -> xr.Dataset:
+def null_worlds(seed: int, draws: int = 3) -> xr.Dataset:
     rng = np.random.default_rng(seed)
     variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for name, step, n in (("f", "step", 4), ("i", "early_step", 3)):
@@ -48,7 +49,24 @@ def null_worlds(seed: int) -> xr.Dataset:
         }
     variables["f_pairs"] = (("group", "step"), 5 * rng.normal(size=(2, 4)))
     variables["self_term_share"] = (("step",), rng.random(4))
-    coords = {"group": ["pristine", "corrupt"], "step": STEPS, "early_step": STEPS[:3], "world": [1, 2]}
+    variables["squared_norm"] = (("step",), 1 + rng.random(4))
+    variables["product"] = (("draw", "step", "group"), 1 + rng.random((draws, 4, 2)))
+    variables["group_size"] = (("draw", "group"), np.full((draws, 2), [6, 4]))
+    variables["f_stratified_mean"], variables["f_stratified_sd"] = (
+        (("step",), rng.random(4)),
+        (("step",), DEVIATION),
+    )
+    variables["f_stratified_p"] = (("step",), rng.random(4))
+    variables["cosine"] = (("step", "group"), rng.random((4, 2)))
+    variables["burst_product"] = (("burst_step", "group"), 1 + rng.random((6, 2)))
+    coords = {
+        "group": ["pristine", "corrupt"],
+        "step": STEPS,
+        "early_step": STEPS[:3],
+        "world": [1, 2],
+        "burst_step": [0, 1, 2, 10, 11, 12],
+        "snapshot": ("burst_step", [0, 1, 2, 10, 10, 10]),
+    }
     return xr.Dataset(variables, coords=coords)
 
 
@@ -166,7 +184,9 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(name: str) -> None:
     a, b = null_worlds(0), null_worlds(1)
     table, figure = draw(name, [Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)])
     rows = {"data", "world 1", "world 2", "null low", "null high", "p", "curve p"}
-    assert set(table["row"]) == rows | ({"pairs", "self terms"} if name == "figure2" else set())
+    rows |= {"pairs", "self terms"} if name == "figure2" else set()
+    rows |= {"draws mean", "draws low", "draws high"} if name != "figure3_exact" else set()
+    assert set(table["row"]) == rows
     at = table.set_index(["row", "group", "step"])
     expected = (a[statistic] + b[statistic]).sel({"group": "corrupt", step: 1}) / 2
     assert at.loc[("data", "corrupt", 1), "mean"] == pytest.approx(float(expected))
@@ -175,21 +195,75 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(name: str) -> None:
         [first_world] * 3
     )
     assert at.loc[("world 2", "corrupt", 1), "n"] == 1  # the mean of several is no null world
-    first, second = figure.get_supxlabel().split("\n")
+    first, _, source = figure.get_supxlabel().split("\n")
     assert first.startswith(
         "Lines: mean over n = 2 replicates; bands: smallest to largest. Null band: mean of"
     )
-    assert second.endswith(" All examples, all parameters.") == (name == "figure3_exact")
+    assert (source == "All examples, all parameters.") == (name == "figure3_exact")
     largest = max(float(of[f"{statistic}_curve_p"]) for of in (a, b))
     assert at.loc[("curve p", "pristine", steps[-1]), "high"] == pytest.approx(largest)
 
 
-def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decades() -> None:
-    added = {"f_in_a_sample": ("step", np.arange(4.0)), "f_of_sums": ("first_step", [5.0, 6.0])}
-    table = figure2.table([Run(0.5, 0, 0, null_worlds(0).assign(added).assign_coords(first_step=[0, 10]))])
+def test_of_a_sample_the_range_over_the_draws_is_shown() -> None:
+    null = null_worlds(0)
+    for name, step in (("figure2", "step"), ("figure3", "early_step")):
+        table, figure = draw(name, [Run(0.5, 0, 0, null)])
+        at = table.set_index(["row", "group", "step"])["mean"]
+        product = null["product"].sel(step=STEPS[:3])
+        of_draws = product / product.sum("group") if name == "figure2" else product.cumsum("step") / 6
+        here = of_draws.sel(group="pristine").isel(step=2).values
+        for row, expected in {"mean": here.mean(), "low": here.min(), "high": here.max()}.items():
+            assert at.loc[f"draws {row}", "pristine", 2] == pytest.approx(expected), (name, step, row)
+        labels = [axes.get_ylabel() for axes in figure.axes]
+        assert labels[1].endswith("\nmean of draws")
+        top = figure.axes[1].collections[0].get_paths()[0].vertices[:, 1].max()
+        assert top == pytest.approx(at.loc["draws high", "pristine"].max())
+
+
+def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decades_and_bursts() -> None:
+    null = null_worlds(0, draws=1)
+    table, figure = draw("figure2_exact", [Run(0.5, 0, 0, null)], examples=4)
     at = table.set_index(["row", "group", "step"])["mean"]
-    assert at.loc["in a sample", "pristine"].to_dict() == {0: 0, 1: 1, 2: 2, 10: 3}
-    assert at.loc["of sums", "pristine"].to_dict() == {0: 5, 10: 6}
+    assert at.loc["in a sample", "pristine"].index.tolist() == STEPS.tolist()
+    assert at.loc["of sums", "pristine"].index.tolist() == [0]
+    of_burst = null["burst_product"].values[3:]  # (step, group)
+    single = of_burst[:, 1] / of_burst.sum(1)
+    assert at.loc["burst", "corrupt", 10] == pytest.approx(of_burst[:, 1].sum() / of_burst.sum())
+    assert at.loc["burst low", "corrupt", 10] == pytest.approx(single.min())
+    assert at.loc["burst high", "corrupt", 10] == pytest.approx(single.max())
+    # Its curve of the data is that of the bursts.
+    _, corrupt = figure.axes[0].get_lines()
+    np.testing.assert_allclose(corrupt.get_ydata(), at.loc["burst", "corrupt"])
+
+
+@pytest.mark.parametrize("name", ["figure2_displacement", "figure3_displacement"])
+def test_the_way_is_shown_at_the_middle_of_its_windows_with_both_null_bands(name: str) -> None:
+    null = null_worlds(0, draws=1).assign_coords(half=("step", [10, 10, 10, 600]))
+    table, figure = draw(name, [Run(0.4, 0, 0, null)])
+    at = table.set_index(["row", "group", "step"])["mean"]
+    of_share = 0.4 if name == "figure3_displacement" else 1
+    corrupt = null["f"].sel(group="corrupt")
+    np.testing.assert_allclose(at.loc["data", "corrupt"], corrupt / of_share)
+    assert at.loc["data", "corrupt"].index.tolist() == [10, 11, 12, 610]
+    mean = 1 - null["f_stratified_mean"]
+    np.testing.assert_allclose(at.loc["stratified low", "corrupt"], (mean - 1.96 * DEVIATION) / of_share)
+    np.testing.assert_allclose(at.loc["stratified high", "corrupt"], (mean + 1.96 * DEVIATION) / of_share)
+    assert not {"pairs", "draws mean", "burst"} & set(table["row"])
+    hatched = [of for of in figure.axes[0].collections if of.get_hatch()]
+    assert len(hatched) == 2
+    assert "stratified" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_strata_shows_cosines_and_both_null_bands() -> None:
+    a, b = null_worlds(0, draws=1), null_worlds(1, draws=1)
+    table, figure = draw("strata", [Run(0.25, 0, 0, a), Run(0.5, 0, 0, b)])
+    at = table.set_index(["quantity", "noise", "group", "step"])["mean"]
+    pristine, corrupt = a["cosine"].sel(step=2).values
+    assert at.loc["cosine", 0.25, "difference", 2] == pytest.approx(float(pristine - corrupt))
+    high = b["f_stratified_mean"] + 1.96 * DEVIATION
+    np.testing.assert_allclose(at.loc["f_stratified_high", 0.5, "pristine"], high)
+    # The cosines of both groups, their difference and the line at 0; f.
+    assert lines(figure) == 2 * (4 + 1)
 
 
 def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
@@ -221,9 +295,9 @@ def test_every_figure_plots_every_curve_of_its_table() -> None:
     clipped = [Run(0.5, c, 0, history(c)) for c in (0, 2)]
     samples = [Run(noise, 0, 0, null_worlds(k)) for k, noise in enumerate((0.25, 0.5))]
     assert lines(draw("figure1", noisy)[1]) == 2 * (3 + 2)
-    # Two groups in the data and in each world, and over pairs; the share of the self terms.
-    assert lines(draw("figure2", samples)[1]) == 2 * (3 * 2 + 2 + 1)
-    assert lines(draw("figure3", samples)[1]) == 2 * 3 * 2
+    # Two groups in the data, in each world, in the mean of draws and over pairs; the share of the self terms.
+    assert lines(draw("figure2", samples)[1]) == 2 * (4 * 2 + 2 + 1)
+    assert lines(draw("figure3", samples)[1]) == 2 * 4 * 2
     # Three curves, and the lines at zero and at the proper accuracy.
     assert lines(draw("figure4", clipped, classes=10)[1]) == 2 * (3 + 2)
 

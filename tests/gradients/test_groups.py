@@ -59,8 +59,7 @@ def test_of_fitted_networks_coherence_in_float32_is_that_of_float64(both):
 
 def test_of_fitted_networks_f_without_self_terms_in_float32_is_that_of_float64(both):
     single, double = (
-        null_worlds(*terms(whole), PRISTINE, whole["step"], worlds=1, rng=np.random.default_rng(0))
-        for whole in both
+        null_worlds(*terms(whole), whole["step"], worlds=1, rng=np.random.default_rng(0)) for whole in both
     )
     for worlds in (single, double):
         np.testing.assert_allclose(worlds["f_pairs"].sum("group"), 1, rtol=1e-9)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cgpipe.gradients.contributions import contributions, self_terms
 from cgpipe.gradients.per_example import WeightSample, draw_weights, measure_gradients, sampled_gradients
 from cgpipe.networks.dense import Layer, initial_layers
 
@@ -121,6 +122,29 @@ def test_one_sample_of_examples_and_weights_is_measured_over_a_run():
     for step, kept in snapshots:
         expected = sampled_gradients(kept, images[examples], labels[examples], sample)
         assert np.array_equal(run["gradient"].sel(step=step), expected.numpy())
+
+
+def test_of_further_draws_the_contributions_are_kept_and_the_first_stays_as_it_was():
+    layers, images, labels = problem([6, 5, 4], torch.float32, batch=30)
+    snapshots = [(0, layers), (7, [Layer(*(2 * p for p in layer)) for layer in layers])]
+    pristine = np.arange(30) % 2 == 0
+
+    def measured(rng, draws):
+        given = (snapshots, images, labels, pristine)
+        return measure_gradients(*given, examples=8, weights=5, draws=draws, rng=rng)
+
+    one, three = measured(np.random.default_rng(2), 1), measured(np.random.default_rng(2), 3)
+    streams = [np.random.default_rng(2), *np.random.default_rng(2).spawn(2)]
+    for draw, stream in enumerate(streams):
+        alone, here = measured(stream, 1), three.sel(draw=draw)
+        gradients = alone["gradient"].values
+        np.testing.assert_allclose(here["contribution"], contributions(gradients), rtol=1e-12)
+        np.testing.assert_allclose(here["self_term"], self_terms(gradients), rtol=1e-12)
+        np.testing.assert_array_equal(here["drawn_pristine"], alone["pristine"])
+    assert three.drop_dims("draw").identical(one.drop_dims("draw"))
+    assert len(np.unique(three["contribution"], axis=0)) == 3
+    with pytest.raises(ValueError, match="0 draws: ask for at least 1"):
+        measured(np.random.default_rng(2), 0)
 
 
 def test_more_examples_than_there_are_are_refused():

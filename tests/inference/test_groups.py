@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cgpipe.gradients.contributions import contributions, fraction, mean_cumulative, self_terms, terms
-from cgpipe.inference.groups import null_test, null_worlds
-from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, p_value
+from cgpipe.inference.groups import null_worlds
+from cgpipe.inference.nullworlds import curve_p_value, null_band, null_group_sums, null_moments, p_value
+from cgpipe.inference.one_group import null_test
+from cgpipe.inference.strata import strata, stratified_moments
 
 STEPS = np.array([*range(10), 20])
 
@@ -95,7 +97,7 @@ def test_f_and_i_are_those_of_the_summed_gradients(examples, data):
     size = data.draw(st.integers(1, examples - 1))
     pristine = np.arange(examples) < size
     worlds = worlds_of(pristine)
-    assert worlds["group_size"].values.tolist() == [size, examples - size]
+    assert worlds["group_size"].values.tolist() == [[size, examples - size]]
     products = np.array([g @ g.T for g in gradients(examples)])  # (step, example, example)
     squares = products.sum((1, 2))
     alone = products.trace(axis1=1, axis2=2)
@@ -104,6 +106,10 @@ def test_f_and_i_are_those_of_the_summed_gradients(examples, data):
     apart = products * ~np.eye(examples, dtype=bool)
     for group, members in {"pristine": pristine, "corrupt": ~pristine}.items():
         here, of_group = worlds.sel(group=group), products[:, members].sum((1, 2))
+        np.testing.assert_allclose(here["product"], [of_group])
+        np.testing.assert_allclose(here["energy"][0], products[:, members, members].sum(1))
+        lengths = np.sqrt(products[:, members, members] * squares[:, None])
+        np.testing.assert_allclose(here["cosine"], (products.sum(2)[:, members] / lengths).mean(1))
         np.testing.assert_allclose(here["f"], of_group / squares)
         np.testing.assert_allclose(here["i"], np.cumsum(of_group)[:10] / members.sum())
         pairs = apart[:, members].sum((1, 2)) / (squares - alone)
@@ -149,14 +155,14 @@ def test_all_worlds_are_shown_where_there_are_fewer():
 def test_an_empty_group_leaves_what_is_defined(full):
     worlds = worlds_of([full == "pristine"] * 7)
     empty = "corrupt" if full == "pristine" else "pristine"
-    assert worlds["group_size"].sel(group=[full, empty]).values.tolist() == [7, 0]
+    assert worlds["group_size"].sel(group=[full, empty]).values.tolist() == [[7, 0]]
     for name in ("f", "f_pairs"):
         assert (worlds[name].sel(group=full) == 1).all()
         assert (worlds[name].sel(group=empty) == 0).all()
     assert np.isfinite(worlds["i"].sel(group=full)).all()
     assert np.isnan(worlds["i"].sel(group=empty)).all()
     assert np.isfinite(worlds[["squared_norm", "self_term_share"]].to_array()).all()
-    undefined = ["i_lead", "i_lead_p", "f_null_pristine_above", "f_null_corrupt_above"]
+    undefined = ["null_product", "i_lead", "i_lead_p", "f_null_pristine_above", "f_null_corrupt_above"]
     parts = ("p", "curve_p", "null", "null_low", "null_high")
     undefined += [f"{statistic}_{part}" for statistic in "fi" for part in parts]
     for name in undefined:
@@ -169,19 +175,65 @@ def test_of_groups_that_are_not_empty_all_is_defined():
         assert np.isfinite(values).all(), name
 
 
+def test_of_several_draws_the_first_is_shown_and_the_sums_of_all_are_kept():
+    pristine = np.array([np.arange(9) < 4, np.arange(9) % 2 == 0, np.arange(9) < 4])
+    g = [gradients(9, seed) for seed in range(3)]
+    u, alone = (np.stack([function(of) for of in g]) for function in (contributions, self_terms))
+    several = null_worlds(u, alone, pristine, STEPS, worlds=50, rng=np.random.default_rng(0))
+    for draw in range(3):
+        rng = np.random.default_rng(0)
+        one = null_worlds(u[draw], alone[draw], pristine[draw], STEPS, worlds=50, rng=rng)
+        here = several.isel(draw=draw)
+        for name in ("product", "energy", "group_size"):
+            np.testing.assert_array_equal(here[name], one[name][0])
+        if draw == 0:
+            of_first = [name for name, of in one.data_vars.items() if "draw" not in of.dims]
+            xr.testing.assert_identical(several[of_first], one[of_first])
+            np.testing.assert_array_equal(here["null_product"], one["null_product"][0, : 50 // 3])
+    assert dict(several["null_product"].sizes) == {"draw": 3, "null_world": 16, "step": 11}
+    mean = u.sum(2) * pristine.sum(1)[:, None] / 9
+    sd = np.sqrt([null_moments(u[k], pristine[k].sum())[1] for k in range(3)])
+    z = (several["null_product"].mean("null_world") - mean) / sd * np.sqrt(16)
+    assert np.abs(z).max() < 4
+    few = null_worlds(u, alone, pristine, STEPS, worlds=2, rng=np.random.default_rng(0))
+    assert few.sizes["null_world"] == 1
+
+
+def test_null_worlds_within_strata_have_their_moments():
+    pristine, labels = np.arange(60) % 3 > 0, np.arange(60) % 2
+    worlds = worlds_of(pristine, labels=labels)
+    u, alone = contributions(gradients(60)), self_terms(gradients(60))
+    mean, variance = stratified_moments(u, pristine, strata(labels, alone))
+    np.testing.assert_allclose(worlds["f_stratified_mean"] * u.sum(1), mean)
+    np.testing.assert_allclose((worlds["f_stratified_sd"] * u.sum(1)) ** 2, variance)
+    z = (worlds["f"][0] - worlds["f_stratified_mean"]) / worlds["f_stratified_sd"]
+    np.testing.assert_allclose(worlds["f_stratified_p"], 2 * stats.norm.sf(np.abs(z)))
+    assert "f_stratified_p" not in worlds_of(pristine)
+
+
 # --- what they are given --------------------------------------------------------------------------
 
 
-def test_terms_of_a_sample_and_of_all_layers_are_the_same():
-    g = gradients(8).astype(np.float32)
-    sampled = xr.Dataset({"gradient": (("step", "example", "weight"), g)})
-    u, alone = terms(sampled)
-    np.testing.assert_array_equal(u, contributions(g))
-    np.testing.assert_array_equal(alone, self_terms(g))
-    layers = {
-        name: (("step", "example", "layer"), np.stack([function(g[..., :2]), function(g[..., 2:])], axis=2))
-        for name, function in {"contribution": contributions, "squared_norm": self_terms}.items()
-    }
-    for expected, values in zip((u, alone), terms(xr.Dataset(layers)), strict=True):
+@pytest.mark.parametrize("way", ["sample", "layers", "displacement"])
+def test_terms_are_the_same_whichever_way_they_were_measured(way):
+    g, pristine = gradients(8).astype(np.float32), np.arange(8) < 3
+    over, functions = ("step", "example"), (contributions, self_terms)
+    if way == "sample":
+        drawn = {
+            name: (("draw", "step", "drawn_example"), function(g)[None])
+            for name, function in zip(("contribution", "self_term"), functions, strict=True)
+        }
+        given = {**drawn, "drawn_pristine": (("draw", "drawn_example"), pristine[None])}
+    elif way == "layers":
+        given = {
+            name: ((*over, "layer"), np.stack([function(g[..., :2]), function(g[..., 2:])], axis=2))
+            for name, function in zip(("contribution", "squared_norm"), functions, strict=True)
+        }
+    else:
+        names = ("contribution", "squared_norm_sum")
+        given = {name: (over, function(g)) for name, function in zip(names, functions, strict=True)}
+    found = terms(xr.Dataset({"pristine": ("example", pristine.astype(np.int8)), **given}))
+    for expected, values in zip((contributions(g), self_terms(g)), found, strict=False):
         assert values.dtype == np.float64
-        np.testing.assert_allclose(values, expected, rtol=1e-12)
+        np.testing.assert_allclose(values[0], expected, rtol=1e-12)
+    assert found.pristine.tolist() == [pristine.tolist()]

@@ -83,7 +83,8 @@ def test_a_history_has_named_dimensions_and_describes_itself():
     assert history.sizes == {"step": 13, "layer": 1, "example": 70}
     curves = ["loss_training", "accuracy_training", "loss_test", "accuracy_test"]
     shares = ["dead", "active"]
-    assert list(history) == [*curves, *shares, "correct", "learned_first", "learned_last", "pristine"]
+    of_examples = ["learned_first", "learned_last", "label", "pristine"]
+    assert list(history) == [*curves, *shares, "correct", *of_examples]
     assert [history[name].dims for name in curves] == [("step",)] * 4
     assert [history[name].dims for name in shares] == [("step", "layer")] * 2
     assert history["correct"].dims == ("step", "example")
@@ -91,6 +92,7 @@ def test_a_history_has_named_dimensions_and_describes_itself():
     with_units = {name for name in history.variables if "units" in history[name].attrs}
     assert with_units == {"step", *curves, *shares}
     assert np.array_equal(history["pristine"], pristine)
+    assert np.array_equal(history["label"], examples()[1])
     assert history.attrs == {"classes": 4}
     assert isinstance(history.attrs["classes"], int)
     assert "pristine" not in train(*examples(), **SETTINGS, rng=0)

@@ -376,7 +376,7 @@ def test_a_level_that_may_well_have_no_corrupt_example_is_told():
     assert advice(load({**of_sample, "gradients": {"examples": 500}})) == []
 
 
-@pytest.mark.parametrize("config", ["config", "conventions", "demo", "mnist-small", "replicates"])
+@pytest.mark.parametrize("config", ["config", "controls", "conventions", "demo", "mnist-small", "replicates"])
 def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
     path = Path(__file__).parents[2] / f"config/{config}.yaml"
     assert advice(load(yaml.safe_load(path.read_text(encoding="utf-8")))) == []

@@ -25,7 +25,8 @@ def test_everything_runs_through_the_scheduler(small: Scheduled) -> None:
     rules = {re.sub("^rule_", "", comment).partition("_wildcards")[0] for _, _, comment in jobs}
     assert rules == {
         *("corrupt", "train", "train_without_snapshots", "train_pair_1"),
-        *("gradients", "contributions", "coherence", "nullworlds", "nullworlds_exact"),
+        *("gradients", "contributions", "bursts", "displacement", "coherence"),
+        *("nullworlds", "nullworlds_exact", "nullworlds_displacement"),
     }
     # Data, figures and claims are made where snakemake runs.
     assert len(list((small.tree.results / "figures").glob("*.png"))) == len(FIGURES)

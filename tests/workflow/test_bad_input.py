@@ -218,7 +218,16 @@ def test_a_level_without_corrupt_examples_is_told_and_takes_no_other_with_it(fre
     }
     settings["claims"] = {"label_noise": "label_noise"}
     fresh.configure(settings)
-    made = ("figure1", "figure2", "figure2_exact", "figure3", "figure3_exact", "coherence", "claims")
+    made = (
+        "figure1",
+        "figure2",
+        "figure2_exact",
+        "figure3",
+        "figure3_exact",
+        "strata",
+        "coherence",
+        "claims",
+    )
     done = fresh.snakemake(*(f"results/small/figures/{name}.csv" for name in made))
     said = done.stdout + done.stderr
     assert said.count("config: experiments.label_noise.noise.0: given 0.001; round(1) = 1 of 1,000") == 1

@@ -36,11 +36,18 @@ def figures_of(*artifacts: str, plain: bool = True) -> dict[str, int]:
 CLAIMS = {"claims": 1, "figure_claims": 1}
 FROM_SAMPLED_WORLDS = {"nullworlds": 1, **figures_of("nullworlds")}
 FROM_EXACT_WORLDS = {"nullworlds_exact": 1, **figures_of("nullworlds_exact"), **CLAIMS}
-FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS}
+FROM_WORLDS_OF_WAY = {"nullworlds_displacement": 1, **figures_of("nullworlds_displacement")}
+FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS, **FROM_WORLDS_OF_WAY}
 FROM_GRADIENTS = {"gradients": 1, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, **figures_of("coherence"), **FROM_EXACT_WORLDS}
 FROM_BURSTS = {"bursts": 2, **figures_of("bursts")}
-FROM_SNAPSHOTS = {**FROM_GRADIENTS, **FROM_CONTRIBUTIONS, **FROM_BURSTS}
+FROM_SNAPSHOTS = {
+    **FROM_GRADIENTS,
+    **FROM_CONTRIBUTIONS,
+    **FROM_BURSTS,
+    "displacement": 1,
+    **FROM_WORLDS_OF_WAY,
+}
 FROM_CLIPPING = {"clipping": 2, "figure_clipping": 1}
 FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, **figures_of("history"), **FROM_SNAPSHOTS}
 # Of one run more; clipping is of all its runs.
@@ -61,7 +68,8 @@ ALL = {"data": 1, **FROM_CORRUPT}
 ANALYSES: dict[str, Mapping[str, int]] = {
     "history": {},
     "nullworlds": {"gradients": 1, "nullworlds": 1},
-    "nullworlds_exact": {"contributions": 1, "nullworlds_exact": 1},
+    "nullworlds_exact": {"contributions": 1, "bursts": 1, "nullworlds_exact": 1},
+    "nullworlds_displacement": {"displacement": 1, "nullworlds_displacement": 1},
     "coherence": {"contributions": 1, "coherence": 1},
     "bursts": {"bursts": 1},
     "clipping": {"clipping_pair_1": 1},
@@ -127,6 +135,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     # Figure 2, exact, has what to expect of so many examples.
     "gradients.examples": ("gradients.examples", 61, {**FROM_GRADIENTS, "figure2_exact": 1}),
     "gradients.weights": ("gradients.weights", 41, FROM_GRADIENTS),
+    "gradients.draws": ("gradients.draws", 2, FROM_GRADIENTS),
     "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
     "clipping.levels": ("clipping.levels", [1, 3], FROM_CLIPPING),
     "clipping.batches": ("clipping.batches", 3, FROM_CLIPPING),
@@ -160,7 +169,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "claims.label_noise": (
         "claims.label_noise",
         "winsorization",
-        {"contributions": 1, "coherence": 1, "nullworlds_exact": 1, **CLAIMS},
+        {"contributions": 1, "coherence": 1, "bursts": 1, "nullworlds_exact": 1, **CLAIMS},
     ),
     "claims.winsorization": ("claims.winsorization", "pair", {}),
     "claims.full_batch": ("claims.full_batch", None, CLAIMS),
@@ -228,7 +237,7 @@ def test_two_swapped_values_rerun_what_reads_them(tree: Tree) -> None:
 
 def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:
     settings = copy.deepcopy(SMALL)
-    settings["gradients"] = {"examples": 40, "weights": 60}
+    settings["gradients"] |= {"examples": 40, "weights": 60}
     tree.configure(settings)
     assert tree.planned() == Counter({**FROM_GRADIENTS, "figure2_exact": 1})
 
@@ -241,7 +250,7 @@ def test_changing_c_reruns_no_corruption(tree: Tree) -> None:
 def test_touching_every_file_reruns_nothing(tree: Tree) -> None:
     # Newest first in the order of the data, so that every input is newer than what was made of it.
     order = ["claims.", "nullworlds", "coherence.nc", "contributions.nc", "gradients.nc", "history.nc"]
-    order += ["snapshots", "replicate-0.nc", "dataset.nc"]
+    order += ["bursts.nc", "displacement.nc", "snapshots", "replicate-0.nc", "dataset.nc"]
     now = 2_000_000_000
     for path in tree.folder.rglob("*"):
         rank = next((k for k, part in enumerate(order) if part in path.name), 0)

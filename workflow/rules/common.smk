@@ -73,6 +73,7 @@ GRADIENTS = f"{RESULTS}/{layout.GRADIENTS}"
 CONTRIBUTIONS = f"{RESULTS}/{layout.CONTRIBUTIONS}"
 WORLDS = f"{RESULTS}/{layout.WORLDS}"
 EXACT_WORLDS = f"{RESULTS}/{layout.EXACT_WORLDS}"
+DISPLACEMENT_WORLDS = f"{RESULTS}/{layout.DISPLACEMENT_WORLDS}"
 COHERENCE = f"{RESULTS}/{layout.COHERENCE}"
 BURSTS = f"{RESULTS}/{layout.BURSTS}"
 DISPLACEMENT = f"{RESULTS}/{layout.DISPLACEMENT}"
@@ -264,7 +265,7 @@ def is_analysed(*artifacts):
     wanted = {path for figure in CONFIG.figures.wanted() for path in plotted_by(figure)}
     wanted.update(claim_files("label_noise", COHERENCE, plain=True))
     wanted.update(claim_files("label_noise", BURSTS, plain=True))
-    for of_mixed in (EXACT_WORLDS, DISPLACEMENT):
+    for of_mixed in (EXACT_WORLDS, DISPLACEMENT_WORLDS):
         wanted.update(claim_files("label_noise", of_mixed, plain=True, mixed=True))
     return lambda run: any(path.format(**run._asdict()) in wanted for path in artifacts)
 

@@ -21,8 +21,8 @@ rule gradients:
 # What is measured of all examples, and which results of a run are made from it.
 OF_ALL_EXAMPLES = {
     "contributions": (CONTRIBUTIONS, [EXACT_WORLDS, COHERENCE]),
-    "bursts": (BURSTS, [BURSTS]),
-    "displacement": (DISPLACEMENT, [DISPLACEMENT]),
+    "bursts": (BURSTS, [BURSTS, EXACT_WORLDS]),
+    "displacement": (DISPLACEMENT, [DISPLACEMENT_WORLDS]),
     "clipping": (CLIPPING, [CLIPPING]),
 }
 for stage, (made, _) in OF_ALL_EXAMPLES.items():

@@ -17,6 +17,7 @@ rule nullworlds:
 use rule nullworlds as nullworlds_exact with:
     input:
         source=CONTRIBUTIONS,
+        bursts=BURSTS,
         planned=planned("nullworlds_exact"),
     output:
         nullworlds=EXACT_WORLDS,
@@ -26,3 +27,17 @@ use rule nullworlds as nullworlds_exact with:
         f"{BENCHMARKS}/nullworlds_exact/{RUN}.tsv"
     params:
         spec=settings("nullworlds", source="exact"),
+
+
+use rule nullworlds as nullworlds_displacement with:
+    input:
+        source=DISPLACEMENT,
+        planned=planned("nullworlds_displacement"),
+    output:
+        nullworlds=DISPLACEMENT_WORLDS,
+    log:
+        f"{LOGS}/nullworlds_displacement/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/nullworlds_displacement/{RUN}.tsv"
+    params:
+        spec=settings("nullworlds", source="displacement"),

@@ -1,18 +1,17 @@
-"""All claims, their findings, and the tables about them.
+"""All claims, their parts, and the tables about them.
 
 A module with claims is listed in MODULES. Its claims stand in the tables in the order of their definition.
 """
 
 from collections.abc import Sequence
-from typing import get_args
 
 import pandas as pd
 
-from cgpipe.inference.claims import gradients, learning_curves, winsorization
+from cgpipe.inference.claims import gradients, learning, passing, winsorization
 from cgpipe.inference.claims.claim import CG, Claim, Runs
-from cgpipe.inference.verdicts import Finding, Verdict
+from cgpipe.inference.verdicts import BY, Part
 
-MODULES = (learning_curves, gradients, winsorization)
+MODULES = (learning, gradients, winsorization, passing)
 
 
 def all_claims(paper: str | None = None) -> list[Claim]:
@@ -37,44 +36,43 @@ def all_claims(paper: str | None = None) -> list[Claim]:
     return [claim for claim in claims if paper in (None, claim.paper)]
 
 
-def findings(runs: Runs, paper: str | None = None) -> list[Finding]:
-    """Test claims on runs.
+def parts(runs: Runs, paper: str | None = None) -> list[Part]:
+    """The parts of all claims, with their statistics in each replicate.
 
     Parameters
     ----------
     runs : Runs
-        Each part of it may be empty; claims about it are then inconclusive.
+        Each field of it may be empty; claims about it are then undecided.
     paper : str, optional
         Short name of the paper; all papers by default.
 
     Returns
     -------
-    list of Finding
+    list of Part
         One or several for each claim, in the order of the tables.
 
     Examples
     --------
-    >>> findings(Runs())[0].verdict()
-    ('inconclusive', 'no run that could say')
+    >>> parts(Runs())[0].claim
+    'C1'
     """
-    return [finding for claim in all_claims(paper) for finding in claim.findings(runs)]
+    return [part for claim in all_claims(paper) for part in claim.parts(runs)]
 
 
 def summary_table(rows: pd.DataFrame, paper: str = CG) -> str:
-    """Each claim in its own words, with its number of replicates and its verdict, in Markdown.
+    """Each claim in its own words, with its verdict, in Markdown.
 
     Parameters
     ----------
     rows : DataFrame
-        The table of findings, as in claims.csv.
+        As `claim_verdicts` returns it.
     paper : str
         Short name of the paper that the rows are about.
 
     Returns
     -------
     str
-        A line for each claim, in the order of the rows. Where the statistics of a claim have different
-        verdicts, they are counted.
+        A line for each row, in their order.
 
     Raises
     ------
@@ -84,12 +82,13 @@ def summary_table(rows: pd.DataFrame, paper: str = CG) -> str:
     sentences = {claim.name: claim.sentence for claim in all_claims(paper)}
     if unknown := sorted(set(rows["claim"]) - set(sentences)):
         raise ValueError(f"{', '.join(unknown)}: not among the claims of {paper}, {', '.join(sentences)}")
-    lines = ["| claim | the paper | n | verdict |", "|---|---|---|---|"]
-    lines += [
-        f"| {name} | {sentences[str(name)]} | {parts['n'].max()} | {count_verdicts(list(parts['verdict']))} |"
-        for name, parts in rows.groupby("claim", sort=False)
-    ]
-    return "\n".join(lines) + "\n"
+    lines = [["claim", "the paper", "met by", "parts that hold", "p (Holm)", "verdict"]]
+    for row in rows.to_dict("records"):
+        name = f"{row['claim']} {BY[row['estimator']]}".strip()
+        met, hold = f"{row['met']} of {row['n']}", f"{row['hold']} of {row['parts']}"
+        p = "–" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}"
+        lines.append([name, sentences.pop(row["claim"], ""), met, hold, p, row["verdict"]])
+    return _markdown(lines)
 
 
 def criteria_table(paper: str = CG) -> str:
@@ -103,21 +102,25 @@ def criteria_table(paper: str = CG) -> str:
     Returns
     -------
     str
-        A line for each statistic.
+        A line for each statistic, with the number of parts of a line of the claim that it is judged in.
     """
-    lines = ["| claim | the paper | statistic | criterion | inconclusive, unless |", "|---|---|---|---|---|"]
+    lines = [["claim", "the paper", "statistic", "criterion", "parts", "undecided, unless"]]
     for claim in all_claims(paper):
         name, sentence = claim.name, claim.sentence
-        for finding in claim.findings(Runs()):
-            details = f" ({finding.details})" if finding.details else ""
-            statistic = f"{finding.statistic}{details}".replace("|", "\\|")
-            lines.append(f"| {name} | {sentence} | {statistic} | {finding.criterion} | {finding.unless} |")
+        judged: dict[tuple[str, str, str], list[Part]] = {}
+        for part in claim.parts(Runs()):
+            details = f" ({part.details})" if part.details else ""
+            key = (f"{part.statistic}{details}", part.criterion, part.unless)
+            judged.setdefault(key, []).append(part)
+        for (statistic, criterion, unless), alike in judged.items():
+            estimators = ", ".join(dict.fromkeys(BY[part.estimator] for part in alike if part.estimator))
+            what = f"{statistic}; {estimators}" if estimators else statistic
+            number = str(len({part.part for part in alike}))
+            lines.append([name, sentence, what, criterion, number, unless])
             name = sentence = ""
-    return "\n".join(lines) + "\n"
+    return _markdown(lines)
 
 
-def count_verdicts(verdicts: Sequence[str]) -> str:
-    """The verdict on all parts of a claim, or how many parts have which."""
-    names: tuple[str, ...] = get_args(Verdict)
-    counts = [f"{name} {verdicts.count(name)}" for name in names if name in verdicts]
-    return verdicts[0] if len(counts) == 1 else f"of {len(verdicts)} parts: {', '.join(counts)}"
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    rows = [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in line)} |" for line in lines]
+    return "\n".join([rows[0], "|" + "---|" * len(lines[0]), *rows[1:]]) + "\n"

@@ -1,171 +1,222 @@
-"""What the statistics of the claims have in common: selections of runs, curves of one run, reasons.
+"""What the statistics of the claims have in common: the runs of a replicate, and curves of one run.
 
-A reason says why runs cannot decide, and is empty where they can.
+A statistic is a function from the runs of one replicate to a number. Where they cannot say, it raises
+UndecidedError, and `each_replicate` keeps the reason.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
+from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.verdicts import Observed
 from cgpipe.runs import Run
 
 Floats = npt.NDArray[np.float64]
+History = Literal["label_noise", "winsorization", "full_batch", "minibatch"]
+Analysis = Literal["coherence", "sampled", "exact", "displacement", "bursts"]
 
-# Bounds of the criteria, and of the conditions under which a run decides.
+# Bounds of the claims, and of the conditions under which a run decides.
 MEMORIZED = 0.99  # training accuracy at, or very near, 100 %
-CLOSE = 0.1  # between curves that are called close, and between f^p and f^c where they meet
-TOLERANCE = 0.01  # of accuracies, for "never exceeds", "falls", "still rising"
-HALF = 0.5  # share of examples that a run has to learn before it shows how they are learned
-NEARLY = 0.9  # share of the proper accuracy that a run has to reach
-EARLY = 10  # steps 0 to 9
+TOLERANCE = 0.01  # of accuracies, for "never exceeds", "falls", "helps", "still rising"
 
 MIXED = (0.25, 0.5, 0.75)  # noise levels of figures 2 and 3
 EVERY = (0.0, *MIXED, 1.0)  # noise levels of the paper
+CLIPPED = (0, 1, 2, 4, 8)  # c of the paper
+
+
+class UndecidedError(Exception):
+    """Why the runs of a replicate cannot say, and the statistic where it is known all the same."""
+
+    def __init__(self, reason: str, value: float = np.nan) -> None:
+        super().__init__(reason)
+        self.reason, self.value = reason, value
 
 
 # --- selections of runs ---------------------------------------------------------------------------
 
 
-def by(key: Callable[[Run], float], runs: Iterable[Run]) -> Iterator[list[Run]]:
-    """Runs in groups of the same key, each in ascending order of noise and winsorization."""
-    for _, group in groupby(sorted(runs, key=key), key=key):
-        yield sorted(group, key=lambda run: (run.noise, run.winsor))
-
-
-def each_replicate(runs: Iterable[Run], statistic: Callable[[Sequence[Run]], Observed]) -> list[Observed]:
-    """A statistic of the runs of each replicate."""
-    return [statistic(replicate) for replicate in by(lambda run: run.replicate, runs)]
-
-
-def joined(runs: Iterable[Run], others: Iterable[Run]) -> list[tuple[Run, Run]]:
-    """Each run with the other one of its noise and replicate; runs for which there is none are left out.
+def each_replicate(runs: Runs, of: History, statistic: Callable[[Runs], float]) -> dict[int, Observed]:
+    """A statistic of the runs of each replicate.
 
     Parameters
     ----------
-    runs : iterable of Run
-        The order of the pairs.
-    others : iterable of Run
-        At most one of a noise level and replicate: analyses of the runs, or runs to compare them with.
+    runs : Runs
+        All runs.
+    of : str
+        The field of `runs` whose replicates are meant.
+    statistic : callable
+        Takes the runs of one replicate; raises UndecidedError where they cannot say.
 
     Returns
     -------
-    list of (Run, Run)
-        A run, and the other one.
+    dict of int to Observed
+        By replicate, ascending. A statistic that is not finite has a reason too.
 
     Examples
     --------
-    >>> import xarray as xr
-    >>> histories = [Run(noise, 0, 0, xr.Dataset()) for noise in (0, 0.5)]
-    >>> analyses = [Run(0.5, 0, 0, xr.Dataset())]
-    >>> [(run.noise, other.noise) for run, other in joined(histories, analyses)]
-    [(0.5, 0.5)]
+    >>> made = Runs([Run(0.5, 0, 2, xr.Dataset())])
+    >>> each_replicate(made, "label_noise", lambda runs: len(find(runs, "label_noise", 0)))
+    {2: Observed(value=nan, reason='no run of label noise at 0% noise')}
     """
-    by_level = {(other.noise, other.replicate): other for other in others}
-    return [(run, by_level[level]) for run in runs if (level := (run.noise, run.replicate)) in by_level]
+
+    def observed(some: Runs) -> Observed:
+        try:
+            value = float(statistic(some))
+        except UndecidedError as undecided:
+            return Observed(float(undecided.value), undecided.reason)
+        return Observed(value, "" if np.isfinite(value) else "the statistic is not finite")
+
+    replicates = sorted({run.replicate for run in getattr(runs, of)})
+    return {
+        one: observed(Runs(*([run for run in part if run.replicate == one] for part in runs)))
+        for one in replicates
+    }
 
 
-def mixed(runs: Iterable[Run]) -> list[Run]:
-    """Runs with both pristine and corrupt examples; at a noise near 0 there may be no corrupt one."""
-    return [run for run in runs if 0 < run.noise < 1 and 0 < share_pristine(run) < 1]
+def find(runs: Runs, of: History | Analysis, noise: float, c: int = 0) -> xr.Dataset:
+    """The history, or analysis, of a noise level and c among the runs of one replicate.
+
+    Raises
+    ------
+    UndecidedError
+        If there is none.
+    """
+    for run in getattr(runs, of):
+        if (run.noise, run.winsor) == (noise, c):
+            found: xr.Dataset = run.data
+            return found
+    what = f"{'run of' if of in get_args(History) else 'analysis of'} {of.replace('_', ' ')}"
+    raise UndecidedError(f"no {what} at {noise:.0%} noise" + (f", c = {c}" if c else ""))
+
+
+def whole(runs: Runs, noise: float) -> xr.Dataset:
+    """The history of label noise at a level, for means over all of its steps.
+
+    Raises
+    ------
+    UndecidedError
+        If there is none, or it lacks steps that another level of the replicate has: it would be another mean.
+    """
+    history = find(runs, "label_noise", noise)
+    most = max((run.data["step"].values for run in runs.label_noise), key=len)
+    if not np.array_equal(history["step"].values, most):
+        raise UndecidedError(f"the run at {noise:.0%} noise lacks steps that others have")
+    return history
+
+
+def examples(runs: Sequence[Run]) -> float:
+    """Training examples, of which training accuracies are shares; NaN without a run."""
+    return float(runs[0].data.sizes["example"]) if runs else np.nan
+
+
+def contrast(statistic: Callable[[Runs, float], float], one: float, other: float) -> Callable[[Runs], float]:
+    """A statistic of a replicate at one level, less that at another."""
+    return lambda runs: statistic(runs, one) - statistic(runs, other)
+
+
+def ratio(log_statistic: Callable[[Runs, float], float], one: float, other: float) -> Callable[[Runs], float]:
+    """The ratio of a statistic of a replicate at two levels, from its logarithm."""
+    difference = contrast(log_statistic, one, other)
+    return lambda runs: float(np.exp(difference(runs)))
+
+
+def clipped(runs: Runs) -> list[int]:
+    """The c of the runs of winsorization, ascending; those of the paper without a run."""
+    return sorted({run.winsor for run in runs.winsorization} or CLIPPED)
+
+
+def large(runs: Runs) -> list[int]:
+    """The c above 1 among them, ascending; 2 if there is none."""
+    return [c for c in clipped(runs) if c > 1] or [2]
 
 
 # --- one run --------------------------------------------------------------------------------------
 
 
-def training_accuracy(run: Run) -> Floats:
-    """Training accuracy at each logged step, shape (step,)."""
-    return np.asarray(run.data["accuracy_training"].values, np.float64)
+def best(history: xr.Dataset, curve: str = "training") -> float:
+    """The largest accuracy."""
+    return float(history[f"accuracy_{curve}"].max())
 
 
-def test_accuracy(run: Run) -> Floats:
-    """Test accuracy at each logged step, shape (step,)."""
-    return np.asarray(run.data["accuracy_test"].values, np.float64)
+def final(history: xr.Dataset, curve: str = "training") -> float:
+    """The accuracy at the end."""
+    return float(history[f"accuracy_{curve}"][-1])
 
 
-def classes_of(run: Run) -> int:
-    """Number of classes of the data.
+def share_right(history: xr.Dataset, *, pristine: bool) -> Floats:
+    """Share of the pristine, or of the corrupt, examples that are right at each logged step, (step,).
 
     Raises
     ------
-    ValueError
-        If the history does not have it.
+    UndecidedError
+        If there is no such example.
     """
-    if "classes" not in run.data.attrs:
-        raise ValueError(
-            f"the history at noise {run.noise:g}, winsor {run.winsor}, replicate {run.replicate}, lacks the "
-            "attribute `classes`, the number of classes of the data. Train that run again, or add it: "
-            'history.attrs["classes"] = 10'
-        )
-    return int(run.data.attrs["classes"])
+    group = members(history, pristine=pristine)
+    return np.asarray(np.count_nonzero(history["correct"].values & group, axis=1) / group.sum())
 
 
-def share_pristine(run: Run) -> float:
-    """Proper accuracy of this very run: that of a network with the true label of every example.
+def members(history: xr.Dataset, *, pristine: bool) -> npt.NDArray[np.bool_]:
+    """Which examples are pristine, or corrupt, shape (example,).
 
-    `cgpipe.runs.proper_accuracy` is its expectation for balanced classes.
+    Raises
+    ------
+    UndecidedError
+        If there is none.
     """
-    return float(run.data["pristine"].values.mean())
+    group = history["pristine"].values.astype(bool) == pristine
+    if not group.any():
+        raise UndecidedError(f"there is no {'pristine' if pristine else 'corrupt'} example")
+    return np.asarray(group, np.bool_)
 
 
-def share_learned(run: Run, *, pristine: bool) -> Floats:
-    """Share of the pristine, or the corrupt, examples that are right at each logged step, shape (step,)."""
-    group = run.data["pristine"].values.astype(bool) == pristine
-    return np.asarray(run.data["correct"].values[:, group].mean(1), np.float64)
+def at_step(data: xr.Dataset, name: str, step: int) -> xr.DataArray:
+    """A variable at a logged step.
+
+    Raises
+    ------
+    UndecidedError
+        If the step was not logged.
+    """
+    if step not in data["step"].values:
+        raise UndecidedError(f"step {step} was not logged")
+    return data[name].sel(step=step)
 
 
-def is_rising(run: Run) -> bool:
-    """Whether training accuracy still rose in the second half of the run."""
-    steps, accuracy = run.data["step"].values, training_accuracy(run)
-    return bool(accuracy[-1] - accuracy[steps <= steps[-1] / 2][-1] > TOLERANCE)
+def reach(history: xr.Dataset, curve: npt.ArrayLike, level: float) -> float:
+    """The step at which a curve first reaches a level, linear between the logged steps; NaN if it does not.
+
+    Examples
+    --------
+    >>> history = xr.Dataset(coords={"step": [0, 10, 20]})
+    >>> reach(history, [0.0, 0.4, 1.0], 0.7), reach(history, [0.0, 0.4, 0.5], 0.7)
+    (15.0, nan)
+    """
+    steps, reached = history["step"].values, np.asarray(curve, np.float64)
+    if not (reached >= level).any():
+        return np.nan
+    at = int(np.argmax(reached >= level))
+    before = max(at - 1, 0)
+    return float(np.interp(level, reached[[before, at]], steps[[before, at]])) if at else float(steps[0])
 
 
-def is_low(run: Run, accuracy: float) -> bool:
-    """Whether a training accuracy is below nine tenths of proper accuracy."""
-    return accuracy < NEARLY * share_pristine(run)
+def mean_over_log_steps(history: xr.Dataset, curve: npt.ArrayLike) -> float:
+    """Mean of a curve over log10(t + 1), by the trapezoid rule: it depends little on which steps are logged.
 
+    Raises
+    ------
+    UndecidedError
+        If fewer than two steps were logged.
 
-def step_of(run: Run, accuracy: float) -> float:
-    """The step at which a training accuracy is first reached, linear between the logged steps."""
-    steps, reached = run.data["step"].values, training_accuracy(run)
-    at = int(np.argmax(reached >= accuracy))
-    if at == 0:
-        return float(steps[0])
-    part = (accuracy - reached[at - 1]) / (reached[at] - reached[at - 1])
-    return float(steps[at - 1] + part * (steps[at] - steps[at - 1]))
-
-
-# --- reasons --------------------------------------------------------------------------------------
-
-
-def reason_levels_missing(runs: Sequence[Run], levels: Sequence[float]) -> str:
-    """That there are no runs at some of the noise levels that the claim is about."""
-    missing = [f"{level:.0%}" for level in levels if level not in {run.noise for run in runs}]
-    return f"no runs at {', '.join(missing)} noise" if missing else ""
-
-
-def reason_early_steps_missing(runs: Sequence[Run]) -> str:
-    """That one of steps 0 to 9 was not logged."""
-    missing = any(run.data["step"].values[:EARLY].tolist() != list(range(EARLY)) for run in runs)
-    return f"steps 0 to {EARLY - 1} were not all logged" if missing else ""
-
-
-def reason_pristine_not_learned(runs: Sequence[Run]) -> str:
-    """That fewer than half of the pristine examples are learned at the end."""
-    short = any(share_learned(run, pristine=True)[-1] < HALF for run in runs)
-    return "pristine examples are not learned yet" if short else ""
-
-
-def reason_not_memorized(run: Run) -> str:
-    """That the run ends before it memorizes."""
-    short = training_accuracy(run)[-1] < MEMORIZED
-    return f"training accuracy is below {MEMORIZED:.0%} at the end" if short else ""
-
-
-def reason_nothing_to_suppress(runs: Sequence[Run]) -> str:
-    """That plain SGD does not memorize either in that time, or that there is no run of it."""
-    plain = [training_accuracy(run)[-1] for run in runs if run.winsor == 0]
-    short = not plain or min(plain) < MEMORIZED
-    return f"plain SGD does not come to {MEMORIZED:.0%} training accuracy" if short else ""
+    Examples
+    --------
+    >>> mean_over_log_steps(xr.Dataset(coords={"step": [0, 9, 99]}), [0.0, 0.5, 0.9])
+    0.475
+    """
+    decades = np.log10(history["step"].values + 1)
+    if len(decades) < 2:
+        raise UndecidedError("fewer than two steps were logged")
+    return float(np.trapezoid(np.asarray(curve, np.float64), decades) / (decades[-1] - decades[0]))

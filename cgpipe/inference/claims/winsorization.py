@@ -1,147 +1,173 @@
 """Claims of Chatterjee (2020) about winsorized SGD and full batches, C9 to C12 (§3, figure 4)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
-from scipy import stats
+import xarray as xr
 
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.claims.claim import Runs, claim
-from cgpipe.inference.verdicts import Criterion, Finding, Observed, trend
-from cgpipe.runs import Run, overfit
+from cgpipe.inference.verdicts import Part, logit
+from cgpipe.runs import overfit
 
 ALIKE = 0.02  # between test accuracies that are called alike
-PLAIN_MEMORIZES = "plain SGD memorizes"
+OVERFITS = 0.1  # overfit of plain SGD from which on there is something to suppress
+ABOVE_CHANCE = 0.1  # by which training accuracy has to exceed that of guesses before it can be said to fall
 
 
 @claim("C9", "winsorized with c > 1, training accuracy never exceeds the share of true labels")
-def never_above_proper(runs: Runs) -> Iterator[Finding]:
-    """For each c, at the least favourable step and noise."""
-    noisy = [run for run in runs.winsorization if run.noise > 0]
-    for c in sorted({run.winsor for run in runs.winsorization if run.winsor > 1}) or [2]:
-
-        def excess(replicate: Sequence[Run], c: int = c) -> Observed:
-            clipped = [run for run in replicate if run.winsor == c]
-            above = [st.training_accuracy(run).max() - st.share_pristine(run) for run in clipped]
-            return Observed(
-                float(np.max(above)) if above else np.nan,
-                cannot_hold=st.reason_levels_missing(replicate, st.EVERY[1:])
-                or st.reason_nothing_to_suppress(replicate),
+def never_above_proper(runs: Runs) -> Iterator[Part]:
+    """For each c and noise. A constant answer is right for the commonest label: no less is proper."""
+    for c in st.large(runs):
+        for noise in st.EVERY[1:]:
+            yield Part(
+                part=f"c = {c}, {noise:.0%} noise",
+                statistic="logit of the largest training accuracy, less that of the largest that is proper",
+                rule="below",
+                bound=0,
+                observed=st.each_replicate(runs, "winsorization", partial(excess, noise=noise, c=c)),
+                details="proper: the share of true labels, or of the commonest label if that is larger, and "
+                f"{st.TOLERANCE}",
+                unless="plain SGD exceeds that",
             )
-
-        yield Finding(
-            f"training accuracy above proper accuracy, most over the steps and noise levels, c = {c}",
-            Criterion("≤", st.TOLERANCE),
-            st.each_replicate(noisy, excess),
-            details="likewise for each c > 1",
-            unless=f"to hold: {PLAIN_MEMORIZES} at 25 to 100 %",
-        )
 
 
 @claim("C10", "overfit grows more slowly with larger c")
-def slower_overfit(runs: Runs) -> Iterator[Finding]:
-    """At the least favourable noise."""
-    yield Finding(
-        "Kendall's τ between c and the growth of overfit a decade of steps, at the least favourable noise",
-        Criterion("<", 0),
-        st.each_replicate([run for run in runs.winsorization if run.noise > 0], weakest_fall(overfit_growth)),
-        details="growth: slope over log10 of the step",
-        unless=PLAIN_MEMORIZES,
-    )
+def slower_overfit(runs: Runs) -> Iterator[Part]:
+    """Up to c = 2; at larger c accuracy collapses, and overfit with it."""
+    for noise in st.EVERY[1:]:
+        for one, other in pairwise(st.CLIPPED[:3]):
+            yield Part(
+                part=f"c = {one} over {other}, {noise:.0%} noise",
+                statistic="difference in overfit at the end",
+                rule="above",
+                bound=0,
+                observed=st.each_replicate(
+                    runs, "winsorization", partial(suppressed, noise=noise, one=one, other=other)
+                ),
+                trend=f"{noise:.0%} noise",
+                unless=f"plain SGD overfits by {OVERFITS}",
+            )
+        for c in st.CLIPPED[3:]:
+            yield Part(
+                part=f"c = {c}, {noise:.0%} noise",
+                statistic="overfit at the end",
+                rule="shown",
+                observed=st.each_replicate(runs, "winsorization", partial(not_collapsed, noise=noise, c=c)),
+                unless="test accuracy ends at half of its best",
+            )
 
 
 @claim("C11", "larger c lowers training accuracy; at large c both accuracies peak, then fall")
-def peak_and_fall(runs: Runs) -> Iterator[Finding]:
-    """At the least favourable noise below 100 %."""
-    below = [run for run in runs.winsorization if run.noise < 1]
-    yield Finding(
-        "Kendall's τ between c and training accuracy at the end, at the least favourable noise below 100 %",
-        Criterion("<", 0),
-        st.each_replicate(below, weakest_fall(lambda run: float(st.training_accuracy(run)[-1]))),
-        unless=PLAIN_MEMORIZES,
-    )
-
-    def fall(replicate: Sequence[Run]) -> Observed:
-        c = max(run.winsor for run in replicate)
-        largest = [run for run in replicate if run.winsor == c]
-        falls = [
-            min(curve.max() - curve[-1] for curve in (st.training_accuracy(run), st.test_accuracy(run)))
-            for run in largest
-        ]
-        rising = any(st.is_rising(run) for run in largest)
-        low = any(st.is_low(run, st.training_accuracy(run).max()) for run in largest)
-        return Observed(
-            float(np.min(falls)),
-            cannot_fail="training accuracy is still rising" if rising else "",
-            cannot_decide="no large c"
-            if c < 2
-            else "training accuracy stays below nine tenths of proper accuracy" * low,
-        )
-
-    yield Finding(
-        "fall of training and of test accuracy from their peaks, at the largest c and the noise below 100 % "
-        "where it is smallest",
-        Criterion(">", st.TOLERANCE),
-        st.each_replicate(below, fall),
-        details="the smaller of the two",
-        unless="training accuracy comes to nine tenths of proper accuracy; to fail: training accuracy no "
-        "longer rises",
-    )
+def peak_and_fall(runs: Runs) -> Iterator[Part]:
+    """By peaks: accuracy at the end shows the fall, too."""
+    levels = st.clipped(runs)
+    largest = st.large(runs)[-1]
+    for noise in st.EVERY[:-1]:
+        for one, other in pairwise(levels):
+            yield Part(
+                part=f"peak, c = {one} over {other}, {noise:.0%} noise",
+                statistic="difference in the logit of the largest training accuracy",
+                rule="above",
+                bound=0,
+                observed=st.each_replicate(
+                    runs, "winsorization", st.contrast(partial(peak, noise=noise), one, other)
+                ),
+                trend=f"{noise:.0%} noise",
+            )
+        for curve in ("training", "test"):
+            yield Part(
+                part=f"{curve}, c = {largest}, {noise:.0%} noise",
+                statistic=f"largest {curve} accuracy, less that at the end",
+                rule="above",
+                bound=st.TOLERANCE,
+                observed=st.each_replicate(
+                    runs, "winsorization", partial(fall, noise=noise, c=largest, curve=curve)
+                ),
+                unless=f"the largest training accuracy is {ABOVE_CHANCE} above one of guesses",
+            )
 
 
 @claim("C12", "full-batch gradient descent generalizes alike")
-def full_batch(runs: Runs) -> Iterator[Finding]:
-    """Compared with plain SGD of the same noise and replicate."""
-    plain = [run for run in runs.winsorization if run.winsor == 0]
-
-    def difference(replicate: Sequence[Run]) -> Observed:
-        differences, short = [], ""
-        for run, other in st.joined(replicate, plain):
-            accuracy = min(st.training_accuracy(run).max(), st.training_accuracy(other).max())
-            if st.is_low(run, accuracy):
-                short = "training accuracy is below nine tenths of proper accuracy"
-            differences.append(abs(test_at(run, accuracy) - test_at(other, accuracy)))
-        return Observed(float(np.max(differences)), cannot_decide=short)
-
-    yield Finding(
-        "difference in test accuracy between full-batch descent and SGD at the same training accuracy, at "
-        "the noise where it is largest",
-        Criterion("≤", ALIKE),
-        st.each_replicate([run for run, _ in st.joined(runs.full_batch, plain)], difference),
-        details="the highest training accuracy that both reach",
-        unless="that accuracy is nine tenths of proper accuracy at least",
-    )
+def full_batch(runs: Runs) -> Iterator[Part]:
+    """At training accuracies that are reached before, and while, labels are memorized."""
+    for noise in st.EVERY:
+        for accuracy in (0.5, 0.7, 0.9):
+            yield Part(
+                part=f"{accuracy:.0%}, {noise:.0%} noise",
+                statistic="test accuracy of full-batch descent less that of SGD when each first comes to a "
+                "training accuracy",
+                rule="within",
+                bound=ALIKE,
+                observed=st.each_replicate(
+                    runs, "full_batch", partial(unlike, noise=noise, accuracy=accuracy)
+                ),
+                details="linear between the logged steps",
+                unless="both come to it",
+            )
 
 
-def weakest_fall(value: Callable[[Run], float]) -> Callable[[Sequence[Run]], Observed]:
-    """A statistic of a replicate: how a value falls with c, at the noise where it falls least."""
-
-    def largest(replicate: Sequence[Run]) -> Observed:
-        trends = [
-            trend([run.winsor for run in level], [value(run) for run in level], "falls")
-            for level in st.by(lambda run: run.noise, replicate)
-        ]
-        reason = next((fall.cannot_decide for fall in trends if fall.cannot_decide), "")
-        p = [fall.p for fall in trends if fall.p is not None]
-        return Observed(
-            float(np.max([fall.value for fall in trends])),
-            float(np.max(p)) if p else None,
-            cannot_decide=reason or st.reason_nothing_to_suppress(replicate),
-        )
-
-    return largest
+def excess(runs: Runs, noise: float, c: int) -> float:
+    """Logit of the largest training accuracy, less that of the largest that is proper."""
+    clipped, plain = (st.find(runs, "winsorization", noise, level) for level in (c, 0))
+    size = plain.sizes["example"]
+    commonest = np.bincount(plain["label"].values).max() / size
+    proper = min(max(float(plain["pristine"].mean()), commonest) + st.TOLERANCE, 1)
+    value, of_plain = (logit(st.best(history), size) - logit(proper, size) for history in (clipped, plain))
+    if of_plain <= 0:
+        raise st.UndecidedError("plain SGD does not exceed it either", value)
+    return value
 
 
-def overfit_growth(run: Run) -> float:
-    """Slope of overfit over log10 of the step."""
-    steps = run.data["step"].values
-    excess = overfit(st.training_accuracy(run), st.test_accuracy(run), run.noise, st.classes_of(run))
-    later = steps >= 1
-    if later.sum() < 2:
-        return np.nan
-    return float(stats.linregress(np.log10(steps[later]), excess[later]).slope)
+def suppressed(runs: Runs, noise: float, one: int, other: int) -> float:
+    """Overfit at the end with one c, less that with another."""
+    value = overfit_at_end(runs, noise, one) - overfit_at_end(runs, noise, other)
+    if overfit_at_end(runs, noise, 0) < OVERFITS:
+        raise st.UndecidedError(f"plain SGD overfits by less than {OVERFITS}", value)
+    return value
 
 
-def test_at(run: Run, accuracy: float) -> float:
-    """Test accuracy when a training accuracy is first reached."""
-    return float(np.interp(st.step_of(run, accuracy), run.data["step"], st.test_accuracy(run)))
+def not_collapsed(runs: Runs, noise: float, c: int) -> float:
+    """Overfit at the end, where test accuracy is at least half of its best then."""
+    history = st.find(runs, "winsorization", noise, c)
+    if st.final(history, "test") < st.best(history, "test") / 2:
+        raise st.UndecidedError("test accuracy has collapsed", overfit_at_end(runs, noise, c))
+    return overfit_at_end(runs, noise, c)
+
+
+def overfit_at_end(runs: Runs, noise: float, c: int) -> float:
+    """Overfit (`cgpipe.runs.overfit`) at the end."""
+    history = st.find(runs, "winsorization", noise, c)
+    return overfit(st.final(history), st.final(history, "test"), noise, history.attrs["classes"])
+
+
+def peak(runs: Runs, c: float, noise: float) -> float:
+    """Logit of the largest training accuracy."""
+    history = st.find(runs, "winsorization", noise, int(c))
+    return logit(st.best(history), history.sizes["example"])
+
+
+def fall(runs: Runs, noise: float, c: int, curve: str) -> float:
+    """The largest accuracy less that at the end."""
+    history = st.find(runs, "winsorization", noise, c)
+    value = st.best(history, curve) - st.final(history, curve)
+    guesses = 1 / history.attrs["classes"]
+    if st.best(history) <= guesses + ABOVE_CHANCE:
+        raise st.UndecidedError("training accuracy stays near that of guesses", value)
+    return value
+
+
+def unlike(runs: Runs, noise: float, accuracy: float) -> float:
+    """Test accuracy of full-batch descent less that of SGD when each first comes to a training accuracy."""
+    full, few = (test_when(st.find(runs, of, noise), accuracy) for of in ("full_batch", "minibatch"))
+    return full - few
+
+
+def test_when(history: xr.Dataset, accuracy: float) -> float:
+    """Test accuracy at the step at which a training accuracy is first reached."""
+    step = st.reach(history, history["accuracy_training"].values, accuracy)
+    if np.isnan(step):
+        raise st.UndecidedError(f"{accuracy:.0%} training accuracy is not reached")
+    return float(np.interp(step, history["step"].values, history["accuracy_test"].values))

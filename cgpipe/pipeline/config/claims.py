@@ -7,7 +7,9 @@ from pydantic import Field
 
 from cgpipe.pipeline.config.experiments import (
     Experiment,
+    Replicates,
     with_too_few_examples,
+    with_too_few_weights,
     without_plain_sgd,
     without_snapshots,
 )
@@ -18,22 +20,36 @@ class Claims(Section):
     """On which experiments the claims of the paper are tested."""
 
     label_noise: Slug | None = Field(
-        None, description="Experiment for claims C1 to C8. Without it they are inconclusive"
+        None, description="Experiment for claims C1 to C8. Without it they are undecided"
     )
     winsorization: Slug | None = Field(
-        None, description="Experiment for claims C9 to C11. Without it they are inconclusive"
+        None, description="Experiment for claims C9 to C11. Without it they are undecided"
     )
     full_batch: Slug | None = Field(
         None,
-        description="Experiment with `batch_size: all` for claim C12, compared with plain SGD in "
-        "`claims.winsorization`. Without it C12 is inconclusive",
+        description="Experiment with `batch_size: all` for claim C12, compared with `claims.minibatch`. "
+        "Without it C12 is undecided",
     )
+    minibatch: Slug | None = Field(
+        None,
+        description="Experiment that `claims.full_batch` is compared with: the same network and training "
+        "set, smaller minibatches. It may be that of another claim",
+    )
+    seen: Replicates = Field(
+        default_factory=list,
+        description="Replicates seen before the criteria were fixed: how many from 0 on, or a list. "
+        "They are shown, and not counted in the verdicts",
+    )
+
+    def experiments(self) -> dict[str, str]:
+        """The experiments that are named, by key."""
+        return self.model_dump(exclude={"seen"}, exclude_none=True)
 
 
 def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mistake]:
     """Claims on experiments that cannot answer them; `valid` has what stands above and has no errors."""
     experiments: Mapping[str, Experiment] = valid.get("experiments", {})
-    named: dict[str, str] = claims.model_dump(exclude_none=True)
+    named = claims.experiments()
     known = {key: experiments[name] for key, name in named.items() if name in experiments}
 
     def mistake(key: str, allowed: str) -> Mistake:
@@ -45,41 +61,50 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
         if experiment.update != "winsorized_mean":
             yield mistake(key, f"one with update: winsorized_mean; {named[key]} has {experiment.update}")
     if "label_noise" in known:
-        for allowed in without_snapshots(named["label_noise"], known["label_noise"]):
+        for allowed in _not_analysed(named["label_noise"], known["label_noise"], valid):
             yield mistake("label_noise", allowed)
-        paired = valid["contributions"].stiffness_examples if "contributions" in valid else 0
-        for allowed in with_too_few_examples(
-            named["label_noise"], known["label_noise"], paired, "contributions.stiffness_examples"
-        ):
-            yield mistake("label_noise", allowed)
-    if "full_batch" in named and "winsorization" not in named:
-        yield mistake("full_batch", "only with winsorization, to compare with")
-    if "full_batch" not in known:
-        return
-    full, name = known["full_batch"], named["full_batch"]
-    if full.batch_size < full.examples:
-        allowed = f"an experiment with batch_size: all; that of {name} is {full.batch_size}"
-        yield mistake("full_batch", allowed)
-    if "winsorization" not in known:
-        return
-    other, name = known["winsorization"], named["winsorization"]
+    for key, other in (("full_batch", "minibatch"), ("minibatch", "full_batch")):
+        if key in named and other not in named:
+            yield mistake(key, f"only with {other}, to compare with")
+    if {"full_batch", "minibatch"} <= {*known}:
+        for allowed in _not_alike(known["full_batch"], named["minibatch"], known["minibatch"]):
+            yield mistake("full_batch", allowed)
+    if "full_batch" in known and known["full_batch"].batch_size < known["full_batch"].examples:
+        has = f"that of {named['full_batch']} is {known['full_batch'].batch_size}"
+        yield mistake("full_batch", f"an experiment with batch_size: all; {has}")
+
+
+def _not_analysed(name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
+    """What is allowed instead of an experiment whose gradients cannot be analysed as the claims need it."""
+    yield from without_snapshots(name, experiment)
+    for section, key in (("gradients", "examples"), ("contributions", "stiffness_examples")):
+        if section in valid:
+            yield from with_too_few_examples(
+                name, experiment, getattr(valid[section], key), f"{section}.{key}"
+            )
+    if "gradients" in valid and "dataset" in valid:
+        yield from with_too_few_weights(name, experiment, valid["gradients"].weights, valid["dataset"])
+
+
+def _not_alike(full: Experiment, name: str, other: Experiment) -> Iterator[str]:
+    """What is allowed instead of full-batch descent that is not as some SGD but for the size of the batch."""
     if (full.hidden, full.init) != (other.hidden, other.init):
-        yield mistake(
-            "full_batch",
+        yield (
             f"an experiment with the network of {name}, hidden: {other.hidden} and init: {other.init}; it "
-            f"has {full.hidden} and {full.init}",
+            f"has {full.hidden} and {full.init}"
         )
     if full.examples != other.examples:
-        yield mistake(
-            "full_batch",
+        yield (
             f"an experiment with the training set of {name}, examples: {other.examples}; it has "
-            f"{full.examples}",
+            f"{full.examples}"
         )
-    if other.batch_size == full.batch_size:
-        yield mistake("winsorization", "an experiment with minibatches, for full_batch to be compared with")
+    if other.batch_size >= full.batch_size:
+        yield (
+            f"an experiment with larger batches than {name}, batch_size: {other.batch_size}; it has "
+            f"{full.batch_size}"
+        )
     if not set(full.noise) <= set(other.noise) or not set(full.replicates) <= set(other.replicates):
-        yield mistake(
-            "full_batch",
+        yield (
             f"an experiment whose noise levels and replicates {name} has too; that has replicates "
-            f"{other.replicates} of {other.noise}",
+            f"{other.replicates} of {other.noise}"
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import (
@@ -229,6 +230,16 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
         yield (
             f"an experiment with at least the {sampled:,} training examples that {key} samples; {name} has "
             f"{experiment.examples:,}"
+        )
+
+
+def with_too_few_weights(name: str, experiment: Experiment, sampled: int, dataset: str) -> Iterator[str]:
+    """What is allowed instead of an experiment with a smaller layer than is sampled; nothing otherwise."""
+    smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
+    if smallest < sampled:
+        yield (
+            f"an experiment whose layers each have the {sampled} weights that gradients.weights samples; the "
+            f"smallest of {name} has {smallest}"
         )
 
 

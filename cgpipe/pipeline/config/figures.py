@@ -1,7 +1,6 @@
 """The section `figures`, and which experiments a figure can show."""
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
 from pydantic import Field, create_model
@@ -14,14 +13,13 @@ from cgpipe.pipeline.config.experiments import (
     Experiment,
     is_all,
     is_mixed,
-    widths,
     with_too_few_examples,
+    with_too_few_weights,
     without_plain_sgd,
     without_snapshots,
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
-OF_CONTRIBUTIONS = ("nullworlds_exact", "coherence")  # artifacts
 # What a control may have of its own.
 OF_CONTROLS = {"noise", "replicates", "runs_per_job", "snapshots", "update", "winsor"}
 
@@ -136,7 +134,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
             )
     for section, key, read in (
         ("gradients", "examples", entry.sampled or "examples" in entry.shared),
-        ("contributions", "stiffness_examples", entry.artifact in OF_CONTRIBUTIONS),
+        ("contributions", "stiffness_examples", entry.stiff),
     ):
         if read and section in valid:
             size = getattr(valid[section], key)
@@ -153,9 +151,4 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
     if entry.snapshots:
         yield from without_snapshots(name, experiment)
     if sample and dataset:
-        smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
-        if smallest < sample.weights:
-            yield (
-                f"an experiment whose layers each have the {sample.weights} weights that "
-                f"gradients.weights samples; the smallest of {name} has {smallest}"
-            )
+        yield from with_too_few_weights(name, experiment, sample.weights, dataset)

@@ -70,7 +70,7 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
             given = given.get(key) if isinstance(given, Mapping) else None
         for place, one in enumerate(given if isinstance(given, list) else [given]):
             if isinstance(one, str) and one not in known:
-                at = (*path, place) if isinstance(given, list) else path
+                at: tuple[str | int, ...] = (*path, place) if isinstance(given, list) else path
                 yield Mistake(at, one, f"one of {', '.join(known)}{suggestion(one, known)}")
 
 

@@ -32,6 +32,12 @@ class Gradients(Section):
     weights: int = Field(
         300, ge=1, description="Weights sampled in each layer (no biases), chosen once per run"
     )
+    draws: int = Field(
+        20,
+        ge=1,
+        description="Samples drawn for each run. Figures 2 and 3 show the first, with its null worlds, and "
+        "the mean and range of all",
+    )
 
 
 class Contributions(Section):

@@ -1,62 +1,70 @@
 """Stage `claims`: the claims of the paper, tested on the artifacts of all runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import pandas as pd
 import xarray as xr
 
 from cgpipe.inference.claims.claim import Runs
-from cgpipe.inference.claims.registry import findings
-from cgpipe.inference.claims.statistics import joined
-from cgpipe.inference.verdicts import COLUMNS
-from cgpipe.inference.verdicts import table as rows_of
+from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.claims.statistics import History
+from cgpipe.inference.verdicts import CLAIMS, TIDY, VERDICTS, claim_verdicts, tidy
+from cgpipe.inference.verdicts import verdicts as verdicts_of
 from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of, whole, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import read_alike
 from cgpipe.runs import Run
 
+# The stage that each analysis is a result of, and its source if the stage has several.
+ANALYSES = {
+    "coherence": ("coherence", None),
+    "sampled": ("nullworlds", "sampled"),
+    "exact": ("nullworlds", "exact"),
+    "displacement": ("nullworlds", "displacement"),
+    "bursts": ("bursts", None),
+}
+
 
 @dataclass(frozen=True)
 class Spec:
-    """The settings that this stage reads: none."""
+    """The settings that this stage reads."""
+
+    seen: list[int]  # replicates that are shown and not counted
 
 
 def run(
     spec: Spec,
     provenance: Provenance,
     *,
-    label_noise: Sequence[Path],
-    coherence: Sequence[Path],
-    nullworlds: Sequence[Path],
-    winsorization: Sequence[Path],
-    full_batch: Sequence[Path],
     claims: Path,
     table: Path,
+    verdicts: Path,
+    **inputs: Sequence[Path],
 ) -> None:
-    """Read the runs that the claims are about, and write the verdicts."""
-    runs = Runs(
-        label_noise=read_runs(label_noise, "train"),
-        winsorization=read_runs(winsorization, "train"),
-        full_batch=read_runs(full_batch, "train"),
-        coherence=read_runs(coherence, "coherence"),
-        nullworlds=read_runs(nullworlds, "nullworlds"),
-    )
-    check_complete(nullworlds, runs)
-    check_analysed(runs, "coherence")
-    check_analysed(runs, "nullworlds")
+    """Read the runs that the claims are about, and write their statistics and the verdicts.
+
+    `inputs` are the histories and the analyses, by the names of the fields of `Runs`.
+    """
+    histories = {name: read_runs(inputs.get(name, ()), "train") for name in get_args(History)}
+    analyses = {name: read_analyses(inputs.get(name, ()), name) for name in ANALYSES}
+    check_analysed(histories["label_noise"], analyses)
+    runs = Runs(**histories, **analyses)
     everything = [run.data for part in runs for run in part]
     check_same_images(everything)
-    rows = rows_of(findings(runs))
-    with whole(table) as temporary:
-        rows.to_csv(temporary, index=False, lineterminator="\n")
-    made = provenance.of_many(*everything).answering_for(table)
-    write_netcdf(as_dataset(rows), claims, title="Claims of the paper", provenance=made)
-    for verdict, count in rows["verdict"].value_counts().items():
-        log.info("%s: %d", verdict, count)
+    statistics = tidy(parts(runs), spec.seen)
+    of_parts, of_claims = verdicts_of(statistics), claim_verdicts(statistics)
+    for path, rows in ((table, statistics), (verdicts, of_parts)):
+        with whole(path) as temporary:
+            rows.to_csv(temporary, index=False, lineterminator="\n")
+    made = provenance.of_many(*everything).answering_for(table, verdicts)
+    dataset = as_dataset(statistics, of_parts, of_claims)
+    write_netcdf(dataset, claims, title="Claims of the paper", provenance=made)
+    for verdict, count in of_claims["verdict"].value_counts().items():
+        log.info("claims, %s: %d", verdict, count)
 
 
 def read_runs(paths: Sequence[Path], stage: str) -> list[Run]:
@@ -69,22 +77,30 @@ def read_runs(paths: Sequence[Path], stage: str) -> list[Run]:
     ]
 
 
-def check_complete(paths: Sequence[Path], runs: Runs) -> None:
-    """Raise ValueError if null worlds are those of a sample."""
-    for path, run in zip(paths, runs.nullworlds, strict=True):
-        if settings_of(run.data)["source"] != "exact":
-            raise ValueError(f"{path} is of a sample; give the null worlds of all examples")
+def read_analyses(paths: Sequence[Path], name: str) -> list[Run]:
+    """Analyses of one kind; raises ValueError if they are null worlds of another source."""
+    stage, source = ANALYSES[name]
+    runs = read_runs(paths, stage)
+    for path, run in zip(paths, runs, strict=True):
+        given = settings_of(run.data).get("source")
+        if given != source:
+            raise ValueError(f"{path} is of source {given}; give null worlds of source {source} as {name}")
+    return runs
 
 
-def check_analysed(runs: Runs, stage: Literal["coherence", "nullworlds"]) -> None:
-    """Raise ArtifactError if analyses of a stage were made from other runs than the histories."""
-    for run, analysis in joined(runs.label_noise, getattr(runs, stage)):
-        analysed = json.loads(analysis.data.attrs["inputs"])["train"]
-        if any(analysed[key] != run.data.attrs[key] for key in ("spec", "code")):
-            raise ArtifactError(
-                f"{stage} at noise {run.noise:g}, replicate {run.replicate}, is of another run than the "
-                f"history: {analysed['spec']} and {run.data.attrs['spec']}. Let snakemake make them again"
-            )
+def check_analysed(histories: Sequence[Run], analyses: Mapping[str, Sequence[Run]]) -> None:
+    """Raise ArtifactError if analyses were made from other runs than the histories."""
+    made = {(run.noise, run.replicate): run.data for run in histories}
+    for name, runs in analyses.items():
+        for run in runs:
+            history = made.get((run.noise, run.replicate))
+            analysed = json.loads(run.data.attrs["inputs"])["train"]
+            if history is None or any(analysed[key] != history.attrs[key] for key in ("spec", "code")):
+                of = "none" if history is None else history.attrs["spec"]
+                raise ArtifactError(
+                    f"{name} at noise {run.noise:g}, replicate {run.replicate}, is of another run than the "
+                    f"history: {analysed['spec']} and {of}. Let snakemake make them again"
+                )
 
 
 def check_same_images(read: Sequence[xr.Dataset]) -> None:
@@ -93,9 +109,17 @@ def check_same_images(read: Sequence[xr.Dataset]) -> None:
         raise ArtifactError("the runs were made from different images. Let snakemake make them again")
 
 
-def as_dataset(rows: pd.DataFrame) -> xr.Dataset:
-    """The table as a Dataset along `row`."""
+def as_dataset(statistics: pd.DataFrame, of_parts: pd.DataFrame, of_claims: pd.DataFrame) -> xr.Dataset:
+    """The tables as one Dataset: the columns of each along its rows, with its name before theirs."""
+    tables = {
+        "statistic": (statistics, TIDY),
+        "part": (of_parts, VERDICTS),
+        "claim": (of_claims, CLAIMS),
+    }
     return xr.Dataset(
-        {name: ("row", rows[name].to_numpy(), {"long_name": meaning}) for name, meaning in COLUMNS.items()},
-        coords={"row": ("row", rows.index.to_numpy(), {"long_name": "row of the table"})},
+        {
+            f"{table}_{name}": (f"{table}_row", rows[name].to_numpy(), {"long_name": meaning})
+            for table, (rows, columns) in tables.items()
+            for name, meaning in columns.items()
+        }
     )

@@ -21,6 +21,7 @@ class Spec:
     """The settings that this stage reads."""
 
     device: Device
+    draws: int
     examples: int
     noise: float
     replicate: int
@@ -31,7 +32,7 @@ class Spec:
 def run(
     spec: Spec, provenance: Provenance, *, dataset: Path, corrupted: Path, snapshots: Path, gradients: Path
 ) -> None:
-    """Sample examples and weights once, and take their gradients from every snapshot."""
+    """Sample examples and weights, and take their gradients from every snapshot."""
     device = choose(spec.device)
     images = read_netcdf(dataset, "data")
     labels = read_corrupted(corrupted, images)
@@ -43,10 +44,12 @@ def run(
             labels["pristine"].values,
             examples=spec.examples,
             weights=spec.weights,
+            draws=spec.draws,
             rng=stream(spec.seed, "sample", spec.replicate),
         )
         result = result.assign_coords(example=labels["index"][result["example"].values])
         made = provenance.of(images, labels).of_tensors(description)
     title = f"Per-example gradients of a sample, {spec.noise:.0%} noise, replicate {spec.replicate}"
     write_netcdf(result, gradients, title=title, provenance=made)
-    log.info("wrote %s: %d steps x %d examples x %d weights", gradients, *result["gradient"].shape)
+    shape = (*result["gradient"].shape, spec.draws)
+    log.info("wrote %s: %d steps x %d examples x %d weights; %d draws", gradients, *shape)

@@ -1,4 +1,4 @@
-"""Snapshots of a run, as stage `train` wrote them: its parameters at some steps, a step at a time."""
+"""Snapshots of a run, as stage `train` wrote them: its parameters at `snapshot_steps`, a step at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

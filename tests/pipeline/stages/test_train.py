@@ -225,6 +225,10 @@ def test_a_gpu_that_the_job_holds_and_does_not_use_is_noted(trained, environment
         ("median", 0, HERE, "reference"),
         ("m3", 0, "torch", "torch"),
         ("sign_of_sum", 0, "torch", "torch"),
+        ("scaled_mean", 2, HERE, "reference"),
+        ("norm_clip", 9, HERE, "reference"),
+        ("inlier_clip", 2, HERE, "reference"),
+        ("random_drop", 2, "torch", "torch"),
     ],
 )
 def test_the_kernel_is_named_by_what_makes_the_updates(monkeypatch, update, winsor, with_kernel, without):
@@ -243,6 +247,9 @@ def test_the_kernel_is_named_by_what_makes_the_updates(monkeypatch, update, wins
         ("trimmed_mean", 17, "torch", "torch"),
         ("median", 0, "torch", "torch"),
         ("m3", 0, "torch", "torch"),
+        ("norm_clip", 2, "triton", "reference"),
+        ("scaled_mean", 17, "torch", "torch"),
+        ("inlier_clip", 2, "torch", "torch"),
     ],
 )
 def test_so_it_is_on_a_gpu(monkeypatch, update, winsor, with_kernel, without):
