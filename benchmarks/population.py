@@ -1,4 +1,4 @@
-"""`python -m benchmarks.population --out FOLDER`: contributions of all examples, and null worlds.
+"""`python -m benchmarks.population --out FOLDER`: all examples, updates made again, null worlds.
 
 `--only gpu` measures what needs a GPU, in less than half a minute.
 """
@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, linear
 from benchmarks import ways
 from benchmarks.__main__ import machine, mnist, spread
 from cgpipe.gradients.autodiff import example_contributions_by_autodiff
+from cgpipe.gradients.displacement import Window, displacement
 from cgpipe.gradients.population import (
     AT_ONCE,
     VARIABLES,
@@ -28,6 +29,8 @@ from cgpipe.gradients.population import (
     measure_contributions,
 )
 from cgpipe.inference.nullworlds import null_group_sums
+from cgpipe.learning.replay import Replay
+from cgpipe.learning.run import Examples
 from cgpipe.networks.dense import Layer
 from cgpipe.pipeline.stages.device import choose
 
@@ -95,6 +98,42 @@ def snapshots(data: ways.Data, rounds: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def replays(data: ways.Data, rounds: int) -> dict[str, Any]:
+    """What the displacement takes of an update, and a step of a burst, in updates of plain SGD."""
+    layers, half = ways.network(WIDE), 50
+    group = torch.from_numpy(np.random.default_rng(0).random(len(data.labels)) < 0.45).long()
+    replay = Replay(
+        layers,
+        Examples(data.images, data.labels),
+        batch_size=100,
+        learning_rate=0.1,
+        update="winsorized_mean",
+        c=0,
+        batch_rng=np.random.default_rng(0),
+    )
+
+    def updates() -> Any:
+        return replay.updates(0, layers, 2 * half)
+
+    found = seconds(
+        {
+            "updates": lambda: list(updates()),
+            "window": lambda: displacement(Window(0, half, updates), data.images, data.labels),
+            "burst_step": lambda: group_gradients(
+                layers, data.images, data.labels, lambda _, part: group[part], 2
+            ),
+        },
+        rounds,
+    )
+    each = found["updates"] / (2 * half)
+    return {
+        "hidden": WIDE[1:-1],
+        "update_ms": spread(1e3 * each),
+        "displacement_to_update": spread(found["window"] / found["updates"]),
+        "burst_step_to_update": spread(found["burst_step"] / each),
+    }
 
 
 def gpu(data: ways.Data, rounds: int) -> Any:
@@ -194,6 +233,7 @@ SECTIONS: dict[str, Callable[[ways.Data, int], Any]] = {
     "memory": lambda data, _: memory(data),
     "snapshot": snapshots,
     "null_worlds": null_worlds,
+    "replays": replays,
     "gpu": gpu,
 }
 

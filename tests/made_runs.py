@@ -18,10 +18,11 @@ DIMS = {
 
 
 class Seen(NamedTuple):
-    """A statistic of replicate 0, and how far it is on the claim's side."""
+    """A statistic of replicate 0, how far it is on the claim's side, and whether that is far enough."""
 
     value: float
     excess: float
+    met: bool
     reason: str
 
 
@@ -29,9 +30,14 @@ def seen(name, runs, estimator=""):
     """What a claim says of replicate 0, by part."""
     (claim,) = (one for one in all_claims() if one.name == name)
     parts = [part for part in claim.parts(runs) if part.estimator == estimator]
-    observed = {part.part: (part, *part.observed[0]) for part in parts}
-    assert len(observed) == len(parts), "two parts have the same name"
-    return {name: Seen(value, part.excess(value), reason) for name, (part, value, reason) in observed.items()}
+
+    def of(part):
+        value, reason = part.observed[0]
+        excess = part.excess(value)
+        met = abs(excess) < part.bound if part.rule == "within" else part.rule != "shown" and excess > 0
+        return Seen(value, excess, met, reason)
+
+    return {part.part: of(part) for part in parts}
 
 
 def history(steps, **given):

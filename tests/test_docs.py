@@ -11,6 +11,7 @@ import pytest
 import yaml
 from slurm.test_faults import CASES
 
+from benchmarks.verdicts import table as power_table
 from cgpipe.inference.claims.registry import criteria_table
 from cgpipe.pipeline.config import reference
 from cgpipe.pipeline.config.load import load
@@ -35,6 +36,10 @@ def test_reference_of_the_keys_is_generated_from_the_code() -> None:
 
 def test_criteria_of_the_claims_are_generated_from_the_code() -> None:
     assert between(read("docs/science.md"), "criteria") == criteria_table(), "run `make docs`"
+
+
+def test_power_of_the_verdicts_is_that_of_the_simulation() -> None:
+    assert between(read("docs/science.md"), "power") == power_table(), "run `make docs`"
 
 
 @pytest.mark.parametrize("path", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, replicates_note
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
 
@@ -29,7 +29,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     DataFrame
         Columns `quantity` (`dead`: share of the units that no training example activates; `active`: share
         of the units that one activates, mean over the examples), `noise`, `winsor`, `layer` (hidden, from 1),
-        `step`, `mean`, `low`, `high`, `n`.
+        `step`, `replicate`, `value`.
     """
     rows = [
         run.data[quantity]
@@ -40,7 +40,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         for quantity in QUANTITIES
     ]
     columns = ["quantity", "noise", "winsor", "layer", "step", "replicate", "value"]
-    return summarise(pd.concat(rows)[columns])
+    return each_replicate(pd.concat(rows)[columns])
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
@@ -60,6 +60,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Two rows for each noise level, dead and active units; a column for each hidden layer.
     """
+    numbers = summarise(numbers)
     noises, layers, clipped = (sorted(numbers[key].unique()) for key in ("noise", "layer", "winsor"))
     rows = [(noise, quantity) for noise in noises for quantity in QUANTITIES]
     figure = new_figure(style, 0.14 + 0.14 * len(rows))

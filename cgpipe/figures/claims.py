@@ -87,9 +87,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     legend(figure, in_color)
     note(
         figure,
-        "T: how far the statistic is on the claim's side (grey) of its bound; plain, or a difference of "
-        "logarithms or logits.\nDots: replicates, open if they do not count; marks and lines: mean and its "
-        "90 % t interval. Right: met by how many of how many replicates.",
+        "T: how far the statistic is on the claim's side (grey) of its bound; plain, or by logarithms or "
+        "logits.\nDots: replicates, open if they do not count; marks and lines: mean and its 90 % t interval."
+        "\nRight: met by how many of how many replicates.",
     )
     return figure
 
@@ -162,7 +162,7 @@ def lay_out(axes: Axes, lines: Sequence[Line]) -> None:
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.4)
     axes.set_xlim(-FARTHEST, FARTHEST)
     axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
-    axes.set_xticks([-10, -1, -0.1, 0, 0.1, 1, 10], ["−10", "−1", "−0.1", "0", "0.1", "1", "10"])
+    axes.set_xticks([-10, -1, -0.1, 0, 0.1, 1, 10], ["−10", "−1", "", "0", "", "1", "10"])
     axes.minorticks_off()
     axes.set_xlabel("T")
     axes.set_ylim(len(lines) - 0.5, -0.5)
@@ -177,7 +177,11 @@ def lay_out(axes: Axes, lines: Sequence[Line]) -> None:
 
 def legend(figure: Figure, in_color: dict[str, Any]) -> None:
     """What colours and marks mean."""
-    looks = [("o", color) for color in in_color.values()] + [(ESTIMATORS[name][0], "0.3") for name in MARKED]
-    handles = [Line2D([], [], color=c, marker=m, linestyle="", markersize=3.5) for m, c in looks]
-    words = [*in_color, *(BY[name] for name in MARKED)]
-    figure.legend(handles, words, loc="outside upper center", ncols=len(words), columnspacing=1.2)
+    # Verdicts in the first line, estimators in the second.
+    looks = [
+        look
+        for (verdict, color), name in zip(in_color.items(), MARKED, strict=True)
+        for look in (("o", color, verdict), (ESTIMATORS[name][0], "0.3", BY[name]))
+    ]
+    handles = [Line2D([], [], color=c, marker=m, linestyle="", markersize=3.5) for m, c, _ in looks]
+    figure.legend(handles, [words for *_, words in looks], loc="outside upper center", ncols=len(MARKED))

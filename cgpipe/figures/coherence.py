@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from cgpipe.figures.style import DASHED, DOTTED, Style, curve, log_steps, new_figure, note, replicates_note
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
 
@@ -51,7 +51,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `quantity`, `group`, `part`, `noise`, `step`, `mean`, `low`, `high`, `n`; quantities
+        Columns `quantity`, `group`, `part`, `noise`, `step`, `replicate`, `value`; quantities
         `m_coherence` (of each part of the network), `pair_coherence`, `squared_norm`, `energy`, `loss` and
         `size` (of the whole); `cosine`, of group `pristine, corrupt`; and `sign_stiffness`,
         `cosine_stiffness`, whose group says of which examples the pairs are. What else follows from these,
@@ -69,7 +69,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
             rows.append(long.assign(quantity=quantity, noise=run.noise, replicate=run.replicate))
     whole = pd.concat(rows).fillna({"part": "network", "group": "pristine, corrupt"})
     whole = whole[np.isfinite(whole["value"])]
-    return summarise(whole[["quantity", "group", "part", "noise", "step", "replicate", "value"]])
+    return each_replicate(whole[["quantity", "group", "part", "noise", "step", "replicate", "value"]])
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
@@ -90,6 +90,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         Four panels, a colour for each noise level; lines at 1, where gradients are orthogonal, and at the
         number of examples, where they are identical.
     """
+    numbers = summarise(numbers)
     of_network = numbers[numbers["part"] == "network"]
     m_coherence = of_network[of_network["quantity"] == "m_coherence"]
     losses = of_network[(of_network["quantity"] == "loss") & (of_network["group"] == "all")]

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -58,30 +58,50 @@ def draw(
     >>> curves = {"accuracy_training": ("step", [0.1, 0.9]), "accuracy_test": ("step", [0.1, 0.8])}
     >>> history = xr.Dataset(curves | {"pristine": ("example", [True, False])}, coords={"step": [0, 10]})
     >>> table, figure = draw("figure4", [Run(0.5, 0, 0, history)], classes=10)
-    >>> table.query("curve == 'test accuracy'")["mean"].tolist()
+    >>> table.query("curve == 'test accuracy'")["value"].tolist()
     [0.1, 0.8]
     """
     entry = entry_of(name)
     if compare_with is not None and not entry.levels:
         able = ", ".join(figure for figure, of in FIGURES.items() if of.levels)
         raise ValueError(f"{name} cannot be compared with {compare_with[0]}; allowed for {able}")
-    module = importlib.import_module(f"cgpipe.figures.{name}")
-    of_table, of_plot = _given(name, options, module.table, module.draw)
-    numbers = module.table(runs, **of_table)
+    numbers = importlib.import_module(f"cgpipe.figures.{name}").table(runs, **_given(name, options)[0])
     if compare_with is not None:
         source, other = compare_with
         numbers = compare(numbers, other, source, entry.levels)
+    return numbers, plot(name, numbers, style=style, **options)
+
+
+def plot(name: str, numbers: pd.DataFrame, *, style: Style | None = None, **options: Any) -> Figure:
+    """Make a figure from the table of its numbers.
+
+    Parameters
+    ----------
+    name, style
+        As of `draw`.
+    numbers : DataFrame
+        As `draw` returned it; also several such tables of different replicates, one below the other.
+    **options
+        As of `draw`.
+
+    Returns
+    -------
+    Figure
+        As of `draw`.
+    """
     style = style or Style()
     with styled(style) as colors:
-        figure = module.draw(numbers, style, colors, **of_plot)
-    return numbers, figure
+        module = importlib.import_module(f"cgpipe.figures.{name}")
+        figure: Figure = module.draw(numbers, style, colors, **_given(name, options)[1])
+    return figure
 
 
-def _given(name: str, options: dict[str, Any], *functions: Callable[..., Any]) -> list[dict[str, Any]]:
-    """The options that each function takes; an error if one is unknown, or missing without a default."""
+def _given(name: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Options of a figure's `table` and `draw`; an error if one is unknown, or missing without a default."""
+    module = importlib.import_module(f"cgpipe.figures.{name}")
     taken = [
         {key: of for key, of in inspect.signature(function).parameters.items() if of.kind is of.KEYWORD_ONLY}
-        for function in functions
+        for function in (module.table, module.draw)
     ]
     known = {key: of for parameters in taken for key, of in parameters.items()}
     if unknown := sorted(options.keys() - known.keys()):

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from cgpipe.figures.comparison import comparison_note, split_sources
 from cgpipe.figures.style import DASHED, LineStyle, Style, curve, log_steps, new_figure, note, replicates_note
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.names import Learned
 from cgpipe.runs import Run
@@ -39,7 +39,7 @@ def table(runs: Sequence[Run], *, learned: Learned = "at_step") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `panel`, `noise`, `group` (all, pristine, corrupt), `step`, `mean`, `low`, `high`, `n`. At the
+        Columns `panel`, `noise`, `group` (all, pristine, corrupt), `step`, `replicate`, `value`. At the
         last step of panel b also groups `best`, the largest test accuracy of a run, and `step of the best`.
     """
     rows = []
@@ -62,7 +62,7 @@ def table(runs: Sequence[Run], *, learned: Learned = "at_step") -> pd.DataFrame:
         for (panel, group), values in curves.items():
             levels = {"panel": panel, "noise": run.noise, "group": group, "replicate": run.replicate}
             rows.append(pd.DataFrame({**levels, "step": steps[-len(values) :], "value": values}))
-    return summarise(pd.concat(rows)[["panel", "noise", "group", "step", "replicate", "value"]])
+    return each_replicate(pd.concat(rows)[["panel", "noise", "group", "step", "replicate", "value"]])
 
 
 def learned_by(history: xr.Dataset, learned: Learned) -> npt.NDArray[np.bool_]:
@@ -109,6 +109,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Four panels.
     """
+    numbers = summarise(numbers)
     here, elsewhere = split_sources(numbers)
     figure = new_figure(style, 0.72)
     panels = figure.subplots(2, 2).ravel()

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from cgpipe.figures.comparison import comparison_note, split_sources
 from cgpipe.figures.style import DASHED, DOTTED, Style, curve, log_steps, new_figure, note, replicates_note
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run, overfit, proper_accuracy
 
@@ -35,7 +35,7 @@ def table(runs: Sequence[Run], *, classes: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `winsor`, `noise`, `curve`, `step`, `mean`, `low`, `high`, `n`. The curve `overfit` is that of
+        Columns `winsor`, `noise`, `curve`, `step`, `replicate`, `value`. The curve `overfit` is that of
         `cgpipe.runs.overfit`. At the last step also `best test accuracy`, the largest of a run, and `excess`:
         how far the training accuracy of a run exceeds the share of true labels at most.
     """
@@ -53,7 +53,7 @@ def table(runs: Sequence[Run], *, classes: int) -> pd.DataFrame:
         for name, values in curves.items():
             levels = {"winsor": run.winsor, "noise": run.noise, "curve": name, "replicate": run.replicate}
             rows.append(pd.DataFrame({**levels, "step": steps[-len(values) :], "value": values}))
-    return summarise(pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]])
+    return each_replicate(pd.concat(rows)[["winsor", "noise", "curve", "step", "replicate", "value"]])
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, classes: int) -> Figure:
@@ -75,6 +75,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, classes: int
     Figure
         A row for each level of winsorization, a column for each noise level.
     """
+    numbers = summarise(numbers)
     levels = sorted(numbers["noise"].unique())
     here, elsewhere = split_sources(numbers)
     clipped = sorted(numbers["winsor"].unique())

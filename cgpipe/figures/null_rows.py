@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cgpipe.figures.style import DASHED, DOTTED, LineStyle, Style, curve, new_figure, note, replicates_note
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import format_p, percent
 from cgpipe.runs import Run
 
@@ -72,7 +72,7 @@ class Statistic(NamedTuple):
         -------
         DataFrame
             Columns `row` (data, world 1, ..., and the ends of the null band: null low, null high), `noise`,
-            `group`, `step`, `mean`, `low`, `high`, `n`; and rows `p` (at each step) and `curve p` (once a
+            `group`, `step`, `replicate`, `value`; and rows `p` (at each step) and `curve p` (once a
             run, at its last step) that hold p-values, of group `pristine`. For f also rows `pairs`, f over
             the pairs of different examples alone, and `self terms` of group `all`, the share of the others;
             where the Datasets have them, `in a sample`, f_in_a_sample, and `of sums`, f_of_sums, of group
@@ -83,7 +83,7 @@ class Statistic(NamedTuple):
             replicate, because the mean of several is not a null world.
         """
         first = min(run.replicate for run in runs)
-        return summarise(pd.concat([self._rows(run, worlds=run.replicate == first) for run in runs]))
+        return each_replicate(pd.concat([self._rows(run, worlds=run.replicate == first) for run in runs]))
 
     def _rows(self, run: Run, *, worlds: bool) -> pd.DataFrame:
         null, name = run.data, self.name
@@ -136,6 +136,11 @@ class Statistic(NamedTuple):
             A row for the data; one for the mean of the draws of a sample, and for f one for the pairs of
             different examples alone, where the table has them; and one for each null world.
         """
+        # Tables of several workflows have the worlds of each one's first replicate.
+        of_others = numbers["row"].str.startswith("world ") & (
+            numbers["replicate"] > numbers["replicate"].min()
+        )
+        numbers = summarise(numbers[~of_others])
         levels, present = sorted(numbers["noise"].unique()), set(numbers["row"])
         worlds = list(takewhile(present.__contains__, map(WORLD.format, count(1))))
         pairs, stratified = "pairs" in present, "stratified low" in present

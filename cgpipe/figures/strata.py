@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from cgpipe.figures.null_rows import EXACT, GROUPS, NULL_BAND, STRATIFIED, added, stratified_band
 from cgpipe.figures.style import DOTTED, PALE, Style, curve, log_steps, new_figure, note, replicates_note
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
 
@@ -28,7 +28,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `quantity`, `noise`, `group`, `step`, `mean`, `low`, `high`, `n`. Quantities: `cosine`, of an
+        Columns `quantity`, `noise`, `group`, `step`, `replicate`, `value`. Quantities: `cosine`, of an
         example's gradient with the summed gradient, mean over the pristine, the corrupt, and the difference
         of the two means (group `difference`); and of group `pristine` f and what null worlds say of it.
     """
@@ -44,7 +44,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         for (quantity, group), values in of_groups.items():
             of = {"quantity": quantity, "noise": run.noise, "replicate": run.replicate, "group": group}
             parts.append(pd.DataFrame({**of, "step": null["step"].values, "value": values.values}))
-    return summarise(pd.concat(parts))
+    return each_replicate(pd.concat(parts))
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
@@ -64,6 +64,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Columns are noise levels; above the cosines, below f of the pristine group and its null bands.
     """
+    numbers = summarise(numbers)
     levels = sorted(numbers["noise"].unique())
     figure = new_figure(style, 0.6)
     grid = figure.subplots(2, len(levels), sharex=True, sharey="row", squeeze=False)

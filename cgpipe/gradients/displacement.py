@@ -21,7 +21,7 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.population import AT_ONCE, example_contributions, passes
+from cgpipe.gradients.population import AT_ONCE, add_gradients, example_contributions, passes
 from cgpipe.networks.dense import Layer
 
 # The updates of a window: the network before each, which changes with it, and the examples it is by.
@@ -137,9 +137,7 @@ def weighted_sum(replay: Replay, weights: Floats, images: torch.Tensor, labels: 
 
     def add() -> None:
         for of_layer, parts in zip(total, zip(*waiting, strict=True), strict=True):
-            a, δ = (torch.cat(of_parts) for of_parts in zip(*parts, strict=True))  # (e, i), (e, o)
-            of_layer.weight.add_(δ.T @ a)
-            of_layer.bias.add_(δ.sum(0, dtype=torch.float64))
+            add_gradients(of_layer, *(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
         waiting.clear()
 
     for (layers, batch), ω in zip(replay, weights, strict=True):

@@ -138,10 +138,8 @@ def group_gradients(
             energy[k] += of_squares.numpy().sum(0)
             loss[k] += of_losses.numpy().sum(dtype=np.float64)
             for few in torch.split(members, AT_ONCE):
-                for of_layer, a, δ in zip(sums, inputs, gradients, strict=True):
-                    of_few = δ[few]  # (e, o)
-                    of_layer.weight[k] += of_few.T @ a[few]
-                    of_layer.bias[k] += of_few.sum(0, dtype=torch.float64)
+                for (weight, bias), a, δ in zip(sums, inputs, gradients, strict=True):
+                    add_gradients(Layer(weight[k], bias[k]), a[few], δ[few])
     if not np.isfinite(energy).all():
         raise ValueError(
             f"the gradients of layers {np.flatnonzero(~np.isfinite(energy).all(0)).tolist()} are not finite, "
@@ -345,6 +343,12 @@ def measure_contributions(
             "pair": ("pair", list(pairs), {"long_name": "of which examples the pairs are"}),
         },
     )
+
+
+def add_gradients(sums: Layer, a: torch.Tensor, δ: torch.Tensor) -> None:
+    """Add the gradients of a few examples to float64 sums: `a` entered the layer, δ is the gradient there."""
+    sums.weight.add_(δ.T @ a)
+    sums.bias.add_(δ.sum(0, dtype=torch.float64))
 
 
 def passes(

@@ -25,8 +25,8 @@ from cgpipe.pipeline.artifacts import (
     whole,
     write_tensors,
 )
-from cgpipe.pipeline.layout import CHECKPOINTS, DIVERGED, STATE
 from cgpipe.pipeline.progress import log
+from cgpipe.pipeline.unfinished import CHECKPOINTS, DIVERGED, STATE
 
 Arrays = dict[str, npt.NDArray[Any]]
 UNLOCKED = (

@@ -19,11 +19,6 @@ DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
 CLAIMS = "claims.nc"
 RUNS = "runs.csv"
 
-# In the folder of a run, until its job has succeeded: what it goes on from, or a mark that it has diverged.
-CHECKPOINTS = ".checkpoint-*"
-STATE = "state.safetensors"
-DIVERGED = "diverged"
-
 # What figures plot, by its name in `cgpipe.figures.registry`: the stage that makes it, and where it lies.
 PLOTTED = {
     "history": ("train", HISTORY),

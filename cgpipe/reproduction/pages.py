@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, get_type_hints
 import pandas as pd
 
 from cgpipe.pipeline.documents import put_between
-from cgpipe.reproduction.tables import Published, TableError, Values
+from cgpipe.reproduction.tables import TableError, Tables
 
 NONE = "–"
+NOTHING = "*No replicate is finished yet.*"
 
 
 class Conclusion(NamedTuple):
@@ -26,7 +27,7 @@ class Conclusion(NamedTuple):
     numbers: tuple[str, ...] = ()
 
 
-Parts = dict[str, Callable[[Published], str | Conclusion]]
+Parts = dict[str, Callable[[Tables], str | Conclusion]]
 
 
 class ConclusionError(ValueError):
@@ -39,18 +40,18 @@ def says(holds: object, *numbers: str) -> Conclusion:
 
 
 def parts_of(module: ModuleType) -> Parts:
-    """Tables and conclusions of a page, by name: what its module defines for `Published` alone."""
+    """Tables and conclusions of a page, by name: what its module defines for `Tables` alone."""
     functions = inspect.getmembers(module, inspect.isfunction)
     return {
         name.replace("_", "-"): function
         for name, function in functions
         if function.__module__ == module.__name__
         and not name.startswith("_")
-        and [kind for key, kind in get_type_hints(function).items() if key != "return"] == [Published]
+        and [kind for key, kind in get_type_hints(function).items() if key != "return"] == [Tables]
     }
 
 
-def fill(name: str, page: str, parts: Parts, published: Published) -> tuple[str, list[str]]:
+def fill(name: str, page: str, parts: Parts, tables: Tables) -> tuple[str, list[str]]:
     """Write the tables of a page anew, and check its sentences.
 
     Parameters
@@ -61,8 +62,8 @@ def fill(name: str, page: str, parts: Parts, published: Published) -> tuple[str,
         Markdown with markers.
     parts : mapping
         Tables and conclusions of the page, by name.
-    published : Published
-        The published tables.
+    tables : Tables
+        The published tables of the page; none before the first replicate.
 
     Returns
     -------
@@ -84,8 +85,11 @@ def fill(name: str, page: str, parts: Parts, published: Published) -> tuple[str,
         raise ValueError(f"{name}: {differ}: marked in the page or defined in the code, but not both")
     refused = []
     for part, function in parts.items():
+        if not tables.frames and f"<!-- begin {part} -->" in page:
+            page = put_between(page, part, f"{NOTHING}\n", name)
+            continue
         try:
-            made = function(published)
+            made = function(tables)
         except TableError as error:
             raise TableError(f"{name}, {part}: {error}") from error
         if isinstance(made, str):
@@ -118,16 +122,13 @@ def fixed(value: float, digits: int = 3) -> str:
     return NONE if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def spread(values: Values, digits: int = 3) -> str:
+def spread(values: pd.Series, digits: int = 3) -> str:
     """Mean over the replicates and, where there are several, the smallest and the largest."""
-    if values.n <= 1:
-        return fixed(values.mean, digits)
-    return f"{fixed(values.mean, digits)} ({fixed(values.low, digits)} to {fixed(values.high, digits)})"
-
-
-def each(values: Values, digits: int = 3) -> str:
-    """The values of the replicates, in ascending order."""
-    return ", ".join(fixed(value, digits) for value in sorted(values.each))
+    defined = values.dropna()
+    if len(defined) < 2:
+        return fixed(defined.mean(), digits)
+    low, high = fixed(defined.min(), digits), fixed(defined.max(), digits)
+    return f"{fixed(defined.mean(), digits)} ({low} to {high})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

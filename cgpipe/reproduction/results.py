@@ -1,11 +1,11 @@
-"""Results of a workflow: whether they are complete and belong together, and the files that are published."""
+"""Results of a workflow: whether they are complete and belong together, and their tables."""
 
 import hashlib
 import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,17 +17,23 @@ from cgpipe.pipeline.artifacts import ArtifactError
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.records import NoRecordError, record_of, seal_of
-from cgpipe.pipeline.stages.inputs import read_current
-
-SMALL = 100_000  # bytes: a larger SVG is not published, as git keeps each version of it
+from cgpipe.pipeline.stages.results import read_current
+from cgpipe.reproduction.tables import read_table
 
 
 class ResultsError(ValueError):
     """Results are not complete, or not what the settings ask for."""
 
 
-def files_of(config: Config, results: Path) -> dict[str, bytes]:
-    """The files that are published of the results of a workflow.
+def replicates_in(results: Path) -> list[int]:
+    """The replicates that the finished figures show; none without figures."""
+    tables = (pd.read_csv(path) for path in sorted((results / "figures").glob("*.csv")))
+    shown = [sorted(table["replicate"].unique()) for table in tables if "replicate" in table]
+    return [int(replicate) for replicate in shown[0]] if shown else []
+
+
+def tables_in(config: Config, results: Path) -> dict[str, pd.DataFrame]:
+    """The tables that are published of the results of a workflow.
 
     Parameters
     ----------
@@ -38,8 +44,8 @@ def files_of(config: Config, results: Path) -> dict[str, bytes]:
 
     Returns
     -------
-    dict from str to bytes
-        By name: table and PNG of each figure, its SVG if it is small; what the runs took and were made with.
+    dict from str to DataFrame
+        By name: that of each figure, what the runs took, and what they were made with.
 
     Raises
     ------
@@ -48,22 +54,24 @@ def files_of(config: Config, results: Path) -> dict[str, bytes]:
         there, or was changed since.
     """
     try:
-        runs = [_history(config, results, run) for run in plan.all_runs(config)]
-        files: dict[str, bytes] = {}
-        for figure in plan.all_figures(config):
-            files |= _figure(config, results, figure)
+        runs = [(run, *_history(config, results, run)) for run in plan.all_runs(config)]
+        tables = {figure: _figure(config, results, figure) for figure in plan.all_figures(config)}
     except (ArtifactError, NoRecordError, FileNotFoundError, ResultsError) as error:
         raise ResultsError(
             f"{results} is not complete, and nothing was published: {error}. Let snakemake finish it, or "
             "move it elsewhere to keep what is published"
         ) from error
-    tables = {
-        "costs.csv": costs_of(results / "benchmarks", [path for path, _ in runs]),
-        "software.csv": made_with([history for _, history in runs]),
+    tables["costs"] = costs_of(results / "benchmarks", [path for _, path, _ in runs])
+    made: dict[int, list[xr.Dataset]] = {
+        replicate: [] for replicate in sorted({int(run.replicate) for run, *_ in runs})
     }
-    return files | {
-        name: table.to_csv(index=False, lineterminator="\n").encode() for name, table in tables.items()
-    }
+    for run, _, history in runs:
+        made[int(run.replicate)].append(history)
+    tables["software"] = pd.concat(
+        [made_with(histories).assign(replicate=replicate) for replicate, histories in made.items()],
+        ignore_index=True,
+    )
+    return tables
 
 
 def _history(config: Config, results: Path, run: plan.RunPath) -> tuple[Path, xr.Dataset]:
@@ -74,8 +82,8 @@ def _history(config: Config, results: Path, run: plan.RunPath) -> tuple[Path, xr
     return path, history
 
 
-def _figure(config: Config, results: Path, figure: str) -> Iterator[tuple[str, bytes]]:
-    """Files of a figure, each as its record has it."""
+def _figure(config: Config, results: Path, figure: str) -> pd.DataFrame:
+    """The table of a figure, as its record has it."""
     path = results / "figures" / f"{figure}.json"
     record = record_of(path)
     if (record["stage"], record["spec"]) != ("figures", canonical(plan.figure(config, figure))):
@@ -94,13 +102,11 @@ def _figure(config: Config, results: Path, figure: str) -> Iterator[tuple[str, b
     shown_too = getattr(getattr(config.figures, figure, None), "compare_with", None)
     if not there <= made_from or len(made_from - there) > bool(shown_too):
         raise ResultsError(f"{path} was made from other files than those that are there now")
-    for ending in ("csv", "png", "svg"):
-        name = f"{figure}.{ending}"
-        content = path.with_name(name).read_bytes()
-        if hashlib.sha256(content).hexdigest() != json.loads(record["files"]).get(name):
-            raise ResultsError(f"{path.with_name(name)} is not as it was written")
-        if ending != "svg" or len(content) < SMALL:
-            yield name, content
+    table = path.with_suffix(".csv")
+    content = table.read_bytes()
+    if hashlib.sha256(content).hexdigest() != json.loads(record["files"]).get(table.name):
+        raise ResultsError(f"{table} is not as it was written")
+    return read_table(table, content)
 
 
 def _check_claims(config: Config, results: Path, claims: xr.Dataset) -> None:
@@ -132,9 +138,10 @@ def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each stage, and from `train` on for each experiment (`all` elsewhere): number of jobs, hours
-        of wall time and of CPU time, both summed over the jobs, and the largest resident memory of a job, in
-        MB. A job that was interrupted and resumed counts with its last attempt.
+        A row for each stage and replicate, and from `train` on for each experiment (`all` elsewhere): number
+        of jobs, hours of wall time and of CPU time, both summed over the jobs, and the largest resident
+        memory of a job, in MB. The replicate is -1 for jobs of all of them. A job that was interrupted and
+        resumed counts with its last attempt; a job of several runs counts with the first of them.
     """
     rows = []
     runs = [set(path.parent.parts) for path in histories]
@@ -146,15 +153,18 @@ def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
         of_runs = parts[-1].startswith("replicate-")
         if of_runs and not any(run.issuperset(parts[1:]) for run in runs):
             continue
-        measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
-        hours = (measured["s"] / 3600, measured["cpu_time"] / 3600)
-        rows.append((parts[0], parts[1] if len(parts) > 3 else "all", *hours, measured["max_rss"]))
+        job = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
+        hours = (job["s"] / 3600, job["cpu_time"] / 3600)
+        replicate = int(parts[-1].removeprefix("replicate-")) if of_runs else -1
+        experiment = parts[1] if len(parts) > 3 else "all"
+        rows.append((parts[0], experiment, replicate, *hours, job["max_rss"]))
     if not rows:
         raise ResultsError(
             f"{benchmarks} holds no benchmark files: they come with the results, keep the two together"
         )
-    columns = ["stage", "experiment", "wall_hours", "cpu_hours", "largest_rss_mb"]
-    grouped = pd.DataFrame(rows, columns=columns).groupby(["stage", "experiment"], sort=True)
+    levels = ["stage", "experiment", "replicate"]
+    measured = pd.DataFrame(rows, columns=[*levels, "wall_hours", "cpu_hours", "largest_rss_mb"])
+    grouped = measured.groupby(levels, sort=True)
     summed = grouped[["wall_hours", "cpu_hours"]].sum().round(4)
     summed.insert(0, "jobs", grouped.size())
     summed["largest_rss_mb"] = grouped["largest_rss_mb"].max().round()

@@ -9,6 +9,7 @@ from cgpipe.figures import figure1, figure4
 from cgpipe.figures.comparison import compare, split_sources
 from cgpipe.figures.drawing import draw
 from cgpipe.figures.summary import summarise
+from cgpipe.inference.verdicts import TIDY, Observed, Part, tidy
 from cgpipe.learning.evaluation import learned_steps
 from cgpipe.runs import Run
 
@@ -92,7 +93,7 @@ def test_summary_is_mean_smallest_largest_and_number_of_the_replicates() -> None
 
 def test_figure1_shows_curves_and_the_shares_of_both_groups_that_are_right() -> None:
     a, b = history(0), history(1)
-    table = figure1.table([Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)])
+    table = summarise(figure1.table([Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)]))
     at = table.set_index(["panel", "group", "step"])
     assert at.loc[("b", "all", 2), "mean"] == pytest.approx((a.accuracy_test[2] + b.accuracy_test[2]) / 2)
     right = [float(run.correct[3, 20:].mean()) for run in (a, b)]
@@ -103,7 +104,9 @@ def test_figure1_shows_curves_and_the_shares_of_both_groups_that_are_right() -> 
 @pytest.mark.parametrize("learned", ["first", "last"])
 def test_figure1_counts_what_was_learned_until_a_step(learned: str) -> None:
     of = history(2)
-    table = figure1.table([Run(0.5, 0, 0, of)], learned=learned).query("panel == 'd' and group == 'pristine'")
+    table = summarise(figure1.table([Run(0.5, 0, 0, of)], learned=learned)).query(
+        "panel == 'd' and group == 'pristine'"
+    )
     since = of[f"learned_{learned}"].values[:20]
     expected = [np.mean((since >= 0) & (since <= step)) for step in STEPS]
     np.testing.assert_allclose(table["mean"], expected)
@@ -116,14 +119,15 @@ def test_another_word_for_learned_is_an_error() -> None:
 
 
 def test_figure1_has_no_curve_of_an_empty_group() -> None:
-    table = figure1.table([Run(0.0, 0, 0, history(0, share=1.0))])
+    table = summarise(figure1.table([Run(0.0, 0, 0, history(0, share=1.0))]))
     assert set(table.query("panel == 'd'")["group"]) == {"pristine"}
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_figure4_overfit_is_what_test_accuracy_and_noise_do_not_explain(classes: int) -> None:
     of = history(3)
-    table, figure = draw("figure4", [Run(0.25, 2, 0, of)], classes=classes)
+    numbers, figure = draw("figure4", [Run(0.25, 2, 0, of)], classes=classes)
+    table = summarise(numbers)
     ta, va = of.accuracy_training.values, of.accuracy_test.values
     overfit = table.set_index(["curve", "step"]).loc["overfit", "mean"]
     np.testing.assert_allclose(overfit, ta - (0.25 / classes + 0.75 * va))
@@ -135,12 +139,14 @@ def test_the_best_of_a_run_is_taken_before_the_mean_over_runs() -> None:
     a, b = history(4), history(5)
     peaks = [float(STEPS[np.argmax(of.accuracy_test.values)]) for of in (a, b)]
     assert peaks[0] != peaks[1]
-    of_4 = figure4.table([Run(0.25, 2, k, of) for k, of in enumerate((a, b))], classes=10)
+    of_4 = summarise(figure4.table([Run(0.25, 2, k, of) for k, of in enumerate((a, b))], classes=10))
     at = of_4.set_index(["curve", "step"])["mean"]
     assert at["best test accuracy", 10] == pytest.approx(np.mean([of.accuracy_test.max() for of in (a, b)]))
     excess = [float(of.accuracy_training.max() - 0.5) for of in (a, b)]
     assert at["excess", 10] == pytest.approx(np.mean(excess))
-    of_1 = figure1.table([Run(0.25, 0, k, of) for k, of in enumerate((a, b))]).query("panel == 'b'")
+    of_1 = summarise(figure1.table([Run(0.25, 0, k, of) for k, of in enumerate((a, b))])).query(
+        "panel == 'b'"
+    )
     best, step = (of_1[of_1["group"] == group].iloc[0] for group in ("best", "step of the best"))
     assert best["mean"] == pytest.approx(at["best test accuracy", 10])
     assert [step["low"], step["high"]] == sorted(peaks)
@@ -160,9 +166,9 @@ def test_a_figure_is_compared_with_another_table_of_it_at_the_levels_of_both() -
 def test_a_table_that_does_not_fit_is_an_error() -> None:
     here = figure1.table([Run(0.5, 0, 0, history(0))])
     with pytest.raises(
-        ValueError, match=r"a\.csv is no table of this figure: its columns are noise, step, mean"
+        ValueError, match=r"a\.csv is no table of this figure: its columns are noise, step, value"
     ):
-        compare(here, here[["noise", "step", "mean"]], "a.csv", ["noise"])
+        compare(here, here[["noise", "step", "value"]], "a.csv", ["noise"])
     with pytest.raises(ValueError, match=r"a\.csv has nothing at the levels of noise that are plotted here"):
         compare(here, here.assign(noise=0.75), "a.csv", ["noise"])
 
@@ -171,7 +177,9 @@ def test_a_table_that_does_not_fit_is_an_error() -> None:
 def test_what_a_figure_is_compared_with_is_plotted_and_named(name: str, options: dict, more: int) -> None:
     runs = [Run(0.5, 0, 0, history(0))]
     here, alone = draw(name, runs, **options)
-    joined, both = draw(name, runs, compare_with=("there.csv", here.assign(n=2)), **options)
+    joined, both = draw(
+        name, runs, compare_with=("there.csv", pd.concat([here, here.assign(replicate=1)])), **options
+    )
     assert lines(both) - lines(alone) == more
     assert set(joined["source"]) == {"here", "there.csv"}
     assert alone.get_supxlabel() == "Lines: one replicate (n = 1)."
@@ -182,7 +190,8 @@ def test_what_a_figure_is_compared_with_is_plotted_and_named(name: str, options:
 def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(name: str) -> None:
     statistic, step, steps = ("f", "step", STEPS) if name == "figure2" else ("i", "early_step", STEPS[:3])
     a, b = null_worlds(0), null_worlds(1)
-    table, figure = draw(name, [Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)])
+    numbers, figure = draw(name, [Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)])
+    table = summarise(numbers)
     rows = {"data", "world 1", "world 2", "null low", "null high", "p", "curve p"}
     rows |= {"pairs", "self terms"} if name == "figure2" else set()
     rows |= {"draws mean", "draws low", "draws high"} if name != "figure3_exact" else set()
@@ -207,7 +216,8 @@ def test_figures_2_and_3_hold_data_worlds_bands_and_p_values(name: str) -> None:
 def test_of_a_sample_the_range_over_the_draws_is_shown() -> None:
     null = null_worlds(0)
     for name, step in (("figure2", "step"), ("figure3", "early_step")):
-        table, figure = draw(name, [Run(0.5, 0, 0, null)])
+        numbers, figure = draw(name, [Run(0.5, 0, 0, null)])
+        table = summarise(numbers)
         at = table.set_index(["row", "group", "step"])["mean"]
         product = null["product"].sel(step=STEPS[:3])
         of_draws = product / product.sum("group") if name == "figure2" else product.cumsum("step") / 6
@@ -222,7 +232,8 @@ def test_of_a_sample_the_range_over_the_draws_is_shown() -> None:
 
 def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decades_and_bursts() -> None:
     null = null_worlds(0, draws=1)
-    table, figure = draw("figure2_exact", [Run(0.5, 0, 0, null)], examples=4)
+    numbers, figure = draw("figure2_exact", [Run(0.5, 0, 0, null)], examples=4)
+    table = summarise(numbers)
     at = table.set_index(["row", "group", "step"])["mean"]
     assert at.loc["in a sample", "pristine"].index.tolist() == STEPS.tolist()
     assert at.loc["of sums", "pristine"].index.tolist() == [0]
@@ -239,7 +250,8 @@ def test_the_exact_figure_2_says_what_a_sample_would_show_and_what_sums_of_decad
 @pytest.mark.parametrize("name", ["figure2_displacement", "figure3_displacement"])
 def test_the_way_is_shown_at_the_middle_of_its_windows_with_both_null_bands(name: str) -> None:
     null = null_worlds(0, draws=1).assign_coords(half=("step", [10, 10, 10, 600]))
-    table, figure = draw(name, [Run(0.4, 0, 0, null)])
+    numbers, figure = draw(name, [Run(0.4, 0, 0, null)])
+    table = summarise(numbers)
     at = table.set_index(["row", "group", "step"])["mean"]
     of_share = 0.4 if name == "figure3_displacement" else 1
     corrupt = null["f"].sel(group="corrupt")
@@ -256,7 +268,8 @@ def test_the_way_is_shown_at_the_middle_of_its_windows_with_both_null_bands(name
 
 def test_strata_shows_cosines_and_both_null_bands() -> None:
     a, b = null_worlds(0, draws=1), null_worlds(1, draws=1)
-    table, figure = draw("strata", [Run(0.25, 0, 0, a), Run(0.5, 0, 0, b)])
+    numbers, figure = draw("strata", [Run(0.25, 0, 0, a), Run(0.5, 0, 0, b)])
+    table = summarise(numbers)
     at = table.set_index(["quantity", "noise", "group", "step"])["mean"]
     pristine, corrupt = a["cosine"].sel(step=2).values
     assert at.loc["cosine", 0.25, "difference", 2] == pytest.approx(float(pristine - corrupt))
@@ -282,7 +295,8 @@ def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
         for c in (0, 2)
         for replicate in (0, 1)
     ]
-    table, figure = draw("activity", runs)
+    numbers, figure = draw("activity", runs)
+    table = summarise(numbers)
     at = table.set_index(["quantity", "noise", "winsor", "layer", "step"])
     expected = [float(run.data["dead"].sel(step=10, layer=2)) for run in runs[-2:]]
     assert at.loc[("dead", 0.5, 2, 2, 10), "mean"] == pytest.approx(np.mean(expected))
@@ -336,7 +350,8 @@ def coherence_of(seed: int) -> xr.Dataset:
 def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_plotted() -> None:
     a, b = coherence_of(0), coherence_of(1)
     a["m_coherence"][:, 5] = np.nan  # an empty group
-    table, figure = draw("coherence", [Run(0.0, 0, 0, a), Run(1.0, 0, 0, b), Run(1.0, 0, 1, a)])
+    numbers, figure = draw("coherence", [Run(0.0, 0, 0, a), Run(1.0, 0, 0, b), Run(1.0, 0, 1, a)])
+    table = summarise(numbers)
     at = table.set_index(["quantity", "group", "part", "noise", "step"])
     assert at.loc[("m_coherence", "all", "layer 1", 0.0, 2), "mean"] == pytest.approx(
         float(a["m_coherence"].sel(step=2, group="all", part="layer 1"))
@@ -354,24 +369,38 @@ def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_plo
     assert lines(figure) == 2 * (1 + 1 + 2 + 2) + 4 * 2
 
 
-def test_every_statistic_of_a_claim_is_plotted_with_its_criterion_and_verdict() -> None:
-    columns = ["claim", "statistic", "criterion", "estimate", "low", "high", "n", "p", "verdict", "why"]
-    rows = [
-        ("C1", "accuracy", "≥ 0.99", 1.0, 1.0, 1.0, 3, np.nan, "holds", ""),
-        ("C6", "how often f^p and f^c cross", "≤ 0", 9.0, 5.0, 12.0, 3, 0.2, "does not hold", ""),
-        ("C8", "i", "> 0", 0.5, 0.5, 0.5, 1, 1e-300, "holds", ""),
-        ("C12", "difference", "≤ 0.02", np.nan, np.nan, np.nan, 0, np.nan, "inconclusive", "no run"),
-    ]
-    stored = xr.Dataset.from_dataframe(pd.DataFrame(rows, columns=columns).rename_axis("row"))
-    table, figure = draw("claims", [Run(np.nan, 0, 0, stored)])
-    assert list(table.columns) == columns
+def test_every_replicate_of_a_claim_is_plotted_with_mean_interval_and_verdict() -> None:
+    def part(values, **more):
+        observed = {k: Observed(value, "" if value < 90 else "too short") for k, value in enumerate(values)}
+        given = {"claim": "C5", "part": "start", "statistic": "F", "rule": "above", "bound": 0} | more
+        return Part(observed=observed, **given)
+
+    good = [-3.0, 10.0, 12.0, 8.0, 11.0, 25.0, 9.0]  # one beyond the edge
+    numbers = tidy(
+        [
+            part(good, estimator="sample"),
+            part([-one for one in good], estimator="all"),
+            part([1.0, 99.0], part="meet", rule="within", bound=0.5, estimator="all"),
+            part(good, estimator="loss"),
+            part(good, rule="shown", part="shown"),
+            part([], claim="C6"),
+        ],
+        seen=[0],
+    )
+    columns = {f"statistic_{name}": ("row", numbers[name].to_numpy()) for name in TIDY}
+    table, figure = draw("claims", [Run(np.nan, 0, 0, xr.Dataset(columns))])
+    pd.testing.assert_frame_equal(table, numbers)
     left, right = figure.axes
-    assert lines(figure) == 3 * 2 + 1  # a range and a mark where there is an estimate; the line at 0
-    assert "$f^p$" in left.get_yticklabels()[1].get_text()
-    assert [text.get_text() for text in right.get_yticklabels()] == [
-        "1.00 ($n$ = 3)",
-        "9.00 ($n$ = 3, $p$ = 0.2)",
-        "0.50 ($n$ = 1, $p$ < 1e-16)",
-        "undefined",
-    ]
-    assert len({text.get_color() for text in right.get_yticklabels()}) == 3
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in (left, right)]
+    assert labels == [["C5", "start", "meet"], ["C5, by the actual loss", "start", "C6", "start"]]
+    # A line at 0 for each panel; counted dots, others, interval and mean for each part and estimator.
+    assert lines(figure) == 2 + 5 * 4
+    dots, others, interval, mean = left.lines[:4]
+    assert list(dots.get_xdata()) == [10.0, 12.0, 8.0, 11.0, 20.0, 9.0]
+    assert (list(others.get_xdata()), others.get_markerfacecolor()) == ([-3.0], "none")
+    assert mean.get_xdata()[0] == pytest.approx(np.mean(good[1:]))
+    assert interval.get_xdata()[0] == pytest.approx(7.33, abs=0.01)
+    assert [text.get_text() for text in left.texts] == ["6/6", "0/0", "6/6", "0/6", "0/0"]
+    assert [text.get_text() for text in right.texts] == ["6/6", "6/6", "0/0", "0/0"]
+    colors = [text.get_color() for text in left.texts]
+    assert len(set(colors[2:])) == 3

@@ -49,9 +49,16 @@ def complete():
                 "examples": 900,
                 "steps": 5,
                 "winsor": [0, 1, 2],
+                "replicates": [1],
                 "snapshots": False,
             },
-            "full_batch": {"hidden": [8], "examples": 900, "steps": 5, "batch_size": 900},
+            "full_batch": {
+                "hidden": [8],
+                "examples": 900,
+                "steps": 5,
+                "batch_size": 900,
+                "replicates": [1],
+            },
         },
         "gradients": {"examples": 50, "weights": 30},
         "contributions": {"stiffness_examples": 40},
@@ -70,6 +77,7 @@ def complete():
             "label_noise": "label_noise",
             "winsorization": "winsorization",
             "full_batch": "full_batch",
+            "minibatch": "winsorization",
         },
     }
 
@@ -232,9 +240,14 @@ def test_a_list_of_levels_is_not_empty(key):
 
 
 def test_replicates_are_a_number_of_them_or_a_list():
-    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0])):
+    for replicates, each in ((2, [0, 1]), ([4, 0], [4, 0]), (["3"], [3])):
         assert load(minimal(replicates=replicates)).experiments["one"].replicates == each
     assert load(minimal()).experiments["one"].replicates == [0, 1, 2]
+    for replicates, each in ((2, [0, 1]), ([4], [4])):
+        of_all = {"replicates": replicates}
+        assert load(minimal() | of_all).experiments["one"].replicates == each
+        assert load(minimal(replicates=[5]) | of_all).experiments["one"].replicates == [5]
+    assert mistake(minimal() | {"replicates": [1, 1]}) == "replicates.1: given 1; allowed: each once"
 
 
 @pytest.mark.parametrize(("given", "place"), [(0, ""), (True, ""), (2.0, ""), ("2", ""), ([0, -1], ".1")])
@@ -376,7 +389,9 @@ def test_a_level_that_may_well_have_no_corrupt_example_is_told():
     assert advice(load({**of_sample, "gradients": {"examples": 500}})) == []
 
 
-@pytest.mark.parametrize("config", ["config", "controls", "conventions", "demo", "mnist-small", "replicates"])
+@pytest.mark.parametrize(
+    "config", ["config", "controls", "conventions_init", "conventions_selection", "demo", "mnist-small"]
+)
 def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
     path = Path(__file__).parents[2] / f"config/{config}.yaml"
     assert advice(load(yaml.safe_load(path.read_text(encoding="utf-8")))) == []
@@ -646,42 +661,74 @@ def with_claims(claims, **experiments):
         "noise": one,
         "clip": {**one, "winsor": [0, 2], "snapshots": False},
         "full": {**one, "batch_size": "all"},
+        "mini": {**one, "snapshots": False},
     }
-    return {**minimal(), "experiments": known | experiments, "claims": claims}
+    gradients = {"examples": 100, "weights": 80}
+    return {**minimal(), "gradients": gradients, "experiments": known | experiments, "claims": claims}
 
 
-EVERY = {"label_noise": "noise", "winsorization": "clip", "full_batch": "full"}
+EVERY = {"label_noise": "noise", "winsorization": "clip", "full_batch": "full", "minibatch": "mini"}
 
 
 def test_claims_name_experiments_that_can_say_something():
     load(with_claims(EVERY))
     load(with_claims({}))
     load(with_claims(None))
+    load(with_claims(EVERY | {"minibatch": "clip"}))
     told = mistake(with_claims(EVERY | {"label_noise": "nois"}))
     assert told == (
-        "claims.label_noise: given 'nois' (text); allowed: one of noise, clip, full (did you mean noise?)"
+        "claims.label_noise: given 'nois' (text); allowed: one of noise, clip, full, mini (did you mean "
+        "noise?)"
     )
+    assert "one of noise, clip" in mistake(with_claims(EVERY | {"minibatch": "min"}))
     assert "snapshots: true; clip has false" in mistake(with_claims(EVERY | {"label_noise": "clip"}))
     clipped = {"hidden": [8], "steps": 5, "winsor": [2]}
     assert "winsor level 0" in mistake(with_claims(EVERY, clip=clipped))
 
 
+def test_claims_need_the_sample_of_gradients():
+    few = {"hidden": [8], "steps": 5, "examples": 99, "batch_size": 9}
+    settings = {
+        **with_claims({"label_noise": "noise"}, noise=few),
+        "contributions": {"stiffness_examples": 50},
+    }
+    assert mistake(settings) == (
+        "claims.label_noise: given 'noise' (text); allowed: an experiment with at least the 100 training "
+        "examples that gradients.examples samples; noise has 99"
+    )
+    narrow = {"hidden": [7], "steps": 5}
+    assert mistake(with_claims({"label_noise": "noise"}, noise=narrow)).endswith(
+        "an experiment whose layers each have the 80 weights that gradients.weights samples; the smallest of "
+        "noise has 70"
+    )
+
+
+def test_replicates_that_were_seen_are_no_experiment():
+    assert load(with_claims(EVERY)).claims.seen == []
+    claims = load(with_claims(EVERY | {"seen": [0, 5]})).claims
+    assert claims.seen == [0, 5]
+    assert claims.experiments() == EVERY
+    assert "claims.seen.0: given -1" in mistake(with_claims(EVERY | {"seen": [-1]}))
+
+
 def test_full_batch_descent_is_compared_with_the_same_network():
-    assert "only with winsorization" in mistake(with_claims({"full_batch": "full"}))
+    assert "only with minibatch" in mistake(with_claims({"full_batch": "full"}))
+    assert "only with full_batch" in mistake(with_claims({"minibatch": "mini"}))
     other = {"hidden": [9], "steps": 5, "batch_size": "all"}
-    assert "the network of clip, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
+    assert "the network of mini, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
         with_claims(EVERY, full=other)
     )
     fewer = {"hidden": [8], "steps": 5, "examples": 500, "batch_size": "all"}
-    assert "the training set of clip, examples: 1000; it has 500" in mistake(with_claims(EVERY, full=fewer))
-    load(with_claims(EVERY, full=fewer, clip={"hidden": [8], "steps": 5, "examples": 500}))
-    small = {"hidden": [8], "steps": 5, "batch_size": 99}
-    assert "batch_size: all; that of full is 99" in mistake(with_claims(EVERY, full=small))
-    twice = EVERY | {"winsorization": "full"}
-    assert "an experiment with minibatches" in mistake(with_claims(twice))
+    assert "the training set of mini, examples: 1000; it has 500" in mistake(with_claims(EVERY, full=fewer))
+    load(with_claims(EVERY, full=fewer, mini={"hidden": [8], "steps": 5, "examples": 500}))
+    small = {"hidden": [8], "steps": 5, "batch_size": 999}
+    assert "batch_size: all; that of full is 999" in mistake(with_claims(EVERY, full=small))
+    assert mistake(with_claims(EVERY | {"minibatch": "full"})).endswith(
+        "an experiment with larger batches than full, batch_size: 1000; it has 1000"
+    )
     full = {"hidden": [8], "steps": 5, "batch_size": "all"}
     for more in ({"noise": [0.1]}, {"replicates": 4}, {"replicates": [3]}):
-        assert "whose noise levels and replicates clip has too; that has replicates [0, 1, 2]" in mistake(
+        assert "whose noise levels and replicates mini has too; that has replicates [0, 1, 2]" in mistake(
             with_claims(EVERY, full=full | more)
         )
     load(with_claims(EVERY, full=full | {"replicates": [2]}))

@@ -56,6 +56,7 @@ def base(**changed):
             "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
         },
         "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
+        "claims": {},
         **changed,
     }
 
@@ -172,7 +173,7 @@ def test_figures_are_those_that_are_wanted_of_the_runs_that_they_show():
     assert plan.all_figures(config) == ["figure1", "figure4"]
     assert plan.figure_runs(config, "figure4") == plan.runs(config, "other")
     assert plan.figure_runs(config, "figure1") == plan.runs(config, "noisy", plain=True)
-    assert plan.all_figures(load(base(figures={}))) == []
+    assert plan.all_figures(load(base(figures={}, claims=None))) == []
     assert plan.all_figures(load(base(figures={}, claims={}))) == ["claims"]
 
 
@@ -312,7 +313,8 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
         ({"clipping": {"levels": [3]}}, {"clipping"}),
         ({"clipping": {"batches": 3}}, {"clipping"}),
-        ({"claims": {"label_noise": "noisy"}}, set()),
+        ({"claims": {"winsorization": "noisy"}}, set()),
+        ({"claims": {"seen": [0]}}, {"claims"}),
         ({"nullworlds": {"count": 77}}, {"nullworlds"}),
         ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(ALL_FIGURES)),
         (

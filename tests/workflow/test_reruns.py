@@ -365,6 +365,7 @@ def test_results_of_other_settings_are_said_to_be_replaced(forgetful: Tree) -> N
         ("figures/figure1.csv", {"figure1": 1}),
         ("figures/figure1.json", {"figure1": 1}),
         ("claims.csv", CLAIMS),
+        ("verdicts.csv", CLAIMS),
         (
             "label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc",
             FROM_SAMPLED_WORLDS,
@@ -464,9 +465,10 @@ def test_a_figure_refuses_runs_that_do_not_belong_together(
 def test_the_claims_refuse_an_analysis_of_another_run(finished: Tree, tmp_path: Path) -> None:
     coherence = history(finished, "label_noise").with_name("coherence.nc")
     said = runs_stage(
-        *("claims", "--spec", "{}", "--label-noise", str(history(finished, "pair"))),
+        *("claims", "--spec", '{"seen": []}', "--label-noise", str(history(finished, "pair"))),
         *("--coherence", str(coherence)),
         *("--claims", str(tmp_path / "claims.nc"), "--table", str(tmp_path / "claims.csv")),
+        *("--verdicts", str(tmp_path / "verdicts.csv")),
     )
     assert "coherence at noise 0.5, replicate 0, is of another run than the history" in said
     assert not list(tmp_path.iterdir())

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from trees import ROOT, SMALL, Tree
 
 from cgpipe.inference.claims.registry import all_claims
+from cgpipe.inference.verdicts import verdicts
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.plan import all_runs
 
@@ -56,7 +57,6 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "nullworlds",
         "nullworlds_exact",
         "nullworlds_displacement",
-        "bursts",
         "displacement",
         "runs",
         "claims",
@@ -205,13 +205,22 @@ def test_exact_fractions_add_up_and_are_those_of_the_contributions(finished: Tre
 
 
 def test_claims_are_all_there_and_none_holds_after_a_dozen_steps_that_is_of_the_end(finished: Tree) -> None:
-    found = pd.read_csv(finished.results / "claims.csv")
-    assert list(found.columns[:2]) == ["claim", "statistic"]
+    table, found = (pd.read_csv(finished.results / f"{name}.csv") for name in ("claims", "verdicts"))
     assert set(found["claim"]) == {claim.name for claim in all_claims()}
-    assert set(found.loc[found["claim"].isin(["C1", "C2", "C6", "C9", "C12"]), "verdict"]) == {"inconclusive"}
-    assert found.loc[found["verdict"] == "inconclusive", "why"].notna().all()
-    with xr.open_dataset(finished.results / "claims.nc", engine="netcdf4") as claims:
-        assert claims["verdict"].values.tolist() == found["verdict"].tolist()
+    assert set(found["verdict"]) == {"undecided", "shown"}  # one replicate is no verdict
+    assert found.loc[found["verdict"] == "undecided", "why"].notna().all()
+    texts = dict.fromkeys(("trend", "estimator", "why"), "")
+    pd.testing.assert_frame_equal(verdicts(table), found.fillna(texts))
+    # Of the beginning there are statistics, from all that was measured; of the end there is none.
+    for claim, estimators in (
+        ("C5", ["sample", "all", "displacement"]),
+        ("C8", ["sample", "all", "displacement"]),
+    ):
+        begin = found[(found["claim"] == claim) & found["part"].str.contains("(?:start|step 0|window), 50%")]
+        assert begin["n"].tolist() == [1] * len(estimators)
+        assert begin["estimator"].tolist() == estimators
+    for claim in ("C1", "C9"):
+        assert set(found.loc[found["claim"] == claim, "n"]) == {0}
 
 
 def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None:

@@ -19,7 +19,7 @@ if (HERE / "cgpipe").is_dir():
 
 import cgpipe
 from cgpipe.figures.registry import entry_of
-from cgpipe.pipeline import gpus, layout, plan
+from cgpipe.pipeline import gpus, layout, plan, unfinished
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config import files as configfiles
 from cgpipe.pipeline.config.load import advice, load
@@ -199,11 +199,11 @@ def packs(stages, experiment, is_needed=lambda run: True):
         at = run._asdict()
         folder = Path(rules_of_run[stages[-1]].output[0].format(**at)).parent
         # A run that has diverged is not tried together with others again.
-        if any(folder.glob(f"{layout.CHECKPOINTS}/{layout.DIVERGED}")):
+        if any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.DIVERGED}")):
             return False
         places = {"corrupt": plan.labels_at(CONFIG, at)}
         done = all(is_done(rule, places.get(stage, at)) for stage, rule in rules_of_run.items())
-        return not done or any(folder.glob(f"{layout.CHECKPOINTS}/{layout.STATE}"))
+        return not done or any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.STATE}"))
 
     if workflow.is_main_process:
         known[key] = plan.packs(CONFIG, experiment, lambda run: is_needed(run) and is_to_be_made(run))

@@ -65,20 +65,17 @@ def helps(runs: Runs, noise: float) -> float:
 
 
 def delayed(runs: Runs, noise: float, c: int) -> float:
-    """By which factor memorization begins later."""
-    clipped, plain = (
-        (history, st.reach(history, st.share_right(history, pristine=False), FEW))
-        for history in (st.find(runs, "winsorization", noise, level) for level in (c, 0))
-    )
-    history, step = clipped
-    last = int(history["step"][-1])
-    if np.isnan(plain[1]):
+    """By which factor memorization begins later; where it does not, the last step stands for it."""
+    clipped, plain = (st.find(runs, "winsorization", noise, level) for level in (c, 0))
+    step, of_plain = (st.reach(one, st.share_right(one, pristine=False), FEW) for one in (clipped, plain))
+    last = float(clipped["step"][-1])
+    if np.isnan(of_plain):
         raise st.UndecidedError(f"plain SGD does not come to {FEW:.0%} of the corrupt examples")
-    if 0 in (step, plain[1]):
+    if 0 in (step, of_plain):
         raise st.UndecidedError(f"{FEW:.0%} of the corrupt examples are right before the first update")
-    if np.isnan(step) and last < plain[1]:
-        raise st.UndecidedError(f"the run ends at step {last}, before plain SGD comes to {FEW:.0%}")
-    return (last if np.isnan(step) else step) / plain[1]
+    if np.isnan(step) and last < of_plain:
+        raise st.UndecidedError(f"the run ends at step {last:g}, before plain SGD comes to {FEW:.0%}")
+    return (last if np.isnan(step) else step) / of_plain
 
 
 def rise(runs: Runs, noise: float, c: int) -> float:

@@ -1,13 +1,12 @@
 """The section `claims`, and which experiments can answer a claim."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from cgpipe.pipeline.config.experiments import (
     Experiment,
-    Replicates,
     with_too_few_examples,
     with_too_few_weights,
     without_plain_sgd,
@@ -35,10 +34,10 @@ class Claims(Section):
         description="Experiment that `claims.full_batch` is compared with: the same network and training "
         "set, smaller minibatches. It may be that of another claim",
     )
-    seen: Replicates = Field(
+    seen: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list,
-        description="Replicates seen before the criteria were fixed: how many from 0 on, or a list. "
-        "They are shown, and not counted in the verdicts",
+        description="Replicates that were seen before the criteria were fixed. They are shown, and not "
+        "counted in the verdicts",
     )
 
     def experiments(self) -> dict[str, str]:

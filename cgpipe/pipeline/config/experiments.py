@@ -61,7 +61,14 @@ Examples = Annotated[
 
 def _of_a_number(given: Any, listed: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(given, list):
-        return listed(given)
+        # Those of a list in --config are text.
+        replicates = listed([int(one) if isinstance(one, str) and one.isdecimal() else one for one in given])
+        report(
+            Mistake((place,), replicate, "each once")
+            for place, replicate in enumerate(replicates)
+            if replicate in replicates[:place]
+        )
+        return replicates
     if type(given) is int and 1 <= given <= LAST_REPLICATE + 1:
         return list(range(given))
     raise ValueError(
@@ -141,10 +148,8 @@ class Experiment(Section):
         "batch_size. Updates without a c allow `[0]` only",
     )
     replicates: Replicates = Field(
-        3,
-        validate_default=True,
-        description="Repetitions: how many (3 are replicates 0, 1 and 2), or a list of them, such as "
-        "`[3, 4]`. Each has its own label noise, initial weights and order of minibatches",
+        default_factory=list,  # until those of all experiments are known
+        description="Repetitions of this experiment, if they are others than those of `replicates` above",
     )
     runs_per_job: int = Field(
         1,
@@ -173,7 +178,7 @@ class Experiment(Section):
             raise ValueError(f"at most {examples}, the examples of the experiment")
         return batch
 
-    @field_validator("noise", "winsor", "replicates")
+    @field_validator("noise", "winsor")
     @classmethod
     def _each_once(cls, values: list[float]) -> list[float]:
         report(

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from cgpipe.data.shapes import DATASETS
 from cgpipe.names import Device, Kernel
 from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
-from cgpipe.pipeline.config.experiments import Corruption, Experiment, is_all, training_examples
+from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
 
@@ -124,6 +124,12 @@ class Config(Section):
         "c above 16",
     )
     corruption: Corruption = Field(default_factory=Corruption, description="Label noise")
+    replicates: Replicates = Field(
+        3,
+        validate_default=True,
+        description="Repetitions of the experiments: how many (3 are replicates 0, 1 and 2), or a list of "
+        "them, such as `[3, 4]`. Each has its own label noise, initial weights and order of minibatches",
+    )
     experiments: dict[Slug, Experiment] = Field(
         min_length=1, description="The training runs. Each experiment has a name of your choice"
     )
@@ -140,9 +146,7 @@ class Config(Section):
 
     @field_validator("experiments")
     @classmethod
-    def _examples_of_the_training_set(
-        cls, experiments: dict[str, Experiment], info: ValidationInfo
-    ) -> dict[str, Experiment]:
+    def _complete(cls, experiments: dict[str, Experiment], info: ValidationInfo) -> dict[str, Experiment]:
         most = training_examples(info.data)
         allowed = f"at most {most}, the training examples of {info.data.get('dataset')}"
 
@@ -161,11 +165,13 @@ class Config(Section):
 
         report(mistakes())
 
-        def in_numbers(experiment: Experiment) -> Experiment:
-            of_all = [key for key in ("examples", "batch_size") if is_all(getattr(experiment, key))]
-            return experiment.model_copy(update=dict.fromkeys(of_all, most))
+        def complete(experiment: Experiment) -> Experiment:
+            known = {key: most for key in ("examples", "batch_size") if is_all(getattr(experiment, key))}
+            if not experiment.replicates:
+                known["replicates"] = info.data.get("replicates", [0])
+            return experiment.model_copy(update=known)
 
-        return {name: in_numbers(experiment) for name, experiment in experiments.items()}
+        return {name: complete(experiment) for name, experiment in experiments.items()}
 
     @field_validator("gradients", "contributions")
     @classmethod

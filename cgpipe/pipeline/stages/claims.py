@@ -16,7 +16,7 @@ from cgpipe.inference.verdicts import CLAIMS, TIDY, VERDICTS, claim_verdicts, ti
 from cgpipe.inference.verdicts import verdicts as verdicts_of
 from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of, whole, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.inputs import read_alike
+from cgpipe.pipeline.stages.results import read_alike
 from cgpipe.runs import Run
 
 # The stage that each analysis is a result of, and its source if the stage has several.

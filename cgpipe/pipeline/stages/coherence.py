@@ -7,7 +7,8 @@ from pathlib import Path
 from cgpipe.gradients.groups import coherence_by_group
 from cgpipe.pipeline.artifacts import Provenance, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.inputs import each_run, read_current
+from cgpipe.pipeline.stages.inputs import each_run
+from cgpipe.pipeline.stages.results import read_current
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from cgpipe.figures.style import Style, styled
 from cgpipe.pipeline.artifacts import Provenance, settings_of, whole, write_record
 from cgpipe.pipeline.layout import PLOTTED
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.inputs import LEVELS, read_alike
+from cgpipe.pipeline.stages.inputs import LEVELS
+from cgpipe.pipeline.stages.results import read_alike
 from cgpipe.runs import Run
 
 DIGITS = "%.7g"  # of the tables: what the float32 of the runs holds

@@ -10,7 +10,7 @@ from cgpipe.inference.groups import null_worlds
 from cgpipe.names import Source
 from cgpipe.pipeline.artifacts import Provenance, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.inputs import read_current
+from cgpipe.pipeline.stages.results import read_current
 from cgpipe.pipeline.streams import stream
 
 

@@ -19,7 +19,7 @@ def test_early_stopping_helps_or_not(last, met):
     parts = seen("C13", Runs(of_levels(history(STEPS, accuracy_test=curve(0.8, last)))))
     assert list(parts) == [f"{noise} noise" for noise in MIXED]
     assert all(one.value == pytest.approx(0.8 - last) for one in parts.values())
-    assert all((one.excess > 0) == met for one in parts.values())
+    assert all(one.met == met for one in parts.values())
 
 
 def corrupt_right(*counts):
@@ -90,7 +90,7 @@ def test_the_loss_rises_again_at_the_largest_c_or_not(last, met):
     for noise in NOISE[:-1]:
         one = parts[f"c = 8, {noise:.0%} noise"]
         assert (one.value, one.excess) == pytest.approx((last, np.log(last / 1.05)))
-        assert (one.excess > 0) == met
+        assert one.met == met
         assert parts[f"c = 0, {noise:.0%} noise"].value == pytest.approx(1.5 * last)
 
 
