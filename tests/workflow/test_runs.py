@@ -53,7 +53,6 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "gradients",
         "contributions",
         "coherence",
-        "bursts",
         "clipping",
         "nullworlds",
         "nullworlds_exact",
