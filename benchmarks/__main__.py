@@ -24,6 +24,7 @@ from cgpipe.learning.aggregation import operators, reference
 from cgpipe.learning.aggregation.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.trainer import Trainer
+from cgpipe.names import CLIPPING
 from cgpipe.networks.dense import forward, output_gradients
 from cgpipe.pipeline.artifacts import software
 from cgpipe.pipeline.plan import expanded
@@ -116,19 +117,22 @@ def trained(data: ways.Data, rounds: int, steps_before: int = 1500) -> dict[str,
 
 
 def growth(data: ways.Data, rounds: int) -> list[dict[str, Any]]:
-    """How a step of cgpipe grows with minibatch, width and c, beside plain SGD."""
-    cases = [
+    """How a step of cgpipe grows with minibatch, width and c, and by other rules, beside plain SGD."""
+    cases: list[tuple[str, list[int], int, int]] = [
         *(("batch", PAPER, batch, 2) for batch in (50, 100, 200, 400)),
         *(("width", [784, w, w, w, 10], 100, 2) for w in (64, 128, 256, 512, 1024, 2048)),
         *(("c", PAPER, 100, c) for c in (0, 1, 2, 4, 8, 16, 32, 49)),
         *(("c", WIDE, 100, c) for c in (0, 2)),
+        *((update, PAPER, 100, c) for update in CLIPPING[1:] for c in (1, 2)),
     ]
     rows = []
     for varied, widths, batch, c in cases:
         order = BatchOrder(len(data.labels), batch, np.random.default_rng(3))
         layers = ways.network(widths)
+        update = varied if varied in CLIPPING else "winsorized_mean"
         both: dict[Any, tuple[ways.Step, int]] = {
-            name: (ways.WAYS[name](layers, data, batch, c).step, 3) for name in ("plain_sgd_eager", "cgpipe")
+            "plain_sgd_eager": (ways.plain_sgd_eager(layers, data, batch, c).step, 3),
+            "cgpipe": (ways.cgpipe(layers, data, batch, c, update).step, 3),
         }
         found = measure(both, rounds, order.next)
         rows.append(

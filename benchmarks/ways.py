@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from cgpipe.learning.aggregation.rules import update_rule
 from cgpipe.learning.trainer import Trainer
+from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer, initial_layers
 
 RATE = 0.1
@@ -121,10 +122,12 @@ def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     return Way(step, [p.data for p in model.parameters()])
 
 
-def cgpipe(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
+def cgpipe(
+    layers: Sequence[Layer], data: Data, batch: int, c: int, update: UpdateName = "winsorized_mean"
+) -> Way:
     """What stage `train` does."""
     own = [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
-    rule = update_rule("winsorized_mean", c, batch)
+    rule = update_rule(update, c, batch, 0)
     trainer = Trainer(own, data.images, data.labels, batch, RATE, rule)
     return Way(trainer.step, [tensor for layer in own for tensor in (layer.weight, layer.bias)])
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cgpipe.figures.matched import CURVES, compared, mean_of
 from cgpipe.figures.style import DOTTED, PALE, Style, log_ratios, new_figure, note
@@ -105,6 +106,8 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                     axes.axvline(value, color=color, linestyle=DOTTED, linewidth=0.8, zorder=0)
             if is_ratio:
                 log_ratios(axes, "x")
+            else:
+                axes.xaxis.set_major_locator(MaxNLocator(5))
             axes.set_title(f"{percent(noise)} noise")
         of_noise[0].set_yticks(range(len(places)), [_name(*place) for place in places])
         of_noise[0].set_ylim(len(places) - 0.5, -0.5)

@@ -27,8 +27,11 @@ from cgpipe.inference.descent import first_steps, full_batch_steps
 from cgpipe.runs import Run
 
 GROUPS = ("all", "pristine", "corrupt")
-# Places in the palette, lines and markers of the first ten steps.
-FALLS: dict[str, tuple[int, LineStyle, str]] = {"predicted": (7, DASHED, "s"), "actual": (0, "-", "o")}
+# Greys, lines and markers of the first ten steps.
+FALLS: dict[str, tuple[str, LineStyle, str]] = {
+    "predicted": ("0.6", DASHED, "s"),
+    "actual": ("0.1", "-", "o"),
+}
 RATIOS = (-0.5, 1.5)  # vertical limits
 COLUMNS = ["steps", "quantity", "group", "noise", "rate", "step", "replicate", "value"]
 
@@ -72,7 +75,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, learning_rat
     style : Style
         Width of the figure.
     colors : list
-        Palette; one colour for each noise level, and those of the predicted and the actual fall.
+        Palette; one colour for each noise level.
     learning_rate : float
         That of the runs.
 
@@ -89,9 +92,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, learning_rat
     grid = figure.subplots(1 + len(rates), len(GROUPS), sharey="row", squeeze=False)
     for column, group in enumerate(GROUPS):
         grid[0, column].set_title(f"{group} examples")
-        _first_ten(
-            grid[0, column], numbers[(numbers["steps"] == "first ten") & (numbers["group"] == group)], colors
-        )
+        _first_ten(grid[0, column], numbers[(numbers["steps"] == "first ten") & (numbers["group"] == group)])
         for axes, rate in zip(grid[1:, column], rates, strict=True):
             ratios = one[(one["quantity"] == "ratio") & (one["group"] == group) & (one["rate"] == rate)]
             for level, color in zip(levels, cycle(colors), strict=False):
@@ -105,8 +106,8 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, learning_rat
     for axes, rate in zip(grid[1:, 0], rates, strict=True):
         axes.set_ylabel(f"actual / predicted fall\nfull batch, rate {rate:g}")
     falls = [
-        (Line2D([], [], color=colors[place], linestyle=line, marker=marker, markersize=3), f"{name} fall")
-        for name, (place, line, marker) in FALLS.items()
+        (Line2D([], [], color=color, linestyle=line, marker=marker, markersize=3), f"{name} fall")
+        for name, (color, line, marker) in FALLS.items()
     ]
     noises = [
         (Line2D([], [], color=color), f"{percent(level)} noise")
@@ -121,12 +122,11 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, learning_rat
     return figure
 
 
-def _first_ten(axes: Axes, rows: pd.DataFrame, colors: list[Any]) -> None:
+def _first_ten(axes: Axes, rows: pd.DataFrame) -> None:
     """Falls of the loss over the noise, with the range of the replicates."""
     axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-    for name, (place, line, marker) in FALLS.items():
+    for name, (color, line, marker) in FALLS.items():
         of_name = rows[rows["quantity"] == name].sort_values("noise")
-        color = colors[place % len(colors)]
         axes.plot(of_name["noise"], of_name["mean"], color=color, linestyle=line, marker=marker, markersize=3)
         axes.fill_between(
             of_name["noise"], of_name["low"], of_name["high"], color=color, alpha=BAND, linewidth=0

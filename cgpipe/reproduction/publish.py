@@ -79,8 +79,9 @@ def of_folder(folder: Path, results: Path, settings: dict[str, Any]) -> tuple[Ta
     if replicates := replicates_in(results):
         config = load(settings | {"replicates": replicates})
         for name, table in tables_in(config, results).items():
-            tables[name] = merged(tables.get(name), table)
-            files[folder / f"{name}.csv"] = tables[name].to_csv(index=False, lineterminator="\n").encode()
+            path, whole_table = folder / f"{name}.csv", merged(tables.get(name), table)
+            files[path] = whole_table.to_csv(index=False, lineterminator="\n").encode()
+            tables[name] = read_table(path, files[path])  # as it will be read the next time
             if name in FIGURES:
                 files[folder / f"{name}.png"] = drawn(config, name, tables[name])
     return Tables(tables), files

@@ -111,7 +111,7 @@ def _figure(config: Config, results: Path, figure: str) -> pd.DataFrame:
 
 def _check_claims(config: Config, results: Path, claims: xr.Dataset) -> None:
     """That the verdicts are on all runs, and on files that are there now."""
-    experiments = filter(None, config.claims.model_dump().values()) if config.claims else ()
+    experiments = filter(None, config.claims.experiments().values()) if config.claims else ()
     histories = {
         seal_of(results / layout.HISTORY.format(**run._asdict()))
         for experiment in experiments

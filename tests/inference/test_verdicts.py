@@ -46,7 +46,7 @@ def test_four_replicates_are_no_verdict_and_five_are():
     assert verdict(NEAR[:4]) == ("undecided", "n = 4: met by 4 of 4; a verdict takes 5")
     assert verdict([1, -1, 2]) == ("undecided", "n = 3: met by 2 of 3; a verdict takes 5")
     assert verdict(NEAR[:1], "within", 2) == ("undecided", "n = 1: met by 1 of 1; a verdict takes 5")
-    assert verdict(NEAR[:4], "within", 2)[0] == "undecided"
+    assert verdict(NEAR[:4], "within", 2)[0] == judge(np.zeros(4), "within", 1) == "undecided"
     assert verdict(NEAR) == ("holds", "")
     assert verdict([-value for value in NEAR]) == ("contradicted", "")
     assert verdict(NEAR, "below") == ("contradicted", "")
@@ -249,6 +249,8 @@ def test_tables_of_replicates_that_were_made_apart_are_put_together():
         pd.testing.assert_frame_equal(judged(apart), judged(whole))
         assert list(judged(whole).columns) == list(columns)
         assert list(judged(whole.iloc[:0]).columns) == list(columns)
+    alike = pd.concat([tidy([part([1.0])]), tidy([part(["too short"])]).assign(replicate=1)])
+    assert verdicts(alike)["why"].tolist() == ["in 1 of 2 replicates: too short"]
 
 
 def test_a_table_that_contradicts_itself_is_refused():
@@ -281,6 +283,8 @@ def test_a_claim_holds_if_its_parts_do_and_fails_with_one_of_them():
         1,
     )
     assert (line["met"], line["n"]) == (4, 5)
+    (line,) = claims(part(good), part([*good, "too short"], name="b")).values()
+    assert np.isnan(line["p"])
     (line,) = claims(part(good), part(poor, name="b"), part(bad, name="c"), part(bad, name="d")).values()
     assert (line["verdict"], line["why"]) == ("contradicted", "contradicted: c, d; undecided: b")
 

@@ -169,7 +169,8 @@ def test_all_runs_are_those_of_all_experiments_once():
 
 
 def test_figures_are_those_that_are_wanted_of_the_runs_that_they_show():
-    config = load(base(figures={"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}))
+    wanted = {"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}
+    config = load(base(figures=wanted, claims=None))
     assert plan.all_figures(config) == ["figure1", "figure4"]
     assert plan.figure_runs(config, "figure4") == plan.runs(config, "other")
     assert plan.figure_runs(config, "figure1") == plan.runs(config, "noisy", plain=True)

@@ -1,101 +1,59 @@
-"""Pages whose sentences do not follow from the tables, or whose files do not belong, are refused."""
-
-import shutil
-from pathlib import Path
+"""Pages whose sentences do not follow from the tables are refused."""
 
 import pandas as pd
 import pytest
 
-from cgpipe.reproduction.pages import ConclusionError, fill, says, sentences
-from cgpipe.reproduction.publish import reproduce, tables_of
-from cgpipe.reproduction.tables import TableError
+from cgpipe.reproduction.pages import NOTHING, fill, says, sentences
+from cgpipe.reproduction.tables import TableError, Tables
 
-ROOT = Path(__file__).parents[2]
-PUBLISHED = tables_of(ROOT, {})
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """What is published, and the settings, in another place."""
-    for name in ("README.md", "config", "docs"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    return tmp_path
+TABLES = Tables({"figure1": pd.DataFrame({"replicate": [0], "value": [0.5]})})
+PAGE = "A.\n\n<!-- begin numbers -->\nold\n<!-- end numbers -->\n\nIt is 0.5.\n<!-- check it -->\n"
 
 
-def unchanged(repository: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+def test_a_table_is_written_anew_and_a_sentence_checked():
+    parts = {"numbers": lambda t: str(t.at("figure1")[0]), "it": lambda t: says(True, "0.5")}
+    page, refused = fill("page", PAGE, parts, TABLES)
+    assert page == PAGE.replace("old", "0.5")
+    assert refused == []
 
 
-def test_a_sentence_with_another_number_is_refused_and_nothing_is_written(repository: Path) -> None:
-    page = repository / "docs/reproduction/README.md"
-    text = page.read_text(encoding="utf-8")
-    assert "0.839 at step 20,000" in text
-    page.write_text(text.replace("0.839 at step 20,000", "0.893 at step 20,000"), encoding="utf-8")
-    before = unchanged(repository)
-    with pytest.raises(ConclusionError, match=r"c3-pristine .*the numbers are now 0.957, 0.839: Pristine"):
-        reproduce(repository)
-    assert unchanged(repository) == before
+def test_a_sentence_that_does_not_follow_is_named():
+    parts = {"numbers": lambda t: "", "it": lambda t: says(False)}
+    assert fill("page", PAGE, parts, TABLES)[1] == [
+        "it (page): the tables no longer say so, write it anew: It is 0.5."
+    ]
+    parts["it"] = lambda t: says(True, "0.7")
+    assert fill("page", PAGE, parts, TABLES)[1] == ["it (page): the numbers are now 0.7: It is 0.5."]
 
 
-def test_sentences_that_no_longer_follow_are_all_named_and_nothing_is_written(repository: Path) -> None:
-    table = repository / "docs/reproduction/replicates/figure4.csv"
-    rows = pd.read_csv(table)
-    rows.loc[rows["curve"] == "test accuracy", ["mean", "low", "high"]] = 0.5
-    rows.to_csv(table, index=False)
-    before = unchanged(repository)
-    with pytest.raises(
-        ConclusionError, match=r"(?s)not-lasting .*no longer say so.*headline .*write it anew"
-    ):
-        reproduce(repository)
-    assert unchanged(repository) == before
+def test_before_the_first_replicate_there_are_no_tables():
+    parts = {"numbers": lambda t: str(t.at("figure1")[0])}
+    page = PAGE[: PAGE.index("It is")]
+    assert fill("page", page, parts, Tables({}))[0] == page.replace("old", NOTHING)
 
 
-def test_a_table_is_written_anew(repository: Path) -> None:
-    page = repository / "docs/reproduction/README.md"
-    text = page.read_text(encoding="utf-8")
-    page.write_text(text.replace("| 100 % | 0.995 | – | 0.095 |", "| 100 % | 1.000 | – | 1.000 |"), "utf-8")
-    reproduce(repository)
-    assert page.read_text(encoding="utf-8") == text
+def test_a_part_that_is_marked_and_not_defined_or_lacks_a_number_is_an_error():
+    with pytest.raises(ValueError, match="it: marked in the page or defined in the code, but not both"):
+        fill("page", PAGE, {"numbers": lambda t: ""}, TABLES)
+    parts = {"numbers": lambda t: str(t.at("figure2")), "it": lambda t: says(True)}
+    with pytest.raises(TableError, match="page, numbers: there is no table figure2"):
+        fill("page", PAGE, parts, TABLES)
 
 
-@pytest.mark.parametrize(
-    ("path", "content", "error", "message"),
-    [
-        ("docs/reproduction/notes.md", "mine", FileExistsError, "notes.md, which this does not make"),
-        ("docs/reproduction/figure1.png", None, FileNotFoundError, "lacks figure1.png: restore it"),
-        ("docs/reproduction/figure1.csv", "a\n1\n", TableError, "figure1 has no column"),
-        ("docs/reproduction/figure1.csv", "", TableError, "is no CSV table"),
-        ("docs/reproduction/README.md", "# Nothing\n", ValueError, "c1-best.*marked in the page or defined"),
-    ],
-)
-def test_what_does_not_belong_or_is_missing_is_refused_and_nothing_is_written(
-    repository: Path, path: str, content: str | None, error: type[Exception], message: str
-) -> None:
-    if content is None:
-        (repository / path).unlink()
-    else:
-        (repository / path).write_text(content, encoding="utf-8")
-    before = unchanged(repository)
-    with pytest.raises(error, match=message):
-        reproduce(repository)
-    assert unchanged(repository) == before
-
-
-def test_numbers_are_looked_for_as_a_whole_and_in_their_order() -> None:
+def test_numbers_are_looked_for_as_a_whole_and_in_their_order():
     page = "It is 10.52 or 0.5.\n\n- One is 0.52 and\n  two 0.91. <!-- check it -->\n"
     assert [*sentences(page, "it")] == ["One is 0.52 and two 0.91."]
 
-    def refused(*numbers: str) -> list[str]:
-        return fill("page", page, {"it": lambda _: says(True, *numbers)}, PUBLISHED)[1]
+    def refused(*numbers):
+        return fill("page", page, {"it": lambda _: says(True, *numbers)}, TABLES)[1]
 
     assert refused("0.52", "0.91") == []
     assert refused() == []
     assert all(refused(*numbers) for numbers in [("0.91", "0.52"), ("0.5",), ("52",), ("0.9",)])
 
 
-def test_a_conclusion_may_end_several_paragraphs_and_each_is_checked() -> None:
+def test_a_conclusion_may_end_several_paragraphs_and_each_is_checked():
     page = "First 1.\n<!-- check other --> <!-- check it -->\n\n- Then 2. <!-- check it -->\n- Last.\n"
     assert [*sentences(page, "it")] == ["First 1.", "Then 2."]
     parts = {"it": lambda _: says(True, "1"), "other": lambda _: says(True)}
-    assert fill("page", page, parts, PUBLISHED)[1] == ["it (page): the numbers are now 1: Then 2."]
+    assert fill("page", page, parts, TABLES)[1] == ["it (page): the numbers are now 1: Then 2."]

@@ -5,71 +5,113 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from cgpipe.inference.claims.claim import Runs
+from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.verdicts import Observed, tidy
 from cgpipe.reproduction import publish
-from cgpipe.reproduction.pages import ConclusionError
-from cgpipe.reproduction.publish import reproduce
+from cgpipe.reproduction.publish import OVERVIEW, reproduce
 from cgpipe.reproduction.results import ResultsError, costs_of
+from cgpipe.reproduction.tables import TableError
 
 ROOT = Path(__file__).parents[2]
 PAGES = "docs/reproduction"
+STEPS = (10, 100, 1000, 3000, 10_000, 20_000, 30_000, 40_000, 60_000, 100_000)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
 def clone(tmp_path):
-    """What `make reproduction` reads and writes, without results."""
+    """What `make reproduction` reads and writes, without results, and before anything was published."""
     shutil.copytree(ROOT / PAGES, tmp_path / PAGES)
+    for path in [*(tmp_path / PAGES).glob("*.csv"), *(tmp_path / PAGES).glob("*.png")]:
+        path.unlink()
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copy(ROOT / "README.md", tmp_path)
     return tmp_path
 
 
-def give_results(clone, monkeypatch, files):
-    """Let the replicates have results from which these files are published."""
-    (clone / "results/replicates").mkdir(parents=True)
-    monkeypatch.setattr(publish, "files_of", lambda config, results: files)
+def statistics(replicate, value):
+    """A table of claims in which each statistic has the same value."""
+    observed = {replicate: Observed(value)}
+    of_replicate = [part.__class__(**{**vars(part), "observed": observed}) for part in parts(Runs())]
+    return tidy(of_replicate)
 
 
-def other_table(clone, name, where, **new):
-    table = pd.read_csv(clone / PAGES / "replicates" / f"{name}.csv")
-    table.loc[table.query(where).index, list(new)] = list(new.values())
-    return table.to_csv(index=False, lineterminator="\n").encode()
+def figure1(replicate, value):
+    levels = [
+        (panel, noise, group, step)
+        for noise in (0, 0.25, 0.5, 0.75, 1)
+        for panel, group in (("a", "all"), ("b", "all"), ("d", "pristine"), ("d", "corrupt"))
+        for step in STEPS
+    ]
+    levels += [
+        ("b", noise, of, 100_000) for noise in (0, 0.25, 0.5, 0.75) for of in ("best", "step of the best")
+    ]
+    table = pd.DataFrame(levels, columns=["panel", "noise", "group", "step"])
+    return table.assign(replicate=replicate, value=value)
 
 
-def test_new_results_and_what_the_pages_say_of_them_are_published_together(clone, monkeypatch):
-    folder = clone / PAGES / "replicates"
-    where = "curve == 'overfit' and winsor == 8 and step == 60000"
-    table = other_table(clone, "figure4", where, mean=0.0061)
-    (folder / ".figure1.png.1234.tmp").write_bytes(b"of a command that was killed")
-    give_results(clone, monkeypatch, {"figure4.csv": table, "figure4.png": b"new", "figure1.svg": b"small"})
-    reproduce(clone)
-    assert (folder / "figure4.csv").read_bytes() == table
-    assert (folder / "figure4.png").read_bytes() == b"new"
-    for page in ("replicates", "conventions"):
-        assert "| 0.006 (0.002 to 0.009) |" in (clone / PAGES / page / "README.md").read_text(
-            encoding="utf-8"
-        )
-    # An SVG that is no longer small is not kept, nor is what a killed command left.
-    assert {path.name for path in folder.iterdir() if path.suffix in (".svg", ".tmp")} == {"figure1.svg"}
+def give_results(clone, monkeypatch, replicate, value):
+    """Let the paper's workflow have results of one replicate, with the same value throughout."""
+    (clone / "results/paper").mkdir(parents=True, exist_ok=True)
+    tables = {
+        "claims": statistics(replicate, value),
+        "figure1": figure1(replicate, value),
+        "software": pd.DataFrame({"name": ["torch"], "value": ["2.15"], "replicate": [replicate]}),
+    }
+    monkeypatch.setattr(publish, "replicates_in", lambda results: [replicate] if results.is_dir() else [])
+    monkeypatch.setattr(publish, "tables_in", lambda config, results: tables)
+    wanted = {"claims", "statistics", "accuracies", "shares", "software"}
+    config, name, of_page = publish.PAGES["paper"]
+    monkeypatch.setitem(publish.PAGES, "paper", (config, name, {key: of_page[key] for key in wanted}))
+    page = clone / PAGES / "README.md"
+    text = page.read_text(encoding="utf-8")
+    for part in set(of_page) - wanted:
+        text = text.replace(f"<!-- begin {part} -->", "").replace(f"<!-- end {part} -->", "")
+    page.write_text(text, encoding="utf-8")
 
 
-def test_results_that_do_not_support_what_is_said_change_nothing(clone, monkeypatch):
-    table = other_table(
-        clone, "figure4", "curve == 'test accuracy' and winsor == 0", low=0.9, mean=0.9, high=0.9
-    )
-    give_results(clone, monkeypatch, {"figure4.csv": table, "figure4.png": b"new"})
+def test_before_there_are_results_nothing_changes(clone):
     before = contents(clone)
-    with pytest.raises(ConclusionError, match=r"headline .*write it anew: Winsorized SGD"):
+    reproduce(clone)
+    assert contents(clone) == before
+
+
+def test_replicates_of_several_machines_are_published_together(clone, monkeypatch):
+    for replicate, value in ((0, 0.25), (1, 0.75)):
+        give_results(clone, monkeypatch, replicate, value)
+        reproduce(clone)
+        shutil.rmtree(clone / "results")
+    published = pd.read_csv(clone / PAGES / "figure1.csv")
+    assert published.groupby("replicate")["value"].unique().map(list).to_dict() == {0: [0.25], 1: [0.75]}
+    page = (clone / PAGES / "README.md").read_text(encoding="utf-8")
+    assert "| 0 % | 0.500 (0.250 to 0.750) | 0.500 (0.250 to 0.750) at 0 to 1 |" in page
+    assert "undecided: n = 2" in page
+    assert (clone / PAGES / "figure1.png").read_bytes().startswith(b"\x89PNG")
+    # Without results, what was published stays.
+    before = contents(clone)
+    reproduce(clone)
+    assert contents(clone) == before
+
+
+def test_tables_of_earlier_code_are_not_mixed_with_new_ones(clone, monkeypatch):
+    give_results(clone, monkeypatch, 0, 0.5)
+    (clone / PAGES / "figure1.csv").write_text("replicate,mean\n1,0.5\n")
+    before = contents(clone)
+    with pytest.raises(TableError, match="columns replicate, mean, and the new one panel"):
         reproduce(clone)
     assert contents(clone) == before
 
 
 def test_results_that_are_not_complete_change_nothing(clone):
-    (clone / "results/paper/logs").mkdir(parents=True)
+    figures = clone / "results/paper/figures"
+    figures.mkdir(parents=True)
+    figure1(0, 0.5).to_csv(figures / "figure1.csv", index=False)
     before = contents(clone)
     message = (
         r"results/paper is not complete, and nothing was published: .*history\.nc not found: .* stage train"
@@ -79,8 +121,20 @@ def test_results_that_are_not_complete_change_nothing(clone):
     assert contents(clone) == before
 
 
-def test_only_small_svgs_are_kept_in_the_repository():
-    assert all(path.stat().st_size < 100_000 for path in (ROOT / PAGES).rglob("*.svg"))
+def test_a_file_that_this_does_not_make_is_refused(clone):
+    (clone / PAGES / "notes.md").write_text("mine")
+    before = contents(clone)
+    with pytest.raises(FileExistsError, match=r"notes\.md, which this does not make"):
+        reproduce(clone)
+    assert contents(clone) == before
+
+
+def test_every_part_of_the_pages_is_marked():
+    for config, name, of_page in publish.PAGES.values():
+        page = (ROOT / name / "README.md").read_text(encoding="utf-8")
+        assert all(f"begin {part} -->" in page or f"check {part} -->" in page for part in of_page)
+        assert yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))["name"]
+    assert "<!-- begin claims -->" in (ROOT / OVERVIEW[0]).read_text(encoding="utf-8")
 
 
 # --- What the runs took ---------------------------------------------------------------------------
@@ -107,12 +161,16 @@ def test_costs_are_summed_by_stage_and_experiment(tmp_path):
     runs += ["together/noise-050/winsor-2/replicate-0"]
     histories = [Path("results/paper") / run / "history.nc" for run in runs]
     rows = costs_of(tmp_path, histories).to_dict("split", index=False)
-    assert rows["columns"] == ["stage", "experiment", "jobs", "wall_hours", "cpu_hours", "largest_rss_mb"]
+    assert rows["columns"] == [
+        *("stage", "experiment", "replicate", "jobs"),
+        *("wall_hours", "cpu_hours", "largest_rss_mb"),
+    ]
     assert rows["data"] == [
-        ["corrupt", "all", 2, 0.02, 0.02, 100],
-        ["data", "all", 1, 0.01, 0.005, 10],
-        ["train", "together", 1, 0.1, 0.1, 500],
-        ["train", "wide", 2, 2, 1, 700],
+        ["corrupt", "all", 0, 2, 0.02, 0.02, 100],
+        ["data", "all", -1, 1, 0.01, 0.005, 10],
+        ["train", "together", 0, 1, 0.1, 0.1, 500],
+        ["train", "wide", 0, 1, 1, 0.5, 700],
+        ["train", "wide", 1, 1, 1, 0.5, pytest.approx(float("nan"), nan_ok=True)],
     ]
 
 

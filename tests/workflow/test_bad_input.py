@@ -241,7 +241,7 @@ def test_a_level_without_corrupt_examples_is_told_and_takes_no_other_with_it(fre
         assert sorted(table["noise"].unique()) == levels
         if figure == "figure2":
             assert table[table["row"] == "empty"]["noise"].tolist() == [0.002]
-            assert table[(table["row"] == "curve p") & (table["noise"] == 0.5)]["mean"].notna().all()
+            assert table[(table["row"] == "curve p") & (table["noise"] == 0.5)]["value"].notna().all()
     assert (fresh.results / "figures/claims.png").exists()
     log = (fresh.results / "logs/nullworlds/label_noise/noise-000.2/winsor-0/replicate-0.log").read_text()
     assert "of 30 examples 30 are pristine and 0 corrupt, so there is nothing to permute" in log

@@ -34,11 +34,11 @@ def figures_of(*artifacts: str, plain: bool = True) -> dict[str, int]:
 
 
 CLAIMS = {"claims": 1, "figure_claims": 1}
-FROM_SAMPLED_WORLDS = {"nullworlds": 1, **figures_of("nullworlds")}
+FROM_SAMPLED_WORLDS = {"nullworlds": 2, **figures_of("nullworlds"), **CLAIMS}
 FROM_EXACT_WORLDS = {"nullworlds_exact": 1, **figures_of("nullworlds_exact"), **CLAIMS}
-FROM_WORLDS_OF_WAY = {"nullworlds_displacement": 1, **figures_of("nullworlds_displacement")}
+FROM_WORLDS_OF_WAY = {"nullworlds_displacement": 1, **figures_of("nullworlds_displacement"), **CLAIMS}
 FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS, **FROM_WORLDS_OF_WAY}
-FROM_GRADIENTS = {"gradients": 1, **FROM_SAMPLED_WORLDS}
+FROM_GRADIENTS = {"gradients": 2, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, **figures_of("coherence"), **FROM_EXACT_WORLDS}
 FROM_BURSTS = {"bursts": 2, **figures_of("bursts")}
 FROM_SNAPSHOTS = {
@@ -114,9 +114,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
             "runs": 1,
             **figures_of("history"),
             **FROM_SNAPSHOTS,
-            "contributions": 1,
-            "coherence": 1,
-            "bursts": 1,
+            **dict.fromkeys(("gradients", "nullworlds", "contributions", "coherence", "bursts"), 1),
         },
     ),
     "experiments.*.winsor": (
@@ -169,10 +167,15 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "claims.label_noise": (
         "claims.label_noise",
         "winsorization",
-        {"contributions": 1, "coherence": 1, "bursts": 1, "nullworlds_exact": 1, **CLAIMS},
+        {
+            **{rule: 1 for of, rules in ANALYSES.items() for rule in rules if of != "clipping"},
+            **CLAIMS,
+        },
     ),
     "claims.winsorization": ("claims.winsorization", "pair", {}),
-    "claims.full_batch": ("claims.full_batch", None, CLAIMS),
+    "claims.full_batch": ("claims", {**SMALL["claims"], "full_batch": None, "minibatch": None}, CLAIMS),
+    "claims.minibatch": ("claims.minibatch", "pair", {}),
+    "claims.seen": ("claims.seen", [0], CLAIMS),
 }
 
 
@@ -302,7 +305,7 @@ def test_what_reran_to_the_same_content_stops_there(tree: Tree) -> None:
     worlds = "results/small/label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc"
     # As if killed after the null worlds were made, and before the figures were made.
     tree.snakemake(worlds)
-    assert tree.planned() == Counter({**figures_of("nullworlds"), **FROM_EXACT_WORLDS})
+    assert tree.planned() == Counter({**FROM_NULLWORLDS, "nullworlds": 1})
 
 
 # --- without Snakemake's memory ----------------------------------------------------------------------
@@ -368,7 +371,7 @@ def test_results_of_other_settings_are_said_to_be_replaced(forgetful: Tree) -> N
         ("verdicts.csv", CLAIMS),
         (
             "label_noise/noise-050/winsor-0/replicate-0/nullworlds.nc",
-            FROM_SAMPLED_WORLDS,
+            {**FROM_SAMPLED_WORLDS, "nullworlds": 1},
         ),
     ],
 )

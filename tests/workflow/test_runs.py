@@ -53,7 +53,6 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "gradients",
         "contributions",
         "coherence",
-        "bursts",
         "clipping",
         "nullworlds",
         "nullworlds_exact",
@@ -75,7 +74,7 @@ def test_training_log_has_a_line_for_each_logged_step(finished: Tree) -> None:
 
 def test_artifacts_say_how_they_were_made(finished: Tree) -> None:
     paths = list(finished.results.rglob("*.nc"))
-    assert len(paths) == 23
+    assert len(paths) == 27
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for attribute in ("title", "source", "references", "spec", "code", "software"):

@@ -20,7 +20,6 @@ from cgpipe.pipeline.config.experiments import (
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
-OF_CONTRIBUTIONS = ("nullworlds_exact", "coherence")  # artifacts
 # What a control may have of its own.
 OF_CONTROLS = {"noise", "replicates", "runs_per_job", "snapshots", "update", "winsor"}
 

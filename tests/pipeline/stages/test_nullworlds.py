@@ -138,7 +138,7 @@ def test_figures_show_the_other_levels_and_say_that_the_group_is_empty(tmp_path,
     table, figure = draw(name, [Run(0.002, 0, 0, none), Run(0.5, 0, 0, some)])
     assert table[table["noise"] == 0.5].reset_index(drop=True).equals(alone)
     empty = table[table["row"] == "empty"]
-    assert empty[["noise", "group", "n"]].to_numpy().tolist() == [[0.002, "corrupt", 1]]
+    assert empty[["noise", "group", "replicate"]].to_numpy().tolist() == [[0.002, "corrupt", 0]]
     figure.draw_without_rendering()
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert texts == [["no corrupt example"], *[[]] * (len(texts) - 1)]
@@ -160,5 +160,5 @@ def test_what_a_sample_would_show_of_an_empty_group_is_defined(tmp_path):
     null = worlds_of(tmp_path, [True] * 7, with_bursts=True)
     table, figure = draw("figure2_exact", [Run(0.002, 0, 0, null)], examples=4)
     for row in ("in a sample", "of sums"):
-        assert np.allclose(table[table["row"] == row]["mean"], 1)
+        assert np.allclose(table[table["row"] == row]["value"], 1)
     figure.draw_without_rendering()

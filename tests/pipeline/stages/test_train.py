@@ -124,8 +124,9 @@ def test_snapshots_are_kept_at_some_of_the_logged_steps(trained):
         assert len(tensors.get_tensor("bias.0")) == len(description["steps"])
 
 
-def test_the_stage_writes_what_a_direct_call_returns(trained, inputs):
-    history = trained((None, "", 1, {}), snapshots=True)
+@pytest.mark.parametrize("update", ["winsorized_mean", "random_drop"])
+def test_the_stage_writes_what_a_direct_call_returns(trained, inputs, update):
+    history = trained((None, "", 1, {}), snapshots=True, update=update)
     torch.set_num_threads(1)
     digits, labels = read_netcdf(inputs["dataset"], "data"), read_netcdf(inputs["corrupted"], "corrupt")
     snapshots: dict[str, list[np.ndarray]] = {}
@@ -143,10 +144,12 @@ def test_the_stage_writes_what_a_direct_call_returns(trained, inputs):
         steps=12,
         batch_size=50,
         learning_rate=0.1,
+        update=update,
         c=2,
         pristine=labels["pristine"].values,
         rng=stream(3, "initialisation", 0),
         batch_rng=stream(3, "batches", 0),
+        update_rng=stream(3, "update", 0),
         on_logged=keep,
     )
     written = read_netcdf(history, "train")
