@@ -21,7 +21,7 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.population import AT_ONCE, add_gradients, example_contributions, passes
+from cgpipe.gradients.population import GradientSum, example_contributions, passes
 from cgpipe.networks.dense import Layer
 
 # The updates of a window: the network before each, which changes with it, and the examples it is by.
@@ -130,25 +130,17 @@ def weighted_sum(replay: Replay, weights: Floats, images: torch.Tensor, labels: 
     -------
     list of Layer
         Of the shapes of the network, in float64, at the scale of a sum over examples; summed in float32 over
-        some 2,000 examples at a time.
+        at most 1,000 examples at a time.
     """
     total: list[Layer] = []
-    waiting: list[list[tuple[torch.Tensor, torch.Tensor]]] = []  # of some examples, of each layer: a, ω·δ
-
-    def add() -> None:
-        for of_layer, parts in zip(total, zip(*waiting, strict=True), strict=True):
-            add_gradients(of_layer, *(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
-        waiting.clear()
-
     for (layers, batch), ω in zip(replay, weights, strict=True):
-        total = total or [Layer(*(torch.zeros_like(p, dtype=torch.float64) for p in of)) for of in layers]
+        if not total:
+            total = [Layer(*(torch.zeros_like(p, dtype=torch.float64) for p in of)) for of in layers]
+            summed = GradientSum(total)
         index = torch.from_numpy(batch).to(images.device)
         for _, inputs, _, gradients in passes(layers, images[index], labels[index], None):
-            waiting.append([(a, δ * ω) for a, δ in zip(inputs, gradients, strict=True)])
-            if sum(len(a) for (a, _), *_ in waiting) >= AT_ONCE:
-                add()
-    if waiting:
-        add()
+            summed.add(inputs, [δ * ω for δ in gradients])
+    summed.end()
     return total
 
 

@@ -17,10 +17,12 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.contributions import Floats
+from cgpipe.gradients.products import linear, outer_sum
+from cgpipe.learning.aggregation import operators
 from cgpipe.networks.dense import Layer, forward, losses, output_gradients
 
-# Examples in memory at once on a CPU; on any device, examples whose gradients are summed in float32.
-AT_ONCE = 2_000
+AT_ONCE = 500  # examples in memory at once on a CPU, in its cache
+SUMMED = 1_000  # examples whose gradients are summed in float32
 # On a GPU: activations of the widest layer, of all examples in memory at once. Few and large operations.
 ACTIVATIONS = 2**26
 
@@ -63,12 +65,49 @@ class GroupGradients(NamedTuple):
 
     def gram(self) -> Floats:
         """Inner products of the groups' gradients, layer by layer, shape (l, k, k)."""
-        flat = [torch.cat([layer.weight.flatten(1), layer.bias], dim=1) for layer in self.layers]
-        return torch.stack([sums @ sums.T for sums in flat]).cpu().numpy()
+        flat = [(layer.weight.mT.flatten(1), layer.bias) for layer in self.layers]
+        return torch.stack([w @ w.T + b @ b.T for w, b in flat]).cpu().numpy()
 
     def total(self) -> list[Layer]:
         """Sum over all groups, as one layer each: weight (o, i) and bias (o,)."""
         return [Layer(layer.weight.sum(0), layer.bias.sum(0)) for layer in self.layers]
+
+
+class GradientSum:
+    """A sum of per-example gradients in float64; few examples at a time are summed in float32.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Where to add them; float64.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self._waiting: list[tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]] = []
+        self._examples = 0
+
+    def add(self, inputs: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
+        """Add the gradients of some examples; `end` adds the last."""
+        count = len(gradients[0])
+        if self._examples + count > SUMMED:
+            self.end()
+        if count:
+            self._waiting.append((inputs, gradients))
+            self._examples += count
+
+    def end(self) -> None:
+        """Add what waits for more examples."""
+        if not self._waiting:
+            return
+        waiting = zip(*(zip(*part, strict=True) for part in self._waiting), strict=True)
+        for number, (sums, parts) in enumerate(zip(self._layers, waiting, strict=True)):
+            whole = (torch.split(torch.cat(rows), SUMMED) for rows in zip(*parts, strict=True))
+            for a, δ in zip(*whole, strict=True):
+                sums.weight.add_(δ.T @ a if number else outer_sum(a, δ).T)
+                sums.bias.add_(δ.sum(0))
+        self._waiting.clear()
+        self._examples = 0
 
 
 class Contributions(NamedTuple):
@@ -103,7 +142,7 @@ def group_gradients(
     count : int
         How many groups there are.
     at_once : int, optional
-        Examples in memory at once; by default 2,000 on a CPU, and on a GPU more, by the width of the network.
+        Examples in memory at once; by default 500 on a CPU, and on a GPU more, by the width of the network.
 
     Returns
     -------
@@ -115,13 +154,14 @@ def group_gradients(
     ValueError
         If a gradient is not finite.
     """
-    sums = [
+    sums = [  # input by input, as they come
         Layer(
-            weight=torch.zeros((count, *layer.weight.shape), dtype=torch.float64, device=images.device),
+            weight=torch.zeros((count, *layer.weight.T.shape), dtype=torch.float64, device=images.device).mT,
             bias=torch.zeros((count, *layer.bias.shape), dtype=torch.float64, device=images.device),
         )
         for layer in layers
     ]
+    of_groups = [GradientSum([Layer(*(p[k] for p in layer)) for layer in sums]) for k in range(count)]
     energy = np.zeros((count, len(layers)))
     loss = np.zeros(count)
     size = np.zeros(count, np.int64)
@@ -137,9 +177,9 @@ def group_gradients(
         for k, (of_squares, of_losses, members) in enumerate(zip(*in_groups, strict=True)):
             energy[k] += of_squares.numpy().sum(0)
             loss[k] += of_losses.numpy().sum(dtype=np.float64)
-            for few in torch.split(members, AT_ONCE):
-                for (weight, bias), a, δ in zip(sums, inputs, gradients, strict=True):
-                    add_gradients(Layer(weight[k], bias[k]), a[few], δ[few])
+            of_groups[k].add([a[members] for a in inputs], [δ[members] for δ in gradients])
+    for of_group in of_groups:
+        of_group.end()
     if not np.isfinite(energy).all():
         raise ValueError(
             f"the gradients of layers {np.flatnonzero(~np.isfinite(energy).all(0)).tolist()} are not finite, "
@@ -169,18 +209,18 @@ def example_contributions(
     total : sequence of Layer
         g, the gradient of the summed loss, as `GroupGradients.total` returns it.
     at_once : int, optional
-        Examples in memory at once; by default 2,000 on a CPU, and on a GPU more, by the width of the network.
+        Examples in memory at once; by default 500 on a CPU, and on a GPU more, by the width of the network.
 
     Returns
     -------
     Contributions
         u sums to ‖g‖² over the examples and layers.
     """
-    whole = [Layer(*(p.to(images.dtype) for p in layer)) for layer in total]
+    whole = _by_input([Layer(*(p.to(images.dtype) for p in layer)) for layer in total])
     u, squares = [], []
     for _, inputs, _, gradients in passes(layers, images, labels, at_once):
         per_layer = [
-            (torch.addmm(of.bias, a, of.weight.T) * δ).sum(1, dtype=torch.float64)
+            torch.linalg.vecdot(linear(a, *of), δ).double()
             for of, a, δ in zip(whole, inputs, gradients, strict=True)
         ]
         u.append(torch.stack(per_layer, dim=1))
@@ -345,12 +385,6 @@ def measure_contributions(
     )
 
 
-def add_gradients(sums: Layer, a: torch.Tensor, δ: torch.Tensor) -> None:
-    """Add the gradients of a few examples to float64 sums: `a` entered the layer, δ is the gradient there."""
-    sums.weight.add_(δ.T @ a)
-    sums.bias.add_(δ.sum(0, dtype=torch.float64))
-
-
 def passes(
     layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, at_once: int | None
 ) -> Iterator[tuple[slice, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]]:
@@ -358,18 +392,26 @@ def passes(
     if at_once is None:
         widest = max(max(layer.weight.shape) for layer in layers)
         at_once = max(1, ACTIVATIONS // widest) if images.is_cuda else AT_ONCE
+    layers = _by_input(layers)
     for start in range(0, len(images), at_once):
         part = slice(start, min(start + at_once, len(images)))
-        inputs, logits = forward(layers, images[part])
+        inputs, logits = operators.forward(layers, images[part])
         yield part, inputs, logits, output_gradients(layers, inputs, logits, labels[part])
+
+
+def _by_input(layers: Sequence[Layer]) -> list[Layer]:
+    """The same layers, the weights of the first input by input in memory."""
+    first, *others = layers
+    return [Layer(first.weight.T.contiguous().T, first.bias), *others]
 
 
 def _squared_norms(inputs: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> torch.Tensor:
     """‖g_e‖² of each layer, shape (e, l): ‖δ_e‖²(‖a_e‖² + 1)."""
 
     def squared(rows: torch.Tensor) -> torch.Tensor:
-        # In float64: in float32 a square comes to nothing below 1e-45, the gradient itself does not.
-        norms: torch.Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
-        return norms.square()
+        products: torch.Tensor = torch.linalg.vecdot(rows, rows)
+        return products.double()
 
-    return torch.stack([squared(δ) * (squared(a) + 1) for a, δ in zip(inputs, gradients, strict=True)], dim=1)
+    # In float64: in float32 the square of δ comes to nothing below 1e-45, the gradient itself does not.
+    pairs = zip(inputs, gradients, strict=True)
+    return torch.stack([squared(δ.double()) * (squared(a) + 1) for a, δ in pairs], dim=1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import pixels_of
 from torch.nn.functional import cross_entropy
 
 from cgpipe.gradients import population
@@ -87,7 +88,7 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
     layers, images, labels = problem(widths, examples, seed)
     of = np.random.default_rng(seed).integers(0, 3, examples)
     rows = by_loop(layers, images, labels)
-    with mock.patch.object(population, "AT_ONCE", summed):
+    with mock.patch.object(population, "SUMMED", summed):
         sums = group_gradients(layers, images, labels, groups_of(of), 3, at_once=at_once)
     found = example_contributions(layers, images, labels, sums.total(), at_once=at_once)
     gram = sums.gram()
@@ -110,6 +111,36 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
     flat = np.array([np.concatenate(row) for row in rows])
     products = inner_products(layers, images, labels)
     np.testing.assert_allclose(products, flat @ flat.T, rtol=1e-9, atol=1e-12 * np.square(flat).sum())
+
+
+@given(
+    st.lists(st.integers(1, 150), min_size=2, max_size=3),
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.integers(1, 30),
+    st.sampled_from([0.0, 0.2, 1.0]),
+    st.integers(0, 2**16),
+)
+def test_of_sparse_and_dense_images_sums_and_contributions_are_those_of_float64(
+    widths, examples, at_once, summed, share, seed
+):
+    rng = np.random.default_rng(seed)
+    # In eighths, so that what enters a ReLU is exact, and of one sign in both.
+    layers, _, labels = problem(widths, examples, seed, torch.float32)
+    layers = [Layer(*((8 * p).round() / 8 for p in layer)) for layer in layers]
+    images = (8 * pixels_of(rng, examples, widths[0], share, False)).round() / 8
+    of = groups_of(rng.integers(0, 3, examples))
+    exact = [Layer(*(p.double() for p in layer)) for layer in layers]
+    with mock.patch.object(population, "SUMMED", summed):
+        near = group_gradients(layers, images, labels, of, 3, at_once=at_once)
+    sums = group_gradients(exact, images.double(), labels, of, 3)
+    found = example_contributions(layers, images, labels, near.total(), at_once=at_once)
+    wanted = example_contributions(exact, images.double(), labels, sums.total())
+    for (weight, bias), (exact_weight, exact_bias) in zip(near.layers, sums.layers, strict=True):
+        for made, true in ((weight, exact_weight), (bias, exact_bias)):
+            torch.testing.assert_close(made, true, rtol=1e-4, atol=1e-5 * float(true.abs().max()))
+    for made, true in ((found.u, wanted.u), (found.squared_norm, wanted.squared_norm)):
+        np.testing.assert_allclose(made, true, rtol=1e-4, atol=1e-5 * np.abs(true).max())
 
 
 @pytest.mark.parametrize("widths", [[5, 3], [6, 5, 4], [7, 6, 5, 3]])
@@ -344,7 +375,7 @@ def test_more_examples_in_pairs_than_there_are_are_refused():
 @pytest.mark.gpu
 def test_on_a_gpu_a_run_is_measured_as_in_float64():
     layers, images, labels = problem([40, 300, 60, 10], 5_000, seed=2, dtype=torch.float32)
-    assert len(images) > 2 * population.AT_ONCE
+    assert len(images) > 2 * population.SUMMED
     found, exact = (
         measure_contributions(
             [(7, [Layer(*(place(p) for p in layer)) for layer in layers])],
