@@ -86,6 +86,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "device": ("device", "cpu", FROM_TRAIN),
     "kernel": ("kernel", "required", FROM_TRAIN),
     "corruption.selection": ("corruption.selection", "bernoulli", FROM_CORRUPT),
+    # The experiments have their own.
+    "replicates": ("replicates", 2, {}),
     "experiments.*.hidden": ("experiments.label_noise.hidden", [17], FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.init": ("experiments.label_noise.init", "official", FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.learning_rate": (
