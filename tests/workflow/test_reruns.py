@@ -161,7 +161,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "figures.activity.experiment": ("figures.activity.experiment", "label_noise", {"figure_activity": 1}),
     "figures.matched.experiment": ("figures.matched.experiment", "pair", {}),
     "figures.controls.experiment": ("figures.controls.experiment", "pair", {}),
-    "figures.controls.controls": ("figures.controls.controls", ["pair"], {"figure_controls": 1}),
+    "figures.controls.controls": ("figures.controls.controls", ["pair"], {}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
