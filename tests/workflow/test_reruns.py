@@ -361,7 +361,7 @@ def test_results_of_other_settings_are_said_to_be_replaced(forgetful: Tree) -> N
     assert "history.nc was made with learning_rate = 0.25, not 0.3: it is made again and replaced" in said
     assert "give the config another name than small" in said
     # Once for all runs that differ in the same way.
-    assert said.count("learning_rate = 0.25") == 1
+    assert said.count("history.nc was made with learning_rate = 0.25") == 1
 
 
 @pytest.mark.parametrize(
