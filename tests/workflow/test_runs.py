@@ -22,7 +22,7 @@ from trees import ROOT, SMALL, Tree
 from cgpipe.inference.claims.registry import all_claims
 from cgpipe.inference.verdicts import verdicts
 from cgpipe.pipeline.config.load import load
-from cgpipe.pipeline.plan import all_runs
+from cgpipe.pipeline.plan import all_figures, all_runs
 
 PLOTTED = ("pdf", "svg", "png", "csv")
 WRITTEN = ("*.nc", "*.safetensors", *(f"*.{ending}" for ending in PLOTTED))
@@ -464,7 +464,8 @@ def test_every_stage_runs_on_mnist(fresh: Tree, mnist_root: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = fresh.folder / "results" / "mnist_small"
-    assert len(list((results / "figures").iterdir())) == 60
+    settings = load(yaml.safe_load((ROOT / "config" / "mnist-small.yaml").read_text(encoding="utf-8")))
+    assert len(list((results / "figures").iterdir())) == 5 * len(all_figures(settings))
     history = results / "label_noise/noise-000/winsor-0/replicate-0/history.nc"
     with xr.open_dataset(history, engine="netcdf4") as run:
         assert run.sizes["example"] == 60_000
