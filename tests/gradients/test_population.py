@@ -95,7 +95,8 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
     for number in range(len(layers)):
         each = np.array([row[number] for row in rows])  # (example, parameter)
         totals = np.array([each[of == k].sum(0) for k in range(3)])
-        scale = np.abs(totals @ totals.T).max() + 1e-12
+        # Of the terms of the sums. Autograd rounds the gradient of a fitted example to 1e-16.
+        scale = np.square(each).sum() + 1e-10
         np.testing.assert_allclose(gram[number], totals @ totals.T, rtol=1e-9, atol=1e-12 * scale)
         np.testing.assert_allclose(
             sums.energy[:, number], [np.square(each[of == k]).sum() for k in range(3)], rtol=1e-9, atol=1e-15
