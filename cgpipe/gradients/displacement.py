@@ -21,7 +21,8 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.population import GradientSum, example_contributions, passes
+from cgpipe.gradients.population import example_contributions, passes
+from cgpipe.gradients.products import GradientSum
 from cgpipe.networks.dense import Layer
 
 # The updates of a window: the network before each, which changes with it, and the examples it is by.

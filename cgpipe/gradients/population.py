@@ -17,12 +17,11 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.products import linear, outer_sum
+from cgpipe.gradients.products import GradientSum, linear
 from cgpipe.learning.aggregation import operators
 from cgpipe.networks.dense import Layer, forward, losses, output_gradients
 
 AT_ONCE = 500  # examples in memory at once on a CPU, in its cache
-SUMMED = 1_000  # examples whose gradients are summed in float32
 # On a GPU: activations of the widest layer, of all examples in memory at once. Few and large operations.
 ACTIVATIONS = 2**26
 
@@ -71,43 +70,6 @@ class GroupGradients(NamedTuple):
     def total(self) -> list[Layer]:
         """Sum over all groups, as one layer each: weight (o, i) and bias (o,)."""
         return [Layer(layer.weight.sum(0), layer.bias.sum(0)) for layer in self.layers]
-
-
-class GradientSum:
-    """A sum of per-example gradients in float64; few examples at a time are summed in float32.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        Where to add them; float64.
-    """
-
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = layers
-        self._waiting: list[tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]] = []
-        self._examples = 0
-
-    def add(self, inputs: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
-        """Add the gradients of some examples; `end` adds the last."""
-        count = len(gradients[0])
-        if self._examples + count > SUMMED:
-            self.end()
-        if count:
-            self._waiting.append((inputs, gradients))
-            self._examples += count
-
-    def end(self) -> None:
-        """Add what waits for more examples."""
-        if not self._waiting:
-            return
-        waiting = zip(*(zip(*part, strict=True) for part in self._waiting), strict=True)
-        for number, (sums, parts) in enumerate(zip(self._layers, waiting, strict=True)):
-            whole = (torch.split(torch.cat(rows), SUMMED) for rows in zip(*parts, strict=True))
-            for a, δ in zip(*whole, strict=True):
-                sums.weight.add_(δ.T @ a if number else outer_sum(a, δ).T)
-                sums.bias.add_(δ.sum(0))
-        self._waiting.clear()
-        self._examples = 0
 
 
 class Contributions(NamedTuple):
