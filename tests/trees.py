@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
     "device": "auto",
     "kernel": "auto",
     "corruption": {"selection": "exact"},
+    "replicates": 3,
     "experiments": {
         "label_noise": {
             "hidden": [16],

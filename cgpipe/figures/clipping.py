@@ -110,11 +110,14 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             for quantity, line in panel.quantities.items():
                 rows = of_column[of_column["quantity"] == quantity]
                 for c, color in zip(levels, cycle(["0.5", *colors]), strict=False):
-                    curve(axes, rows[rows["winsor"] == c], color, line)
+                    of_level = rows[rows["winsor"] == c]
+                    if len(panel.quantities) > 1:  # bands would hide each other
+                        of_level = of_level.assign(low=of_level["mean"], high=of_level["mean"])
+                    curve(axes, of_level, color, line)
             if panel.log:
                 log_ratios(axes, "y")
             log_steps(axes, last, narrow=len(columns) > 2)
-        along = f", $c$ = {trained} in training" if len(set(numbers["trained"])) > 1 else ""
+        along = f",\ntrained with $c$ = {trained}" if len(set(numbers["trained"])) > 1 else ""
         grid[0, column].set_title(f"{percent(noise)} noise{along}")
         grid[-1, column].set_xlabel("step")
     for axes, panel in zip(grid[:, 0], PANELS, strict=True):

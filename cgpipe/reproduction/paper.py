@@ -23,12 +23,12 @@ def steps(*numbers: int) -> dict[str, int]:
 
 def claims(tables: Tables) -> str:
     """The table of all claims."""
-    return summary_table(claim_verdicts(_tidy(tables))).rstrip("\n")
+    return summary_table(claim_verdicts(tables.rows("claims"))).rstrip("\n")
 
 
 def statistics(tables: Tables) -> str:
     """Those of all claims: each replicate, and the verdict."""
-    tidy = _tidy(tables)
+    tidy = tables.rows("claims")
     keys = ["claim", "estimator", "part"]
     values = {
         key: rows.sort_values("replicate") for key, rows in tidy.groupby(keys, sort=False, dropna=False)
@@ -53,13 +53,6 @@ def statistics(tables: Tables) -> str:
         "verdict",
     ]
     return table(header, rows)
-
-
-def _tidy(tables: Tables) -> pd.DataFrame:
-    """The statistics of the claims. Text that is empty comes from a CSV file as NaN."""
-    rows = tables.rows("claims")
-    text = [column for column in rows if column not in ("bound", "replicate", "counted", "value", "excess")]
-    return rows.assign(**rows[text].astype(object).fillna(""))
 
 
 # --- Learning -------------------------------------------------------------------------------------

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-# Columns whose values a row has, and does not belong to.
-VALUES = ("value", "excess", "reason")
+NUMBERS = ("value", "excess", "bound")  # columns that stay numbers where all are NaN
 
 
 class TableError(ValueError):
@@ -85,7 +84,7 @@ def merged(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
-    """Read a CSV table from a file, or from its bytes.
+    """Read a CSV table from a file, or from its bytes; text that is empty is no NaN.
 
     Raises
     ------
@@ -93,6 +92,13 @@ def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
         If it is no CSV table.
     """
     try:
-        return pd.read_csv(BytesIO(path.read_bytes() if content is None else content))
+        table = pd.read_csv(BytesIO(path.read_bytes() if content is None else content))
     except (ValueError, pd.errors.ParserError) as error:
         raise TableError(f"{path} is no CSV table ({error}): give one that a workflow published") from error
+    of_text = [
+        column
+        for column in table
+        if not pd.api.types.is_numeric_dtype(table[column])
+        or (column not in NUMBERS and table[column].isna().all())
+    ]
+    return table.assign(**table[of_text].astype(object).fillna(""))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from problems import pixels_of
 from torch.nn.functional import cross_entropy
 
-from cgpipe.gradients import products
 from cgpipe.gradients.autodiff import example_contributions_by_autodiff
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.population import (
@@ -20,6 +19,7 @@ from cgpipe.gradients.population import (
     inner_products,
     measure_contributions,
 )
+from cgpipe.gradients.products import SUMMED
 from cgpipe.learning.aggregation.rules import Mean
 from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.trainer import Trainer
@@ -88,7 +88,7 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
     layers, images, labels = problem(widths, examples, seed)
     of = np.random.default_rng(seed).integers(0, 3, examples)
     rows = by_loop(layers, images, labels)
-    with mock.patch.object(products, "SUMMED", summed):
+    with mock.patch("cgpipe.gradients.products.SUMMED", summed):
         sums = group_gradients(layers, images, labels, groups_of(of), 3, at_once=at_once)
     found = example_contributions(layers, images, labels, sums.total(), at_once=at_once)
     gram = sums.gram()
@@ -110,8 +110,8 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
     losses = loss(named(layers), images, labels).numpy()
     np.testing.assert_allclose(sums.loss, [losses[of == k].sum() for k in range(3)], rtol=1e-9, atol=1e-12)
     flat = np.array([np.concatenate(row) for row in rows])
-    of_pairs = inner_products(layers, images, labels)
-    np.testing.assert_allclose(of_pairs, flat @ flat.T, rtol=1e-9, atol=1e-12 * np.square(flat).sum())
+    products = inner_products(layers, images, labels)
+    np.testing.assert_allclose(products, flat @ flat.T, rtol=1e-9, atol=1e-12 * np.square(flat).sum())
 
 
 @given(
@@ -132,7 +132,7 @@ def test_of_sparse_and_dense_images_sums_and_contributions_are_those_of_float64(
     images = (8 * pixels_of(rng, examples, widths[0], share, False)).round() / 8
     of = groups_of(rng.integers(0, 3, examples))
     exact = [Layer(*(p.double() for p in layer)) for layer in layers]
-    with mock.patch.object(products, "SUMMED", summed):
+    with mock.patch("cgpipe.gradients.products.SUMMED", summed):
         near = group_gradients(layers, images, labels, of, 3, at_once=at_once)
     sums = group_gradients(exact, images.double(), labels, of, 3)
     found = example_contributions(layers, images, labels, near.total(), at_once=at_once)
@@ -376,7 +376,7 @@ def test_more_examples_in_pairs_than_there_are_are_refused():
 @pytest.mark.gpu
 def test_on_a_gpu_a_run_is_measured_as_in_float64():
     layers, images, labels = problem([40, 300, 60, 10], 5_000, seed=2, dtype=torch.float32)
-    assert len(images) > 2 * products.SUMMED
+    assert len(images) > 2 * SUMMED
     found, exact = (
         measure_contributions(
             [(7, [Layer(*(place(p) for p in layer)) for layer in layers])],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trees import Tree
 
-from cgpipe.pipeline.layout import CHECKPOINTS
+from cgpipe.pipeline.unfinished import CHECKPOINTS
 from slurm.cluster import Cluster
 from slurm.conftest import LONG, Note, Scheduled
 from slurm.test_faults import cancelled, requeued

@@ -86,6 +86,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "device": ("device", "cpu", FROM_TRAIN),
     "kernel": ("kernel", "required", FROM_TRAIN),
     "corruption.selection": ("corruption.selection", "bernoulli", FROM_CORRUPT),
+    # The experiments have their own.
+    "replicates": ("replicates", 2, {}),
     "experiments.*.hidden": ("experiments.label_noise.hidden", [17], FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.init": ("experiments.label_noise.init", "official", FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.learning_rate": (
@@ -159,7 +161,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "figures.activity.experiment": ("figures.activity.experiment", "label_noise", {"figure_activity": 1}),
     "figures.matched.experiment": ("figures.matched.experiment", "pair", {}),
     "figures.controls.experiment": ("figures.controls.experiment", "pair", {}),
-    "figures.controls.controls": ("figures.controls.controls", ["pair"], {"figure_controls": 1}),
+    "figures.controls.controls": ("figures.controls.controls", ["pair"], {}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
@@ -359,7 +361,7 @@ def test_results_of_other_settings_are_said_to_be_replaced(forgetful: Tree) -> N
     assert "history.nc was made with learning_rate = 0.25, not 0.3: it is made again and replaced" in said
     assert "give the config another name than small" in said
     # Once for all runs that differ in the same way.
-    assert said.count("learning_rate = 0.25") == 1
+    assert said.count("history.nc was made with learning_rate = 0.25") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from made_runs import bursts, history, of_levels, reasons, right, seen, worlds
 
 from cgpipe.inference.claims.claim import Runs
@@ -66,7 +67,7 @@ ESTIMATORS = ["sample", "all", "displacement"]
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_loss_drops_less_with_noise_or_not(sign):
     drops = [1.0, 0.75, 0.625, 0.5, 0.25][::sign]
-    loss = [[2.0, *9 * [FAR], 2.0 - drop, FAR] for drop in drops]
+    loss = [[2.0, *9 * [FAR * drop], 2.0 - drop, FAR * drop] for drop in drops]
     runs = Runs(of_levels([history((*range(11), 20), loss_training=one) for one in loss]))
     parts = seen("C4", runs, "loss")
     assert [parts[pair].excess for pair in PAIRS] == pytest.approx(-np.diff(drops))
@@ -128,7 +129,14 @@ def test_a_group_without_examples_adds_nothing():
     assert parts["gradient, 0% over 25% noise"].value == pytest.approx(0.5)
     assert parts["coherence, 0% over 25% noise"].value == pytest.approx(1.0)
     unknown = runs._replace(sampled=of_levels(worlds(steps, np.where([True, False], product, np.nan))))
-    assert set(reasons("C4", unknown, "sample").values()) == {"the gradient is zero, or not finite"}
+    assert list(reasons("C4", unknown, "sample").values()) == 8 * ["the gradient is zero, or not finite"]
+
+
+@pytest.mark.parametrize(("product", "energy", "parts"), [(0.0, 1.0, 8), (1.0, 0.0, 4), (np.nan, 1.0, 8)])
+def test_without_a_gradient_there_is_no_ratio(product, energy, parts):
+    made = bursts(range(10), np.full((10, 2), product), np.full((10, 2), energy))
+    runs = Runs(of_levels(history(range(10))), bursts=of_levels(made))
+    assert list(reasons("C4", runs, "all").values()) == parts * ["the gradient is zero, or not finite"]
 
 
 # --- C5 and C6 ------------------------------------------------------------------------------------
@@ -137,7 +145,12 @@ def test_a_group_without_examples_adds_nothing():
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize(
     ("shares", "met"),
-    [((0.7, 0.4, 0.53), (True, True, True)), ((0.45, 0.6, 0.6), (False, False, False))],
+    [
+        ((0.7, 0.4, 0.545), (True, True, True)),
+        ((0.51, 0.49, 0.455), (True, True, True)),
+        ((0.49, 0.51, 0.555), (False, False, False)),
+        ((0.45, 0.6, 0.445), (False, False, False)),
+    ],
 )
 def test_pristine_examples_lead_at_first_and_meet_the_corrupt_at_the_end_or_not(estimator, shares, met):
     parts = seen("C5", gradients(estimator, *shares), estimator)
@@ -179,12 +192,14 @@ def test_a_window_that_no_step_is_in_is_named(estimator):
 def test_gradients_without_a_group_or_a_size_say_nothing(estimator):
     field = {"sample": "sampled", "all": "bursts", "displacement": "displacement"}[estimator]
     runs = gradients(estimator, 0.7, 0.4, 0.5)
-    zero = [
-        run._replace(data=run.data.assign(product=0 * run.data["product"])) for run in getattr(runs, field)
-    ]
-    found = reasons("C5", runs._replace(**{field: zero}), estimator)
-    assert set(found.values()) == {"the gradient is zero, or not finite"}
-    assert len(found) == 6
+    of_field = getattr(runs, field)
+    for factor in ([0, 0], [1, np.nan], [np.nan, 1]):
+        times = xr.DataArray(factor, {"group": ["pristine", "corrupt"]})
+        nothing = [
+            run._replace(data=run.data.assign(product=run.data["product"] * times)) for run in of_field
+        ]
+        found = reasons("C5", runs._replace(**{field: nothing}), estimator)
+        assert list(found.values()) == 6 * ["the gradient is zero, or not finite"]
     missing = runs._replace(**{field: []})
     assert reasons("C5", missing, estimator)["start, 25% noise"] == f"no analysis of {field} at 25% noise"
     if estimator == "all":
@@ -228,7 +243,7 @@ def null_runs(estimator, worlds_of_draw, steps=BURSTS, half=None, windows=(range
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_null_worlds_that_cross_are_counted(estimator):
-    cross, above, below, back = (0.6, 0.4), (0.6, 0.6), (0.4, 0.4), (0.4, 0.6)
+    cross, above, below, back = (0.51, 0.49), (0.51, 0.51), (0.49, 0.49), (0.49, 0.51)
     given = {}
     if estimator == "displacement":
         given = {"steps": (0, 10, 18), "half": [10, 10, 10], "windows": ((0,), (10, 18))}
@@ -290,6 +305,13 @@ def test_contributions_lead_after_steps_0_and_9(estimator, sign):
         assert first.value == first.excess == pytest.approx(sign * share * 2 / 4)
         assert last.value == last.excess == pytest.approx(sign * share * 6 / 6)
     assert len(parts) == 6
+
+
+@pytest.mark.parametrize("nothing", [[0.0, 0.0], [np.nan, 1.0], [1.0, np.nan]])
+def test_contributions_of_nothing_do_not_lead(nothing):
+    made = worlds(range(10), [np.ones((10, 2)), np.full((10, 2), nothing)])
+    found = reasons("C8", Runs(state(), sampled=of_levels(made)), "sample")
+    assert list(found.values()) == 6 * ["the statistic is not finite"]
 
 
 @pytest.mark.parametrize(("product", "lead"), [([24.0, 20.0], 1 / 3), ([-12.0, 20.0], -1.0)])

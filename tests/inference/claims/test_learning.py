@@ -43,9 +43,9 @@ def test_the_level_that_memorizes_least_is_judged(curve, value, met, reason):
 
 
 def test_that_the_second_half_rises_is_said_of_the_logged_steps():
-    flat = with_accuracy(*5 * [(0.1, 0.2, 0.7, 0.7)], steps=(0, 4, 5, 10))  # not since step 5, half of all
+    flat = with_accuracy(*5 * [(0.1, 0.2, 0.75, 0.7)], steps=(0, 4, 5, 10))  # not since step 5, half of all
     assert not reasons("C1", flat)
-    assert reasons("C1", with_accuracy(*5 * [(0.1, 0.2, 0.7, 0.7)], steps=(0, 4, 6, 10)))
+    assert reasons("C1", with_accuracy(*5 * [(0.1, 0.2, 0.1, 0.7)], steps=(0, 4, 6, 10)))
 
 
 def test_a_missing_level_is_named():
@@ -73,6 +73,8 @@ def test_the_steps_at_which_accuracies_are_reached_are_shown():
     parts = seen("C2", with_accuracy(*FALLING))
     steps = [parts[f"{accuracy}%, 25% noise"].value for accuracy in (50, 90, 99)]
     assert steps == pytest.approx([9 * 5 / 8, 9 + 90 / 2, 9 + 90 * 0.19 / 0.2])
+    soon = seen("C2", with_accuracy(*5 * [(0.45, 1, 1)]))["50%, 0% noise"]
+    assert (soon.value, soon.reason) == (pytest.approx(9 * 5 / 55), "")
     assert parts["99%, 100% noise"].reason == "not reached"
     assert np.isnan(parts["99%, 100% noise"].value)
     assert (

@@ -84,7 +84,10 @@ def test_where_memorization_begins_may_be_unknown(plain, other, reason):
 
 @pytest.mark.parametrize(("last", "met"), [(2.0, True), (1.06, True), (1.04, False), (1.0, False)])
 def test_the_loss_rises_again_at_the_largest_c_or_not(last, met):
-    made = {c: history(STEPS, loss_training=[3, 3, 1, 1.01, last * 1.5 ** (c != 8)]) for c in (0, 1, 8)}
+    made = {
+        c: history(STEPS, loss_training=np.array([3, 3, 1, 1.01, last * 1.5 ** (c != 8)]) / 2)
+        for c in (0, 1, 8)
+    }
     parts = seen("C15", clipped(made))
     assert list(parts) == [f"c = {c}, {noise:.0%} noise" for c in (8, 0) for noise in NOISE[:-1]]
     for noise in NOISE[:-1]:
