@@ -1,4 +1,4 @@
-"""Products with what entered a layer, which leave out its zeros: four of five pixels of MNIST are 0.
+"""Products with what enters a layer, and sums of them, without its zeros: of MNIST, four of five pixels.
 
 Index letters: e example, o output unit, i input unit.
 """
