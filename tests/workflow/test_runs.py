@@ -471,5 +471,5 @@ def test_every_stage_runs_on_mnist(fresh: Tree, mnist_root: Path) -> None:
     assert len(list((results / "figures").iterdir())) == 5 * len(all_figures(settings))
     history = results / "label_noise/noise-000/winsor-0/replicate-0/history.nc"
     with xr.open_dataset(history, engine="netcdf4") as run:
-        assert run.sizes["example"] == 60_000
+        assert run.sizes["example"] == 6_000
         assert float(run["accuracy_test"][-1]) > 0.85
