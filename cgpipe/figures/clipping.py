@@ -20,7 +20,7 @@ from cgpipe.figures.style import (
     note,
     replicates_note,
 )
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
 
@@ -61,7 +61,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `quantity`, `noise`, `trained` (the level of winsorization of the training), `winsor` (c, that
-        of the minibatches), `step`, `mean`, `low`, `high`, `n`; of each replicate the mean over its
+        of the minibatches), `step`, `replicate`, `value`; of each replicate the mean over its
         minibatches, of the odds the geometric one. Quantities are those of
         `cgpipe.gradients.clipping.measure_clipping`, `cosine with minibatch` and so on by the gradient that
         the update is compared with. What is undefined is left out.
@@ -78,7 +78,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         long = means.to_dataframe().reset_index().melt(["step", "winsor"], var_name="quantity")
         rows.append(long.assign(noise=run.noise, trained=run.winsor, replicate=run.replicate))
     whole = pd.concat(rows).dropna(subset=["value"])
-    return summarise(whole[["quantity", "noise", "trained", "winsor", "step", "replicate", "value"]])
+    return each_replicate(whole[["quantity", "noise", "trained", "winsor", "step", "replicate", "value"]])
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
@@ -98,6 +98,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         A row for each quantity, and a column for each noise level and level of winsorization of the training.
     """
+    numbers = summarise(numbers)
     columns = list(numbers[["noise", "trained"]].drop_duplicates().itertuples(index=False, name=None))
     levels = sorted(numbers["winsor"].unique())
     figure = new_figure(style, 0.1 + 0.17 * len(PANELS))

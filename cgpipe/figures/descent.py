@@ -21,7 +21,7 @@ from cgpipe.figures.style import (
     note,
     replicates_note,
 )
-from cgpipe.figures.summary import summarise
+from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.inference.descent import first_steps, full_batch_steps
 from cgpipe.runs import Run
@@ -50,7 +50,7 @@ def table(runs: Sequence[Run], *, learning_rate: float) -> pd.DataFrame:
     -------
     DataFrame
         Columns `steps` (`first ten` of SGD, or a `full-batch` step), `quantity`, `group`, `noise`, `rate`,
-        `step`, `mean`, `low`, `high`, `n`. Quantities are the `predicted` and the `actual` fall of the mean
+        `step`, `replicate`, `value`. Quantities are the `predicted` and the `actual` fall of the mean
         loss, in nats, and for full-batch steps the `ratio` of the actual to the predicted. What is undefined
         is left out.
     """
@@ -62,7 +62,7 @@ def table(runs: Sequence[Run], *, learning_rate: float) -> pd.DataFrame:
         for steps, of in (("first ten", first), ("full-batch", each)):
             long = of.to_dataframe().reset_index().melt(["group", "rate", "step"], var_name="quantity")
             rows.append(long.assign(steps=steps, noise=run.noise, replicate=run.replicate))
-    return summarise(pd.concat(rows)[COLUMNS].dropna(subset=["value"]))
+    return each_replicate(pd.concat(rows)[COLUMNS].dropna(subset=["value"]))
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, learning_rate: float) -> Figure:
@@ -85,6 +85,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, learning_rat
         A column for each group; a row for the first ten steps of SGD, over the noise, and a row of ratios for
         each rate of a full-batch step.
     """
+    numbers = summarise(numbers)
     levels = sorted(numbers["noise"].unique())
     one = numbers[numbers["steps"] == "full-batch"]
     rates = sorted(one["rate"].unique(), reverse=True)

@@ -6,6 +6,7 @@ import xarray as xr
 
 from cgpipe.figures import clipping, descent
 from cgpipe.figures.drawing import draw
+from cgpipe.figures.summary import summarise
 from cgpipe.inference.descent import first_steps, full_batch_steps
 from cgpipe.runs import Run
 
@@ -33,7 +34,8 @@ def bursts(seed: int, corrupt: int = 20) -> xr.Dataset:
 def test_descent_shows_predicted_and_actual_falls_of_each_group() -> None:
     a, b = bursts(0), bursts(1)
     runs = [Run(0.0, 0, 0, bursts(2, corrupt=0)), Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)]
-    table, figure = draw("descent", runs, learning_rate=0.25)
+    numbers, figure = draw("descent", runs, learning_rate=0.25)
+    table = summarise(numbers)
     at = table.set_index(["steps", "quantity", "group", "noise", "rate", "step"])
     first = [first_steps(of, 0.25).sel(group="corrupt") for of in (a, b)]
     for quantity in ("predicted", "actual"):
@@ -76,7 +78,8 @@ def clipped(seed: int) -> xr.Dataset:
 
 def test_clipping_shows_means_over_the_minibatches_of_each_replicate() -> None:
     a, b = clipped(0), clipped(1)
-    table, figure = draw("clipping", [Run(0.5, 0, 0, a), Run(0.5, 0, 1, b), Run(0.5, 8, 0, clipped(2))])
+    numbers, figure = draw("clipping", [Run(0.5, 0, 0, a), Run(0.5, 0, 1, b), Run(0.5, 8, 0, clipped(2))])
+    table = summarise(numbers)
     at = table.set_index(["quantity", "noise", "trained", "winsor", "step"])
     for quantity, of in (
         ("norm_ratio", lambda run: run["norm_ratio"]),

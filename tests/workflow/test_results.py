@@ -29,6 +29,7 @@ def test_tables_costs_and_software_are_published(finished: Tree) -> None:
     tables = tables_in(settings(), finished.results)
     figures = [name for name, section in SMALL["figures"].items() if name != "style" and section] + ["claims"]
     assert set(figures) <= set(tables)
+    assert all({"replicate", "value"} <= set(tables[figure]) for figure in figures)
     pd.testing.assert_frame_equal(tables["figure1"], read_table(finished.results / "figures/figure1.csv"))
     costs = tables["costs"].set_index(["stage", "experiment", "replicate"])
     assert costs.loc[("train", "label_noise", 0), "jobs"] == 2
