@@ -13,7 +13,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from cgpipe.figures.style import DASHED, PALE, LineStyle, Style, log_ratios, new_figure, note
 from cgpipe.figures.words import percent
-from cgpipe.inference.matching import Bounded, matched_accuracy, mean_over_log_steps, slowdown
+from cgpipe.inference.curves import mean_over_log_steps
+from cgpipe.inference.matching import Bounded, matched_accuracy, slowdown
 from cgpipe.runs import Run
 
 # Matched curves: their label, and that of what they are matched on.

@@ -7,7 +7,8 @@ from figures.test_matched import history
 from cgpipe.figures import controls
 from cgpipe.figures.drawing import draw
 from cgpipe.figures.matched import mean_of
-from cgpipe.inference.matching import matched_accuracy, mean_over_log_steps, slowdown
+from cgpipe.inference.curves import mean_over_log_steps
+from cgpipe.inference.matching import matched_accuracy, slowdown
 from cgpipe.runs import Run
 
 RULES = [("winsorized_mean", 0), ("winsorized_mean", 2), ("random_drop", 2), ("m3", 0)]

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from cgpipe.figures import matched
 from cgpipe.figures.drawing import draw
-from cgpipe.inference.matching import matched_accuracy, mean_over_log_steps, slowdown
+from cgpipe.inference.curves import mean_over_log_steps
+from cgpipe.inference.matching import matched_accuracy, slowdown
 from cgpipe.learning.evaluation import learned_steps
 from cgpipe.runs import Run
 

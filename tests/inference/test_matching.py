@@ -6,12 +6,11 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgpipe.inference.curves import first_reached, mean_over_log_steps
 from cgpipe.inference.matching import (
     Bounded,
-    first_reached,
     matched_accuracy,
     matched_difference,
-    mean_over_log_steps,
     memorized_examples,
     slowdown,
 )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from cgpipe.inference import curves
 from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.verdicts import Observed
 from cgpipe.runs import Run
@@ -195,12 +196,7 @@ def reach(history: xr.Dataset, curve: npt.ArrayLike, level: float) -> float:
     >>> reach(history, [0.0, 0.4, 1.0], 0.7), reach(history, [0.0, 0.4, 0.5], 0.7)
     (15.0, nan)
     """
-    steps, reached = history["step"].values, np.asarray(curve, np.float64)
-    if not (reached >= level).any():
-        return np.nan
-    at = int(np.argmax(reached >= level))
-    before = max(at - 1, 0)
-    return float(np.interp(level, reached[[before, at]], steps[[before, at]])) if at else float(steps[0])
+    return float(curves.first_reached(history["step"].values, curve, level))
 
 
 def mean_over_log_steps(history: xr.Dataset, curve: npt.ArrayLike) -> float:
@@ -216,7 +212,8 @@ def mean_over_log_steps(history: xr.Dataset, curve: npt.ArrayLike) -> float:
     >>> mean_over_log_steps(xr.Dataset(coords={"step": [0, 9, 99]}), [0.0, 0.5, 0.9])
     0.475
     """
-    decades = np.log10(history["step"].values + 1)
-    if len(decades) < 2:
+    steps = history["step"].values
+    if len(steps) < 2:
         raise UndecidedError("fewer than two steps were logged")
-    return float(np.trapezoid(np.asarray(curve, np.float64), decades) / (decades[-1] - decades[0]))
+    known = np.isfinite(np.asarray(curve, np.float64)).all()
+    return curves.mean_over_log_steps(steps, curve) if known else np.nan
