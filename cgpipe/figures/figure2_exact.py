@@ -10,7 +10,7 @@ from cgpipe.figures.null_rows import EXACT, added
 from cgpipe.inference.sampling import burst_fraction, decade_fraction, sample_fraction
 from cgpipe.runs import Run
 
-_BURSTS = "Data: sums over bursts of steps; bands: single steps, as are $p$ and the null worlds."
+_BURSTS = "First row: sums over bursts of steps; bands: their single steps, as of $p$ and null worlds."
 
 
 def table(runs: Sequence[Run], *, examples: int) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from cgpipe.runs import Run
 # Matched curves: their label, and that of what they are matched on.
 CURVES = {
     "test accuracy": ("test accuracy,\n$c$ less plain", "training accuracy"),
-    "corrupt right": ("share of corrupt right,\n$c$ less plain", "share of pristine right"),
+    "corrupt right": ("corrupt right,\n$c$ less plain", "pristine right"),
 }
 # Slowdowns: places in the palette, lines, names.
 SLOWDOWNS: dict[str, tuple[int, LineStyle, str]] = {
@@ -124,7 +124,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
             for c, color in by_level.items():
                 _curves(axes, of_noise[(of_noise["quantity"] == name) & (of_noise["winsor"] == c)], color)
-            axes.set_xlabel(on if noise or on == "training accuracy" else "share of the others right")
+            axes.set_xlabel(on if noise or on == "training accuracy" else "others right")
         log_odds(grid[1, column])
         _slowdowns(grid[2, column], of_noise, clipped, colors)
         grid[0, column].set_title(f"{percent(noise)} noise")

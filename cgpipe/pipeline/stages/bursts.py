@@ -9,8 +9,9 @@ from cgpipe.gradients.bursts import lengths, measure_bursts
 from cgpipe.networks.dense import Layer
 from cgpipe.pipeline.artifacts import Provenance
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.replayed import Replayed, measure_runs
-from cgpipe.pipeline.stages.replayed import ReplaySpec as Spec
+from cgpipe.pipeline.stages.ended import OfRun as Spec
+from cgpipe.pipeline.stages.ended import measure_runs
+from cgpipe.pipeline.stages.replayed import Replayed, replayed
 
 
 def run(
@@ -26,12 +27,12 @@ def run(
     measure_runs(
         spec,
         provenance,
-        measure,
+        replayed(measure),
         title="Gradients of the pristine and the corrupt examples at bursts of steps",
         dataset=dataset,
         corrupted=corrupted,
         snapshots=snapshots,
-        out=bursts,
+        out={"bursts": bursts},
     )
 
 

@@ -9,8 +9,9 @@ import xarray as xr
 from cgpipe.gradients.displacement import Window, measure_displacement, starts
 from cgpipe.pipeline.artifacts import Provenance
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.replayed import Replayed, measure_runs
-from cgpipe.pipeline.stages.replayed import ReplaySpec as Spec
+from cgpipe.pipeline.stages.ended import OfRun as Spec
+from cgpipe.pipeline.stages.ended import measure_runs
+from cgpipe.pipeline.stages.replayed import Replayed, replayed
 
 
 def run(
@@ -26,12 +27,12 @@ def run(
     measure_runs(
         spec,
         provenance,
-        measure,
+        replayed(measure),
         title="Displacement, by training example",
         dataset=dataset,
         corrupted=corrupted,
         snapshots=snapshots,
-        out=displacement,
+        out={"displacement": displacement},
     )
 
 

@@ -1,10 +1,6 @@
 """Runs whose updates are made again from their snapshots, for the stages that measure along the way."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,39 +8,15 @@ import torch
 import xarray as xr
 
 from cgpipe.learning.replay import Replay
-from cgpipe.learning.run import Examples, examples
-from cgpipe.names import Device
+from cgpipe.learning.run import Examples
 from cgpipe.networks.dense import Layer
-from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
-from cgpipe.pipeline.stages.device import TrainingImages, choose
-from cgpipe.pipeline.stages.inputs import each_run, read_corrupted
-from cgpipe.pipeline.stages.snapshots import Snapshots, open_snapshots
+from cgpipe.pipeline.stages.ended import EndedRun
 from cgpipe.pipeline.streams import stream
 
 
-@dataclass(frozen=True)
-class ReplaySpec:
-    """The settings that these stages read. Those of a training are in the record of its snapshots."""
-
-    device: Device
-    noise: float
-    replicate: int
-
-
 class Replayed:
-    """A run that has ended, and its updates again.
-
-    Parameters
-    ----------
-    settings : dict
-        Of the training.
-    snapshots : Snapshots
-        What it kept.
-    training : Examples
-        What it was trained on.
-    pristine : array of bool, shape (example,)
-        Whether the label is the true one.
+    """The updates of a run that has ended, again.
 
     Attributes
     ----------
@@ -52,20 +24,15 @@ class Replayed:
         Relative difference between a snapshot and the same step made again, the largest that was seen.
     """
 
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        snapshots: Snapshots,
-        training: Examples,
-        pristine: npt.NDArray[np.bool_],
-    ) -> None:
-        self.snapshots, self.training, self.pristine = snapshots, training, pristine
+    def __init__(self, run: EndedRun) -> None:
+        self.snapshots, self.training, settings = run.snapshots, Examples(*run.training), run.settings
+        self.pristine = run.labels["pristine"].values
         self.steps: int = settings["steps"]
-        self.epoch = len(pristine) // settings["batch_size"]
+        self.epoch = len(self.pristine) // settings["batch_size"]
         self.difference = 0.0
         self._replay = Replay(
-            snapshots[0],
-            training,
+            self.snapshots[0],
+            self.training,
             batch_size=settings["batch_size"],
             learning_rate=settings["learning_rate"],
             update=settings["update"],
@@ -101,30 +68,11 @@ class Replayed:
         self.difference = max(self.difference, difference)
 
 
-def measure_runs(
-    spec: ReplaySpec | list[ReplaySpec],
-    provenance: Provenance,
-    measure: Callable[[Replayed], xr.Dataset],
-    *,
-    title: str,
-    dataset: Path,
-    corrupted: Sequence[Path],
-    snapshots: Sequence[Path],
-    out: Sequence[Path],
-) -> None:
-    """Measure each run of a job, and write what was measured, with the `difference` of its updates."""
-    runs = each_run(spec, provenance, corrupted=corrupted, snapshots=snapshots, out=out)
-    device = choose(runs[0][0].device)
-    images = read_netcdf(dataset, "data")
-    on_device = TrainingImages(images, device)
-    for one, made, (of_labels, of_snapshots, written) in runs:
-        labels = read_corrupted(of_labels, images)
-        training = examples(on_device.of(labels), labels["label_train"].values, device)
-        log.info("%s", of_snapshots)
-        with open_snapshots(of_snapshots, device) as (description, kept):
-            run = Replayed(json.loads(description["spec"]), kept, training, labels["pristine"].values)
-            result = measure(run).assign_attrs(replay_difference=run.difference)
-            made = made.of(images, labels).of_tensors(description)
-        of_run = f"{title}, {one.noise:.0%} noise, replicate {one.replicate}"
-        write_netcdf(result, written, title=of_run, provenance=made)
-        log.info("wrote %s", written)
+def replayed(measure: Callable[[Replayed], xr.Dataset]) -> Callable[[object, EndedRun], xr.Dataset]:
+    """A measurement of the updates of a run, made again; notes their `difference` with the result."""
+
+    def measured(_: object, run: EndedRun) -> xr.Dataset:
+        again = Replayed(run)
+        return measure(again).assign_attrs(replay_difference=again.difference)
+
+    return measured
