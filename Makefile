@@ -11,7 +11,7 @@ DEMO   := results/demo
 # installed here.
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE
 
-.PHONY: demo test test-slow test-slurm reliability bench lint types unit install place docs reproduction lock clean help
+.PHONY: demo test test-slow test-slurm reliability bench mutants lint types unit install place docs reproduction lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -55,6 +55,11 @@ test-slurm: install ## Run the tests on Slurm: starts one of a single node (need
 reliability: ## Run test-slurm, disturb each training three times, write the table of docs/reliability.md
 	RELIABILITY=docs/reliability.md TIMES=3 $(MAKE) test-slurm
 
+mutants: install ## Change cgpipe/inference in thousands of ways, and list the changes that its tests do not notice (an hour)
+	rm -rf mutants
+	$(BIN)/python -m mutmut run --max-children 2
+	$(BIN)/python -m mutmut results
+
 bench: install ## Measure speed and memory against other implementations, on MNIST (see docs/performance.md)
 	$(BIN)/python -m benchmarks --out results/benchmarks
 	$(BIN)/python -m benchmarks.population --out results/benchmarks
@@ -96,4 +101,4 @@ lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 	    --generate-hashes --no-header --quiet --upgrade --output-file requirements.lock
 
 clean: ## Remove .venv and caches; keep results
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants *.egg-info

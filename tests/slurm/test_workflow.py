@@ -25,7 +25,7 @@ def test_everything_runs_through_the_scheduler(small: Scheduled) -> None:
     rules = {re.sub("^rule_", "", comment).partition("_wildcards")[0] for _, _, comment in jobs}
     assert rules == {
         *("corrupt", "train", "train_without_snapshots", "train_pair_1"),
-        *("gradients", "contributions", "bursts", "displacement", "coherence"),
+        *("gradients", "contributions", "bursts", "displacement", "clipping", "coherence"),
         *("nullworlds", "nullworlds_exact", "nullworlds_displacement"),
     }
     # Data, figures and claims are made where snakemake runs.
