@@ -20,8 +20,8 @@ import torch
 from benchmarks import ways
 from cgpipe.data import datasets
 from cgpipe.data.corruption import corrupt_labels
-from cgpipe.learning.aggregation import operators, reference
-from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.kernels import operators, reference
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import CLIPPING

@@ -15,7 +15,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer, initial_layers

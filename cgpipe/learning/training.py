@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.learning.aggregation.operators import ready
+from cgpipe.kernels.operators import ready
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import serves

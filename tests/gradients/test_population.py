@@ -20,7 +20,7 @@ from cgpipe.gradients.population import (
     measure_contributions,
 )
 from cgpipe.gradients.products import SUMMED
-from cgpipe.learning.aggregation.rules import Mean
+from cgpipe.learning.rules import Mean
 from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers

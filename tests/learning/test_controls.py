@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.controls import InlierClip, NormClip, RandomDrop, ScaledMean, norm_shares
+from cgpipe.kernels import operators, oracle, reference
+from cgpipe.learning.controls import InlierClip, NormClip, RandomDrop, ScaledMean, norm_shares
 from cgpipe.networks.dense import Layer
 
 

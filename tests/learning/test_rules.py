@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from cgpipe.learning.aggregation import oracle
-from cgpipe.learning.aggregation.rules import RULES, Clipped, Mean, update_rule
+from cgpipe.kernels import oracle
+from cgpipe.learning.rules import RULES, Clipped, Mean, update_rule
 from cgpipe.names import CLIPPING, MOST_PAIRED, UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import copy_of, fitted, pixels_of, problem
 
-from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateRule, update_rule
+from cgpipe.kernels import operators, oracle, reference
+from cgpipe.learning.rules import Clipped, Mean, UpdateRule, update_rule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.finite import NonFiniteError

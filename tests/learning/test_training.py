@@ -10,7 +10,7 @@ from problems import copy_of
 
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.data.images import flat_images
-from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate, logged_steps
 from cgpipe.learning.finite import NonFiniteError

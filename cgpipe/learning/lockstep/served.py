@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 
-from cgpipe.learning.aggregation.reference import MOST_LISTED
+from cgpipe.kernels.reference import MOST_LISTED
 from cgpipe.learning.run import TrainingRun
 
 MOST_EXAMPLES = 1024  # of a minibatch: a program lists all of them

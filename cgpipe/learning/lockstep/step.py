@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import triton  # type: ignore[import-untyped]
 
-from cgpipe.learning.aggregation.updates import Fused
+from cgpipe.learning.updates import Fused
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep import products, selection

@@ -15,8 +15,8 @@ import torch
 import xarray as xr
 
 from cgpipe.data.images import flat_images
-from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import kernel, update_rule
+from cgpipe.kernels import operators
+from cgpipe.learning.rules import kernel, update_rule
 from cgpipe.learning.evaluation import snapshot_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import memory

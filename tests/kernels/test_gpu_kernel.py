@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.kernels import operators, oracle, reference
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import initial_layers
 
@@ -53,7 +53,7 @@ def assert_is_winsorized(weight, bias, a, δ, c, trimmed):
 INTERPRETED = """
 import json, sys
 import numpy as np, torch
-from cgpipe.learning.aggregation import gpu
+from cgpipe.kernels import gpu
 found = []
 for a, d, c, trimmed in json.load(sys.stdin):
     a, d = torch.tensor(a, dtype=torch.float32), torch.tensor(d, dtype=torch.float32)
@@ -96,7 +96,7 @@ COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from cgpipe.learning.aggregation import gpu
+from cgpipe.kernels import gpu
 pointers = dict.fromkeys(("inputs", "gradients", "to"), "*fp32")
 sizes = dict.fromkeys(("batch", "width", "units", "stride_o", "stride_i"), "i32")
 for c in (0, 1, 8, gpu.MOST_LISTED):

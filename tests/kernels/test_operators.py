@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as hnp
 from problems import pixels_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from cgpipe.learning.aggregation import build, operators, oracle, reference
-from cgpipe.learning.aggregation.rules import Clipped
+from cgpipe.kernels import build, operators, oracle, reference
+from cgpipe.learning.rules import Clipped
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.trainer import Trainer
@@ -787,7 +787,7 @@ def test_a_fake_layer_of_other_shapes_is_refused_too(name):
 WITHOUT_KERNEL = """
 import json, warnings
 import torch
-from cgpipe.learning.aggregation import operators, reference
+from cgpipe.kernels import operators, reference
 
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
@@ -887,7 +887,7 @@ def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch):
 REFUSED_WITHOUT_KERNEL = """
 import json, warnings
 import torch
-from cgpipe.learning.aggregation import operators
+from cgpipe.kernels import operators
 
 warnings.simplefilter("ignore")
 operators.ready()
@@ -922,7 +922,7 @@ def test_without_a_compiler_the_same_is_refused_and_leaves_the_weights(tmp_path)
 
 READY = """
 import json
-from cgpipe.learning.aggregation import build, operators
+from cgpipe.kernels import build, operators
 
 print(json.dumps([operators.ready(), str(build.load())]))
 """
