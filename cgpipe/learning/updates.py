@@ -16,8 +16,8 @@ from cgpipe.networks.per_example.linear import LinearGradients
 # From the values of some parameters, shape (b, n), to one of each, shape (n,).
 Combine = Callable[[torch.Tensor], torch.Tensor]
 
-# Per-example gradients in memory at once, of layers that no kernel serves: 16 MiB in float32.
-VALUES_AT_ONCE = 2**22
+# Per-example gradients in memory at once, of layers that no kernel serves: 4 MiB in float32.
+VALUES_AT_ONCE = 2**20
 
 
 class Fused(NamedTuple):

@@ -40,6 +40,11 @@ class Dense(Network):
         """The live parameters of each layer."""
         return [layer._asdict() for layer in self.stack]
 
+    def copy(self) -> "Dense":
+        """A copy, the weights of the first layer input by input in memory, as `initial_layers` has them."""
+        first, *others = (Layer(*(p.clone() for p in layer)) for layer in self.stack)
+        return Dense([_by_input(first), *others])
+
     def double(self) -> "Dense":
         """A copy in float64."""
         return Dense([Layer(*(p.double() for p in layer)) for layer in self.stack])

@@ -78,6 +78,10 @@ class Network(ABC):
         return self
 
     @abstractmethod
+    def copy(self) -> "Network":
+        """A copy, laid out in memory as a network is trained."""
+
+    @abstractmethod
     def double(self) -> "Network":
         """A copy in float64."""
 
