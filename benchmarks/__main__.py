@@ -21,8 +21,8 @@ from benchmarks import ways
 from cgpipe.data import datasets
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.kernels import operators, reference
-from cgpipe.learning.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import CLIPPING
 from cgpipe.networks.dense import forward, output_gradients

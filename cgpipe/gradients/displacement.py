@@ -113,7 +113,9 @@ def rising_and_falling(half: int) -> Floats:
     return np.concatenate([rising, rising[::-1]])
 
 
-def weighted_sum(replay: Replay, weights: Floats, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+def weighted_sum(
+    replay: Replay, weights: Floats, images: torch.Tensor, labels: torch.Tensor
+) -> list[dict[str, torch.Tensor]]:
     """T = Σ_k ω_k Σ_{e in batch k} g_e(w_k), the displacement.
 
     Parameters
@@ -144,7 +146,7 @@ def weighted_sum(replay: Replay, weights: Floats, images: torch.Tensor, labels: 
             summed = GradientSum(total)
         index = torch.from_numpy(batch).to(images.device)
         for _, _, layers in network.passes(images[index], labels[index]):
-            summed.add([layer.scaled(ω) for layer in layers])
+            summed.add([layer.scaled(layer.δ.new_full((len(layer.δ),), ω)) for layer in layers])
     summed.end()
     return total
 

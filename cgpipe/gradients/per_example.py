@@ -140,8 +140,9 @@ def measure_gradients(
         Of the first draw `gradient`, float32, dimensions step, example, weight, in nats: of each example's
         own loss, so that the sum over the examples is the gradient of the summed loss; and `pristine` of the
         examples. Coordinates: `example`, the index of the training example, ascending; `layer`, `output` and
-        `input` of each weight, and `layer_name`. Of all draws, over draw, step and drawn_example: `contribution`, ⟨g, g_e⟩, and
-        `self_term`, ‖g_e‖², over the sampled weights, sum scale, in nats²; and `drawn_pristine`.
+        `input` of each weight, and `layer_name`. Of all draws, over draw, step and drawn_example:
+        `contribution`, ⟨g, g_e⟩, and `self_term`, ‖g_e‖², over the sampled weights, sum scale, in nats²; and
+        `drawn_pristine`.
 
     Raises
     ------

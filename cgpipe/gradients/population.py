@@ -17,13 +17,11 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.products import GradientSum, linear
-from cgpipe.kernels import operators
-from cgpipe.networks.dense import Layer, forward, losses, output_gradients
-
-AT_ONCE = 500  # examples in memory at once on a CPU, in its cache
-# On a GPU: activations of the widest layer, of all examples in memory at once. Few and large operations.
-ACTIVATIONS = 2**26
+from cgpipe.gradients.sums import GradientSum
+from cgpipe.networks.dense import losses
+from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import Parameters
+from cgpipe.networks.per_example.base import LayerGradients
 
 # Groups of examples, by pristine and learned: all other groups are unions of these.
 GROUPS = {
@@ -202,7 +200,7 @@ def inner_products(network: NetworkLike, images: torch.Tensor, labels: torch.Ten
         are nearly orthogonal.
     """
     layers = network_of(network).double().pass_examples(images.double(), labels).layers
-    return sum(layer.pairs() for layer in layers).cpu().numpy()
+    return torch.stack([layer.pairs() for layer in layers]).sum(0).cpu().numpy()
 
 
 @torch.no_grad()
@@ -345,7 +343,7 @@ def _zeros(count: int, parameter: torch.Tensor) -> torch.Tensor:
 
 def _gram(sums: Iterable[torch.Tensor]) -> Floats:
     flat = [(p.mT if p.ndim == 3 else p).flatten(1) for p in sums]
-    return sum(p @ p.T for p in flat).cpu().numpy()
+    return torch.stack([p @ p.T for p in flat]).sum(0).cpu().numpy()
 
 
 def _squared_norms(layers: Sequence[LayerGradients]) -> torch.Tensor:

@@ -215,9 +215,7 @@ class RandomDrop(UpdateRule):
         found = {name: torch.zeros_like(p) for name, p in layer.parameters.items()}
         for name, index, values in layer.tiles(VALUES_AT_ONCE):
             places = first[name][index]
-            found[name][index] = sum(
-                values.gather(0, around[places + k][None])[0] for k in range(2 * self.c)
-            )
+            found[name][index] = sum(values.gather(0, around[places + k][None])[0] for k in range(2 * self.c))
         return found
 
     def _dropped_of_matrix(

@@ -78,9 +78,7 @@ class Descent:
         if not self._velocity:
             self._velocity = [{name: torch.zeros_like(p) for name, p in of.items()} for of in parameters]
         pairs = [
-            (v[name], p)
-            for v, of in zip(self._velocity, parameters, strict=True)
-            for name, p in of.items()
+            (v[name], p) for v, of in zip(self._velocity, parameters, strict=True) for name, p in of.items()
         ]
         for v, p in pairs:
             v.mul_(self.momentum).add_(p, alpha=self.weight_decay)
@@ -92,12 +90,12 @@ class Descent:
         """The velocities that the next step depends on, live, by layer and parameter."""
         if not self.momentum:
             return {}
-        return {
-            f"{number}.{name}": v for number, of in enumerate(self._velocity) for name, v in of.items()
-        }
+        return {f"{number}.{name}": v for number, of in enumerate(self._velocity) for name, v in of.items()}
 
     def restore(self, state: dict[str, torch.Tensor], parameters: Sequence[Parameters]) -> None:
         """Go on from where `state` was taken, in a network of these parameters."""
-        self._velocity = [
-            {name: state[f"{number}.{name}"].clone() for name in of} for number, of in enumerate(parameters)
-        ] if state else []
+        self._velocity = (
+            [{name: state[f"{number}.{name}"].clone() for name in of} for number, of in enumerate(parameters)]
+            if state
+            else []
+        )

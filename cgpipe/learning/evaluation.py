@@ -117,10 +117,12 @@ def evaluate(
     counts: list[torch.Tensor] = []  # of each ReLU, the examples that activate a unit
     for start in range(0, len(images), at_once):
         part = slice(start, start + at_once)
-        logits, active = network.active(images[part])  # (part, class)
+        logits, activated = network.active(images[part])  # (part, class)
         sums.append(losses(logits, labels[part]).sum(dtype=torch.float64))
         torch.eq(logits.argmax(1), labels[part], out=correct[part])
-        counts = [count + more for count, more in zip(counts, active, strict=True)] if counts else active
+        counts = (
+            [count + more for count, more in zip(counts, activated, strict=True)] if counts else activated
+        )
     loss = float(torch.stack(sums).sum())
     if not math.isfinite(loss):
         raise NonFiniteError(network.non_finite(images, labels))

@@ -61,9 +61,9 @@ class Replay:
         )
         if self._run.rule.state() or self._run.descent.momentum:
             raise ValueError(
-                f"update {settings['update']} with momentum {self._run.descent.momentum:g} depends on earlier "
-                "minibatches, which snapshots do not keep, so its steps cannot be made again from a snapshot: "
-                "give a run of another update rule, without momentum"
+                f"update {settings['update']} with momentum {self._run.descent.momentum:g} depends on "
+                "earlier minibatches, which snapshots do not keep, so its steps cannot be made again from a "
+                "snapshot: give a run of another update rule, without momentum"
             )
         self._beginning = self._run.order.state()
         (self._pack,) = packs([self._run])

@@ -88,9 +88,7 @@ class MedianOfThreeGroups(UpdateRule):
         """The median."""
         examples = torch.arange(len(layer.δ), device=layer.δ.device)
         if len(examples) < 3:
-            raise ValueError(
-                f"m3 with a minibatch of {len(examples)}: three groups need at least 3 examples"
-            )
+            raise ValueError(f"m3 with a minibatch of {len(examples)}: three groups need at least 3 examples")
         means = [mean(layer.of(group)) for group in examples.tensor_split(3)]
         return {name: _median_of_three(*(of[name] for of in means)) for name in means[0]}
 

@@ -139,7 +139,9 @@ class TrainingRun:
         device = self.training.images.device
 
         def those(kind: str) -> dict[str, torch.Tensor]:
-            named = {name.removeprefix(kind): values for name, values in arrays.items() if name.startswith(kind)}
+            named = {
+                name.removeprefix(kind): values for name, values in arrays.items() if name.startswith(kind)
+            }
             return {name: torch.from_numpy(values).to(device) for name, values in named.items()}
 
         self.network.load(those("network."))
@@ -282,8 +284,8 @@ def examples(
         raise TypeError(f"images are {x.dtype}: give intensities as float32, {SHAPES}")
     if x.ndim not in (2, 4) or not len(x):
         raise ValueError(
-            f"images have shape {tuple(x.shape)}: give (example, feature) or (example, channel, row, column), "
-            f"{SHAPES}"
+            f"images have shape {tuple(x.shape)}: give (example, feature) or (example, channel, row, "
+            f"column), {SHAPES}"
         )
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"labels are {y.dtype}: give integers, the classes")

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 from cgpipe.learning.descent import Descent
-from cgpipe.learning.finite import NonFiniteError, non_finite_output, non_finite_place, require_finite
+from cgpipe.learning.finite import NonFiniteError, require_finite
 from cgpipe.learning.rules import kernel
 from cgpipe.learning.updates import UpdateRule
-from cgpipe.networks.dense import Layer, forward, output_gradients
+from cgpipe.networks.dense import Layer, forward, non_finite_output, non_finite_place, output_gradients
 from cgpipe.networks.per_example.linear import LinearGradients
 
 
@@ -153,6 +153,8 @@ class Trainer:
             self._finite.logical_and_(torch.isfinite(sums).all())
         else:
             require_finite(self.layers, inputs, logits, gradients)
-        layers = [LinearGradients(*of) for of in zip(self.layers, ((a,) for a in inputs), gradients, strict=True)]
+        layers = [
+            LinearGradients(*of) for of in zip(self.layers, ((a,) for a in inputs), gradients, strict=True)
+        ]
         parameters = [layer._asdict() for layer in self.layers]
         self.descent.step(parameters, lambda into, scale: self.rule.update(layers, into, scale), rate)

@@ -12,12 +12,13 @@ from cgpipe.kernels.operators import ready
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import serves
-from cgpipe.learning.run import State, TrainingRun, examples, start_run
 from cgpipe.learning.module_trainer import ModuleTrainer
+from cgpipe.learning.run import State, TrainingRun, examples, start_run
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import Init, Schedule, UpdateName
 from cgpipe.networks.fully_connected import Dense
 from cgpipe.networks.given import NetworkLike
+from cgpipe.networks.module import ModuleNetwork
 from cgpipe.networks.network import Network
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def train(
 
     Parameters
     ----------
-    images, test_images : array or tensor of float, shape (example, feature) or (example, channel, row, column)
-        Images as the network sees them, flat for a fully connected one, intensities usually from 0 to 1
-        (`cgpipe.data.flat_images`, `cgpipe.data.images`); taken as float32.
+    images, test_images : array or tensor of float, shape (example, ...)
+        Images, as (feature,) or (channel, row, column), as the network sees them, flat for a fully connected one,
+        intensities usually from 0 to 1 (`cgpipe.data.flat_images`, `cgpipe.data.images`); taken as float32.
     labels, test_labels : array or tensor of int, shape (example,)
         The classes to train on, some of them corrupt perhaps, and the true classes of the test set.
     hidden : sequence of int, optional
@@ -105,8 +106,8 @@ def train(
         What `TrainingRun.state` returned in a run of the same arguments: this one goes on from there, and
         ends with the same bits as one that was not interrupted.
     on_logged : callable, optional
-        Called with the `TrainingRun` after each evaluation: `run.step`, `run.logged[run.step]`, `run.network`,
-        and, for what outlives the step, `run.parameters()` and `run.state()`.
+        Called with the `TrainingRun` after each evaluation: `run.step`, `run.logged[run.step]`,
+        `run.network`, and, for what outlives the step, `run.parameters()` and `run.state()`.
     on_step : callable, optional
         Called with the `TrainingRun` before each update. What either callback raises ends the training.
 
@@ -114,8 +115,8 @@ def train(
     -------
     Dataset
         Along `step`: `loss_training`, `loss_test` (mean cross-entropy, nats), `accuracy_training` and
-        `accuracy_test`. Along `step` and `layer` (the ReLUs, of a dense network from 1 on): `dead` and `active`,
-        the shares of the units that no training example activates, and that one activates on average. Along
+        `accuracy_test`. Along `step` and `layer` (the ReLUs, of a dense network from 1 on): `dead` and
+        `active`, the shares of the units that no training example activates, and that one activates on average. Along
         `step` and `example`: `correct`, whether a training example is classified as its label. Along
         `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given.
         The attribute `classes` is the number of classes.
@@ -241,7 +242,10 @@ def train_pack(
 
 def trainer(network: Network, *of: Any) -> Trainer | ModuleTrainer:
     """What updates a network."""
-    return Trainer(network.stack, *of) if isinstance(network, Dense) else ModuleTrainer(network, *of)
+    if isinstance(network, Dense):
+        return Trainer(network.stack, *of)
+    assert isinstance(network, ModuleNetwork)
+    return ModuleTrainer(network, *of)
 
 
 class _Alone:
@@ -249,9 +253,7 @@ class _Alone:
 
     def __init__(self, run: TrainingRun) -> None:
         self.runs = [run]
-        self._trainer = trainer(
-            run.network, *run.training, run.order.batch_size, run.rule, run.descent
-        )
+        self._trainer = trainer(run.network, *run.training, run.order.batch_size, run.rule, run.descent)
 
     def step(self) -> None:
         (run,) = self.runs
@@ -291,8 +293,8 @@ def packs(runs: Sequence[TrainingRun]) -> "Iterator[_Alone | Lockstep]":
 
 def _diverged(run: TrainingRun, error: NonFiniteError) -> NonFiniteError:
     diverged = NonFiniteError(
-        f"the run diverged: after {run.step} updates {error}. The learning rate, {run.rate.learning_rate:g}, is "
-        "probably too large for this network"
+        f"the run diverged: after {run.step} updates {error}. The learning rate, "
+        f"{run.rate.learning_rate:g}, is probably too large for this network"
     )
     diverged.__cause__ = error
     return diverged

@@ -17,6 +17,7 @@ from cgpipe.networks.dense import (
     output_gradients,
 )
 from cgpipe.networks.network import Network, Parameters, Pass
+from cgpipe.networks.per_example.base import dot
 from cgpipe.networks.per_example.linear import LinearGradients
 
 
@@ -90,7 +91,9 @@ class Dense(Network):
             self.stack, inputs
         )
 
-    def passes(self, images: torch.Tensor, labels: torch.Tensor, at_once: int | None = None) -> Iterator[Pass]:
+    def passes(
+        self, images: torch.Tensor, labels: torch.Tensor, at_once: int | None = None
+    ) -> Iterator[Pass]:
         """Take all examples forward and backward, some at a time."""
         first, *others = self.stack
         # For the products that leave out zeros.
@@ -109,7 +112,7 @@ class DenseGradients(LinearGradients):
     def products(self, direction: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """⟨direction, g_e⟩."""
         along = linear(self.inputs[0], direction["weight"], direction["bias"])
-        return torch.linalg.vecdot(along, self.δ).double()
+        return dot(along, self.δ)
 
 
 class FirstGradients(DenseGradients):

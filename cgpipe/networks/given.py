@@ -22,7 +22,7 @@ def network_of(given: NetworkLike) -> Network:
     if isinstance(given, Network):
         return given
     if isinstance(given, torch.nn.Module):
-        from cgpipe.networks.module import ModuleNetwork  # noqa: PLC0415 - 
+        from cgpipe.networks.module import ModuleNetwork  # noqa: PLC0415 -
 
         return ModuleNetwork(given)
     return Dense(given)

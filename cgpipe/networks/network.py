@@ -71,7 +71,9 @@ class Network(ABC):
         shapes = {name: tuple(values.shape) for name, values in own.items()}
         given = {name: tuple(values.shape) for name, values in state.items()}
         if shapes != given:
-            raise ValueError(f"values of shapes {given} for a network of {shapes}: give those of this network")
+            raise ValueError(
+                f"values of shapes {given} for a network of {shapes}: give those of this network"
+            )
         with torch.no_grad():
             for name, values in own.items():
                 values.copy_(state[name])
@@ -123,7 +125,9 @@ class Network(ABC):
             for of, own in zip(direction, self.parameters(), strict=True)
         ]
 
-    def passes(self, images: torch.Tensor, labels: torch.Tensor, at_once: int | None = None) -> Iterator[Pass]:
+    def passes(
+        self, images: torch.Tensor, labels: torch.Tensor, at_once: int | None = None
+    ) -> Iterator[Pass]:
         """Take all examples forward and backward, some at a time.
 
         Parameters
@@ -142,7 +146,7 @@ class Network(ABC):
     def all_logits(self, images: torch.Tensor) -> torch.Tensor:
         """What the network makes of all images, some at a time."""
         at_once = self.at_once(images, AT_ONCE, GPU_ACTIVATIONS)
-        return torch.cat([self.logits(some) for some in images.split(at_once)])
+        return torch.cat([self.logits(some) for some in torch.split(images, at_once)])
 
     def named(self, which: npt.NDArray[np.bool_]) -> str:
         """Some of the layers, for a message."""

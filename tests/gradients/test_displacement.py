@@ -16,8 +16,8 @@ from cgpipe.gradients.displacement import (
     starts,
     weighted_sum,
 )
-from cgpipe.learning.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, initial_layers
 

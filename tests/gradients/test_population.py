@@ -5,6 +5,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from cgpipe.gradients.products import SUMMED
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import pixels_of
@@ -19,9 +20,8 @@ from cgpipe.gradients.population import (
     inner_products,
     measure_contributions,
 )
-from cgpipe.gradients.products import SUMMED
-from cgpipe.learning.rules import Mean
 from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.rules import Mean
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers
 

@@ -17,9 +17,9 @@ from problems import pixels_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cgpipe.kernels import build, operators, oracle, reference
-from cgpipe.learning.rules import Clipped
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.rules import Clipped
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 

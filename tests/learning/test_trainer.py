@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from problems import copy_of, fitted, pixels_of, problem
 
 from cgpipe.kernels import operators, oracle, reference
-from cgpipe.learning.rules import Clipped, Mean, UpdateRule, update_rule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.rules import Clipped, Mean, UpdateRule, update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients

@@ -10,10 +10,10 @@ from problems import copy_of
 
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.data.images import flat_images
-from cgpipe.learning.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate, logged_steps
 from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.learning.training import train
 from cgpipe.names import CLIPPING, UpdateName

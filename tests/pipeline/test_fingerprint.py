@@ -139,9 +139,7 @@ def test_a_stage_is_its_module_what_that_imports_and_the_packages_around():
         "cgpipe.pipeline.checkpoints",
     } <= set(train)
     assert "cgpipe.kernels.build" in train  # by way of operators
-    assert {"cgpipe", "cgpipe.pipeline.stages", "cgpipe.learning", "cgpipe.kernels"} <= set(
-        train
-    )
+    assert {"cgpipe", "cgpipe.pipeline.stages", "cgpipe.learning", "cgpipe.kernels"} <= set(train)
     assert list(train) == sorted(set(train))
 
 

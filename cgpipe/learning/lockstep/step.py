@@ -6,11 +6,11 @@ import numpy as np
 import torch
 import triton  # type: ignore[import-untyped]
 
-from cgpipe.learning.updates import Fused
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep import products, selection
 from cgpipe.learning.run import TrainingRun
+from cgpipe.learning.updates import Fused
 from cgpipe.networks.dense import Layer
 from cgpipe.networks.fully_connected import Dense
 

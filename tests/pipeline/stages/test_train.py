@@ -13,8 +13,8 @@ import torch
 import cgpipe
 from cgpipe.data.images import flat_images
 from cgpipe.kernels import operators
-from cgpipe.learning.rules import kernel, update_rule
 from cgpipe.learning.evaluation import snapshot_steps
+from cgpipe.learning.rules import kernel, update_rule
 from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import StoppedError
