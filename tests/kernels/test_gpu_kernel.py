@@ -229,10 +229,10 @@ def test_a_captured_step_is_one_that_is_not_captured(name):
     for warm_up in (3, 10**9):
         layers = initial_layers([20, 16, 4], "xavier", np.random.default_rng(1), "cuda")
         rule = update_rule(name, 2 if name == "winsorized_mean" else 0, 40)
-        trainer = Trainer(layers, images, labels, 40, 0.1, rule)
+        trainer = Trainer(layers, images, labels, 40, rule)
         trainer.WARM_UP = warm_up
         for batch in batches:
-            trainer.step(batch)
+            trainer.step(batch, 0.1)
         trainer.check()
         ends.append([p.cpu() for of_layer in layers for p in of_layer])
     for captured, plain in zip(*ends, strict=True):

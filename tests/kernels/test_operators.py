@@ -376,9 +376,9 @@ def networks(mnist):
         return inputs, output_gradients(layers, inputs, logits, labels[batch])
 
     drawn = minibatch()
-    trainer = Trainer(layers, images, labels, 100, 0.1, Clipped(2))
+    trainer = Trainer(layers, images, labels, 100, Clipped(2))
     for _ in range(400):
-        trainer.step(order.next())
+        trainer.step(order.next(), 0.1)
     assert evaluate(layers, images, labels).accuracy > 0.4  # of 0.55 by the digits alone
     return {"as drawn": drawn, "trained": minibatch()}
 
