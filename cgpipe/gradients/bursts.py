@@ -120,7 +120,7 @@ def measure_bursts(
     steps: list[tuple[int, int]] = []
     descents = []
     for snapshot, step, given in bursts:
-        network = network_of(given)
+        network = network_of(given, images)
         steps.append((snapshot, step))
         sums = group_gradients(network, images, labels, lambda _, part: group[part], len(GROUPS))
         gram = sums.gram().sum(0)

@@ -223,7 +223,7 @@ def measure_clipping(
     steps: list[int] = []
     found: dict[str, list[Any]] = {}
     for step, given in snapshots:
-        network = network_of(given)
+        network = network_of(given, images)
         steps.append(step)
         sums = group_gradients(network, images, labels, lambda _, part: corrupt[part].long(), len(GROUPS))
         measured = measure(network, minibatches, sums.layers, every)

@@ -137,7 +137,7 @@ def weighted_sum(
     """
     total: list[dict[str, torch.Tensor]] = []
     for (given, batch), ω in zip(replay, weights, strict=True):
-        network = network_of(given)
+        network = network_of(given, images)
         if not total:
             shapes = network.parameters()
             total = [

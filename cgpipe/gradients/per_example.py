@@ -85,7 +85,7 @@ def sampled_gradients(
         At the scale of one example: summed over the examples it is the gradient of the summed loss.
     """
     found = []
-    for _, _, layers in network_of(network).passes(images, labels):
+    for _, _, layers in network_of(network, images).passes(images, labels):
         parts = []
         for number, layer in enumerate(layers):
             of_layer = sample.layer == number
@@ -175,7 +175,7 @@ def measure_gradients(
     u: list[Floats] = []
     alone: list[Floats] = []
     for step, given in snapshots:
-        network = network_of(given)
+        network = network_of(given, images)
         if not steps:
             weighted = [weights_of(of) for of in network.parameters()]
             shapes = [None if weight is None else weight.shape for weight in weighted]

@@ -113,7 +113,7 @@ def group_gradients(
     ValueError
         If a gradient is not finite.
     """
-    network = network_of(network)
+    network = network_of(network, images)
     sums = [
         {name: _zeros(count, p).to(images.device) for name, p in of.items()} for of in network.parameters()
     ]
@@ -172,7 +172,7 @@ def example_contributions(
     Contributions
         u sums to ‖g‖² over the examples and layers.
     """
-    network = network_of(network)
+    network = network_of(network, images)
     whole = network.as_direction(total)
     u, squares = [], []
     for _, _, layers in network.passes(images, labels, at_once):
@@ -199,7 +199,7 @@ def inner_products(network: NetworkLike, images: torch.Tensor, labels: torch.Ten
         The diagonal holds ‖g_e‖². Computed in float64 from the forward pass on, for the sign of pairs that
         are nearly orthogonal.
     """
-    layers = network_of(network).double().pass_examples(images.double(), labels).layers
+    layers = network_of(network, images).double().pass_examples(images.double(), labels).layers
     return torch.stack([layer.pairs() for layer in layers]).sum(0).cpu().numpy()
 
 
@@ -280,7 +280,7 @@ def measure_contributions(
     steps: list[int] = []
     measured: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in VARIABLES}
     for step, given in snapshots:
-        network = network_of(given)
+        network = network_of(given, images)
         steps.append(step)
         sums = group_gradients(network, images, labels, group, len(GROUPS))
         each = example_contributions(network, images, labels, sums.total())

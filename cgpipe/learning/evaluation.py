@@ -111,7 +111,7 @@ def evaluate(
     >>> result.accuracy, result.correct.tolist(), round(result.loss, 4)
     (0.5, [True, False], 0.8133)
     """
-    network = network_of(network)
+    network = network_of(network, images)
     at_once = at_once or network.at_once(images, EVALUATED_AT_ONCE, GPU_EVALUATED)
     sums, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)  # (example,)
     counts: list[torch.Tensor] = []  # of each ReLU, the examples that activate a unit

@@ -55,14 +55,14 @@ class Replay:
         self, network: NetworkLike, training: Examples, *, batch_rng: np.random.Generator, **settings: Any
     ) -> None:
         # A copy has memory laid out as in training, which the bits depend on.
-        copy = network_of(network).copy()
+        copy = network_of(network, training.images).copy()
         self._run = start_run(
             training, training, network=copy, classes=copy.classes, rng=0, batch_rng=batch_rng, **settings
         )
         if self._run.rule.state() or self._run.descent.momentum:
+            momentum = f" with momentum {self._run.descent.momentum:g}" if self._run.descent.momentum else ""
             raise ValueError(
-                f"update {settings['update']} with momentum {self._run.descent.momentum:g} depends on "
-                "earlier minibatches, which snapshots do not keep, so its steps cannot be made again from a "
+                f"update {settings['update']}{momentum} depends on earlier minibatches, which snapshots do not keep, so its steps cannot be made again from a "
                 "snapshot: give a run of another update rule, without momentum"
             )
         self._beginning = self._run.order.state()
@@ -107,7 +107,7 @@ class Replay:
         batches = [order.next() for _ in range(count)]
         order.restore(here)
         self._run.step = start
-        self.network.load(network_of(snapshot).state())
+        self.network.load(network_of(snapshot, self._run.training.images).state())
         for batch in batches:
             yield self.network, batch
             self._pack.step()

@@ -239,7 +239,7 @@ def start_run(
     rule = update_rule(update, c, batch_size, update_rng or rng)
     rate = Rate(learning_rate, schedule, steps)
     descent = Descent(momentum, weight_decay)
-    run = TrainingRun(network_of(network), training, test, order, rule, rate, descent)
+    run = TrainingRun(network_of(network, training.images), training, test, order, rule, rate, descent)
     if run.network.classes != classes:
         raise ValueError(f"a network of {run.network.classes} classes for labels of {classes}")
     if state is not None:

@@ -109,6 +109,33 @@ def losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return -logsigmoid(-odds.logsumexp(1))
 
 
+def logit_gradients(
+    logits: torch.Tensor, labels: torch.Tensor, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Gradient of the *summed* softmax cross-entropy at the logits, of any network.
+
+    Parameters
+    ----------
+    logits : tensor of float, shape (batch, classes)
+        What left the last layer.
+    labels : tensor of int, shape (batch,)
+        The classes to learn.
+    out : tensor, shape (batch, classes), optional
+        Where to write it, instead of into new memory.
+
+    Returns
+    -------
+    tensor of float, shape (batch, classes)
+        Relative rounding errors only, however well an example is fitted.
+    """
+    δ = torch.softmax(logits, 1, out=out)  # (b, class)
+    # At the label p - 1, as the other p with a minus: p is rounded to 1 where an example is fitted.
+    label = labels[:, None]
+    δ.scatter_add_(1, label, -δ.gather(1, label))  # 0 at the label, and NaN stays
+    δ.scatter_add_(1, label, -δ.sum(1, keepdim=True))
+    return δ
+
+
 def output_gradients(
     layers: Sequence[Layer],
     inputs: Sequence[torch.Tensor],
@@ -136,11 +163,7 @@ def output_gradients(
     list of tensors, shapes (batch, out)
         One a layer, input to output.
     """
-    δ = torch.softmax(logits, 1, out=out[-1] if out else None)  # (b, class)
-    # At the label p - 1, as the other p with a minus: p is rounded to 1 where an example is fitted.
-    label = labels[:, None]
-    δ.scatter_add_(1, label, -δ.gather(1, label))  # 0 at the label, and NaN stays
-    δ.scatter_add_(1, label, -δ.sum(1, keepdim=True))
+    δ = logit_gradients(logits, labels, out=out[-1] if out else None)
     gradients = [δ]
     for number in range(len(layers) - 1, 0, -1):
         δ = torch.mm(δ, layers[number].weight, out=out[number - 1] if out else None)

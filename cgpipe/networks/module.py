@@ -1,5 +1,202 @@
-"""temporary"""
+"""Any `torch.nn.Module` as a network: layers by the module's own names, per-example gradients by hooks."""
+
+import copy
+import warnings
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from cgpipe.networks.capture import Relus, backward, changed_in_place, forward
+from cgpipe.networks.checks import found
+from cgpipe.networks.dense import logit_gradients
+from cgpipe.networks.layers import bound
+from cgpipe.networks.network import Network, Pass
+from cgpipe.networks.per_example.base import own_parameters
+from cgpipe.networks.per_example.registry import layer_gradients
+from cgpipe.networks.registry import Size
 
 
-class ModuleNetwork:
-    pass
+class ModuleNetwork(Network):
+    """A module as a network, in eval mode.
+
+    A layer with parameters has the module's own name, such as `features.0`; parameters of the module itself
+    are those of a layer by the name of its class. `cgpipe.networks.layers` says which layer a parameter
+    belongs to. Parameters that need no gradient (`requires_grad`) are part of the state alone.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Takes images (e, c, h, w) and returns logits (e, classes). It is copied. Batch normalization is taken
+        with its saved statistics, with a warning.
+    shape : tuple of int
+        Channels, rows and columns of an image.
+    classes : int, optional
+        How many logits an example must have; by default any number.
+    device : torch.device or str
+        Where the copy goes; the module is checked on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the module has no per-example gradients, or none that its layers give: `cgpipe.networks.checks`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    >>> network = ModuleNetwork(module, (1, 2, 2))
+    >>> network.layers, [tuple(p.shape) for p in network.state().values()]
+    (('1',), [(3, 4), (3,)])
+    >>> images, labels = torch.ones(5, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1])
+    >>> [one.layers[0].squared_norms().shape for one in network.passes(images, labels, at_once=3)]
+    [torch.Size([3]), torch.Size([2])]
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        shape: Size,
+        classes: int | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.module = copy.deepcopy(module).cpu().eval()
+        normalized = [path for path, inside in self.module.named_modules() if isinstance(inside, _BatchNorm)]
+        seen = found(self.module, shape, classes)
+        self._parameters, self._copied, self.activations, self.width, self.classes = seen
+        if normalized:
+            warnings.warn(
+                f"layer {', '.join(normalized)}: batch normalization is taken with its saved statistics, so "
+                "that the gradient of an example does not depend on others; a training step that takes the "
+                "statistics of the minibatch has another gradient (cosine_to_training)",
+                stacklevel=2,
+            )
+        self.normalized = bool(normalized)
+        self.layers = tuple(path or type(module).__name__ for path in self._parameters)
+        self.module.to(device)
+        self._bind()
+
+    def parameters(self) -> list[dict[str, torch.Tensor]]:
+        """The live parameters of each layer that need a gradient, by name."""
+        return [own_parameters(layer) for layer in self._layers.values()]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that the logits depend on, live: `layer.name`, and what is not trained by its own name."""
+        trained = {f"{path}.{name}".lstrip(".") for path, names in self._parameters.items() for name in names}
+        others = self.module.state_dict().items()
+        return super().state() | {
+            name: values
+            for name, values in others
+            if name not in trained and isinstance(values, torch.Tensor)
+        }
+
+    def copy(self) -> "ModuleNetwork":
+        """A copy."""
+        copied = copy.deepcopy(self)
+        copied._bind()
+        return copied
+
+    def double(self) -> "ModuleNetwork":
+        """A copy in float64."""
+        double = self.copy()
+        double.module.double()
+        double._bind()
+        return double
+
+    @torch.no_grad()
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """What the network makes of some images, shape (e, class); without gradients."""
+        logits: torch.Tensor = self.module(images)
+        return logits
+
+    def active(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The logits, and at each of `activations` how many of the examples activate each unit, int64."""
+        logits, counts = Relus.of(self.module, images)
+        return logits, [counts[name] for name in self.activations]
+
+    def pass_examples(self, images: torch.Tensor, labels: torch.Tensor, part: slice = slice(None)) -> Pass:
+        """Take some examples forward and backward together; no gradient of a parameter is formed."""
+        logits, calls = forward(self.module, self._seen, self._copied, images)
+        if wrong := [*changed_in_place(calls), *(path for path in self._seen if path not in calls)]:
+            raise ValueError(
+                f"layer {wrong[0]} is not called, or what it got or gave is changed in place, and this was "
+                "not so in the first pass: let what is called not depend on the values of the images"
+            )
+        δ = backward(logits, calls, labels)
+        layers = [layer_gradients(layer, calls[path].inputs, δ[path]) for path, layer in self._layers.items()]
+        return Pass(part, logits.detach(), layers)
+
+    def non_finite(self, images: torch.Tensor, labels: torch.Tensor) -> str:
+        """Where the first value is that is not finite, forward and then backward, as a sentence."""
+        logits, calls = forward(self.module, self._seen, self._copied, images)
+        δ = backward(logits, calls, labels)
+        names = dict(zip(self._parameters, self.layers, strict=True))
+        values = {f"output of layer {names[path]}": call.output for path, call in calls.items()}
+        values["output of the network"] = logits
+        values |= {f"gradient at the output of layer {names[path]}": δ[path] for path in reversed(calls)}
+        for place, value in values.items():
+            if not bool(torch.isfinite(value).all()):
+                return f"the {place} is not finite"
+        return ""
+
+    def training_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Mean gradient of a minibatch in training mode, by layer and parameter.
+
+        Batch normalization takes the statistics of the minibatch, and moves those that are saved.
+
+        Parameters
+        ----------
+        images, labels
+            The minibatch, as of `pass_examples`.
+        """
+        trained = [dict(layer.named_parameters(recurse=False)) for layer in self._layers.values()]
+        self.module.train()
+        try:
+            with torch.enable_grad():
+                logits = self.module(images)
+        finally:
+            self.module.eval()
+        δ = logit_gradients(logits.detach(), labels) / len(labels)
+        gradients = iter(torch.autograd.grad(logits, [p for of in trained for p in of.values()], δ))
+        return [{name: next(gradients) for name in of} for of in trained]
+
+    def require_per_example_gradients(self) -> None:
+        """Raise ValueError if in training the gradient of an example depends on others."""
+        if self.normalized:
+            raise ValueError(
+                "the network has batch normalization, by which the gradient of an example depends on the others of "
+                "its minibatch: train it by plain SGD (winsor 0), or take GroupNorm"
+            )
+
+    def cosine_to_training(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """Cosine between the mean gradient of a minibatch as it is taken here and that in training mode.
+
+        Less than 1 if the network has batch normalization, which then takes the statistics of the minibatch;
+        those saved stay as they are.
+
+        Parameters
+        ----------
+        images, labels
+            The minibatch, as of `pass_examples`.
+
+        Returns
+        -------
+        float
+            Over all parameters that need a gradient.
+        """
+
+        def gradient(module: nn.Module) -> torch.Tensor:
+            trained = [p for p in module.parameters() if p.requires_grad]
+            with torch.enable_grad():
+                logits = module(images)
+            gradients = torch.autograd.grad(logits, trained, logit_gradients(logits.detach(), labels))
+            return torch.cat([g.flatten() for g in gradients]).double()
+
+        here, training = gradient(self.module), gradient(copy.deepcopy(self.module).train())
+        return float(torch.cosine_similarity(here, training, dim=0, eps=0))
+
+    def _bind(self) -> None:
+        """Let the layers be those of the module as it is."""
+        self._seen = {path: self.module.get_submodule(path) for path in self._parameters}
+        self._layers = bound(self.module, self._parameters)

@@ -1,0 +1,173 @@
+"""What enters and leaves the layers of a module, seen by hooks for the time of one forward pass."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from cgpipe.networks.dense import logit_gradients
+
+Before = Callable[[str], None]
+After = Callable[[str, tuple[Any, ...], dict[str, Any], Any], Any]
+
+_RELUS = (
+    functional.relu,
+    functional.relu_,
+    functional.relu6,
+    torch.relu,
+    torch.relu_,
+    torch.Tensor.relu,
+    torch.Tensor.relu_,
+)
+
+
+class Call(NamedTuple):
+    """One layer in a forward pass."""
+
+    inputs: tuple[torch.Tensor, ...]  # (e, ...) each
+    output: torch.Tensor  # (e, ...), in the graph of the logits
+    versions: tuple[int, ...]  # of these tensors, when the layer returned
+
+
+@contextmanager
+def hooked(
+    modules: Mapping[str, nn.Module], after: After, before: Before = lambda name: None
+) -> Iterator[None]:
+    """Call functions before and after the forward pass of some modules, with their names.
+
+    What `after` returns takes the place of the module's output, unless it is None.
+    """
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles += [
+                module.register_forward_pre_hook(lambda _, inputs, name=name: before(name)),
+                module.register_forward_hook(
+                    lambda _, *passed, name=name: after(name, *passed), with_kwargs=True
+                ),
+            ]
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def forward(
+    module: nn.Module, layers: Mapping[str, nn.Module], copied: Collection[str], images: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, Call]]:
+    """Take some examples forward, with a graph for the backward pass.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    layers : mapping of str to torch.nn.Module
+        The layers to see, by name.
+    copied : collection of str
+        Layers of which what enters or leaves is changed in place afterwards. The network goes on with a copy
+        of what left such a layer, and a copy of what entered it is kept.
+    images : tensor of float, shape (e, ...)
+        The examples.
+
+    Returns
+    -------
+    logits : tensor, shape (e, class)
+        In the graph.
+    calls : dict of str to Call
+        One a layer, in the order in which the layers returned.
+    """
+    calls: dict[str, Call] = {}
+
+    def keep(
+        name: str, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any
+    ) -> torch.Tensor | None:
+        copy = name in copied
+        if copy:
+            inputs = tuple(value.detach().clone() for value in inputs)
+        calls[name] = Call(inputs, output, tuple(value._version for value in (*inputs, output)))
+        return output.clone() if copy else None
+
+    with torch.enable_grad(), hooked(layers, keep):
+        logits = module(images)
+    return logits, calls
+
+
+def changed_in_place(calls: Mapping[str, Call]) -> list[str]:
+    """Layers of which something that entered or left was changed in place after they returned."""
+    return [
+        name
+        for name, call in calls.items()
+        if call.versions != tuple(value._version for value in (*call.inputs, call.output))
+    ]
+
+
+def backward(
+    logits: torch.Tensor, calls: Mapping[str, Call], labels: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Gradient of the *summed* loss at the output of each layer, shapes (e, ...); none for parameters.
+
+    Parameters
+    ----------
+    logits, calls
+        As `forward` returned them.
+    labels : tensor of int, shape (e,)
+        The classes to learn.
+
+    Returns
+    -------
+    dict of str to tensor
+        By layer; zeros where the output does not reach the logits.
+    """
+    δ = logit_gradients(logits.detach(), labels)
+    outputs = [call.output for call in calls.values()]
+    found = torch.autograd.grad(logits, outputs, δ, allow_unused=True, materialize_grads=True)
+    return dict(zip(calls, found, strict=True))
+
+
+class Relus(TorchFunctionMode):
+    """How many examples of a forward pass activate each unit of each ReLU, called as a module or a function.
+
+    A unit is an element of what a ReLU gives for one example, and active where that is positive. Counted are
+    nn.ReLU, nn.ReLU6, classes derived from these, and their functions, by the names of the module that calls
+    them; from its second call on with a number.
+
+    Attributes
+    ----------
+    counts : dict of str to tensor of int64
+        Shapes those of the units, in the order of the forward pass.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[str, torch.Tensor] = {}
+        self._running: list[tuple[str, nn.Module]] = []
+
+    @classmethod
+    def of(cls, module: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The logits of some examples, without a graph, and `counts`."""
+        modules = dict(module.named_modules())
+        seen = cls()
+
+        def entered(name: str) -> None:
+            seen._running.append((name, modules[name]))
+
+        def left(*call: Any) -> None:
+            seen._running.pop()
+
+        with torch.no_grad(), hooked(modules, left, entered), seen:
+            logits = module(images)
+        return logits, seen.counts
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = function(*args, **(kwargs or {}))
+        if function in _RELUS or (function is functional.hardtanh and args[1:2] == (0.0,)):
+            path, module = self._running[-1]
+            own = isinstance(module, (nn.ReLU, nn.ReLU6))
+            name = path if own and path else f"{path}.relu".lstrip(".")
+            times = sum(known.rpartition(":")[0] == name or known == name for known in self.counts)
+            self.counts[f"{name}:{times + 1}" if times else name] = (output > 0).sum(0)
+        return output

@@ -1,0 +1,223 @@
+"""What a module must be to have per-example gradients, found out by passes of a few random images.
+
+All errors are ValueErrors that name the layer.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from cgpipe.networks.build import place
+from cgpipe.networks.capture import Relus, backward, changed_in_place, forward, hooked
+from cgpipe.networks.dense import losses
+from cgpipe.networks.layers import bound, is_layer, trainable
+from cgpipe.networks.per_example.registry import layer_gradients
+from cgpipe.networks.registry import Size
+
+EXAMPLES = 3  # of a probe
+CLOSE = 1e-3  # of the largest value: far above the rounding of float32, far below any of these errors
+
+
+class Found(NamedTuple):
+    """What passes have shown of a module."""
+
+    layers: dict[str, list[str]]  # by path, in the order of the forward pass: names of their parameters
+    copied: list[str]  # paths of layers of which something is changed in place afterwards
+    activations: tuple[str, ...]  # names of the ReLUs
+    width: int  # numbers that an example has where it has most
+    classes: int
+
+
+class Returned(NamedTuple):
+    """A module that returned during a pass."""
+
+    path: str
+    layer: bool  # whether the call was that of a layer
+    output: list[torch.Tensor]  # copies
+
+
+def found(module: nn.Module, shape: Size, classes: int | None) -> Found:
+    """Check a module, and find its layers.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        On the CPU, in eval mode; left as it was.
+    shape : tuple of int
+        Channels, rows and columns of an image.
+    classes : int, optional
+        How many logits an example must have; by default any number.
+
+    Returns
+    -------
+    Found
+        Its layers, and more.
+
+    Raises
+    ------
+    ValueError
+        If it has tied or no parameters, draws random numbers, lets an example depend on others, does not
+        take the images or return logits, or has parameters whose gradients do not come by its layers.
+    """
+    _require_parameters(module)
+    dtype = next(p.dtype for p in module.parameters() if p.requires_grad)
+    images = torch.rand((EXAMPLES, *shape), generator=torch.Generator().manual_seed(0)).to(dtype)
+    logits, returned = _passed(module, images)
+    _require_logits(module, logits, classes)
+    called = Counter(one.path for one in returned)
+    _require_one_call(module, called)
+    for training in (True, False):
+        first, second = (_passed(copy.deepcopy(module).train(training), images)[1] for _ in range(2))
+        if path := _first_difference(first, second, 0):
+            raise ValueError(
+                f"{_named(module, *path)} gives something else when it sees the same images again, so it "
+                "draws random numbers: build the network without dropout, or with a rate of 0"
+            )
+    alone = _passed(module, images[:1])[1]
+    if path := _first_difference(returned, alone, CLOSE):
+        raise ValueError(
+            f"{_named(module, *path)} gives something else for an image alone than among others, and the "
+            "gradient of an example must not depend on others: use GroupNorm, or keep running statistics"
+        )
+    single = {one.path for one in alone if one.layer and called[one.path] == 1}
+    layers = trainable(module, [one.path for one in returned if one.layer and one.path in single])
+    copied = _require_sums(module, layers, images, logits.shape[1])
+    outputs = [value for one in returned for value in one.output if value.shape[:1] == (EXAMPLES,)]
+    width = max(value.numel() // EXAMPLES for value in [images, *outputs])
+    return Found(layers, copied, tuple(Relus.of(module, images)[1]), width, logits.shape[1])
+
+
+def _require_logits(module: nn.Module, logits: Any, classes: int | None) -> None:
+    """Raise ValueError if a module's output is not (batch, classes)."""
+    if isinstance(logits, torch.Tensor):
+        examples, *units = logits.shape or (0,)
+        fits = examples == EXAMPLES and len(units) == 1 and classes in (None, units[0])
+        if fits and logits.is_floating_point():
+            return
+    is_tensor = isinstance(logits, torch.Tensor)
+    given = f"{logits.dtype}, shape {tuple(logits.shape)}" if is_tensor else type(logits).__name__
+    raise ValueError(
+        f"{_named(module, '')} returns {given} for {EXAMPLES} images: let it return a tensor of float, shape "
+        f"(batch, classes)" + ("" if classes is None else f" = ({EXAMPLES}, {classes})")
+    )
+
+
+def _require_one_call(module: nn.Module, called: Mapping[str, int]) -> None:
+    """Raise ValueError if a module with parameters of its own is called more than once."""
+    for path, inside in module.named_modules():
+        own = any(p.requires_grad for p in inside.parameters(recurse=False))
+        if own and called.get(path, 0) > 1:
+            raise ValueError(
+                f"{_named(module, path)} is called {called[path]} times in a forward pass, so that its "
+                "parameters are those of several layers (tied weights): give each call a layer of its own"
+            )
+
+
+def _require_parameters(module: nn.Module) -> None:
+    """Raise ValueError if a parameter has two names, or none needs a gradient."""
+    names: dict[nn.Parameter, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if parameter in names:
+            raise ValueError(
+                f"parameters {names[parameter]} and {name} are the same (tied weights), so that their "
+                "gradient is that of two layers: give each layer parameters of its own"
+            )
+        names[parameter] = name
+    if not any(parameter.requires_grad for parameter in names):
+        raise ValueError(f"{_named(module, '')} has no parameters that need a gradient: nothing to train")
+
+
+def _passed(module: nn.Module, images: torch.Tensor) -> tuple[Any, list[Returned]]:
+    """What a module returns, and what every module in it returns, in this order."""
+    images = images.clone()
+    modules = dict(module.named_modules())
+    running: list[str] = []
+    returned: list[Returned] = []
+
+    def after(path: str, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+        running.pop()
+        tensors = [value.detach().clone() for value in tree_leaves(output) if isinstance(value, torch.Tensor)]
+        returned.append(Returned(path, is_layer(inputs, keywords, output, len(images)), tensors))
+
+    try:
+        with (
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=[]),
+            hooked(modules, after, running.append),
+        ):
+            torch.default_generator.seed()
+            output = module(images)
+    except Exception as error:
+        sizes = "x".join(map(str, images.shape[1:]))
+        raise ValueError(
+            f"the network does not take images of {sizes} (channels, rows, columns): "
+            f"{_named(module, running[-1] if running else '')} raised {place(error)}"
+        ) from error
+    if images._version:
+        raise ValueError(f"{_named(module, '')} changes its images in place: let it work on a copy")
+    return output, returned
+
+
+def _first_difference(first: list[Returned], second: list[Returned], close: float) -> list[str]:
+    """The path of the first module that returns something else for the images that both have seen."""
+    for one, other in zip(first, second, strict=False):
+        for a, b in zip(one.output, other.output, strict=False):
+            if a.shape != b.shape and (a.shape[:1], b.shape[:1]) != ((EXAMPLES,), (1,)):
+                continue  # such as what has the examples along another axis
+            a, b = a[: len(b)].double() if a.ndim else a.double(), b.double()
+            largest = float(b.abs().max()) if b.numel() else 0.0
+            if a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=close * largest, equal_nan=True):
+                return [one.path]
+    return []
+
+
+def _require_sums(
+    module: nn.Module, layers: dict[str, list[str]], images: torch.Tensor, classes: int
+) -> list[str]:
+    """Raise ValueError if gradients of single examples do not add up to that of the loss; `Found.copied`."""
+    named = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    labels = torch.arange(EXAMPLES) % classes
+    seen = {path: module.get_submodule(path) for path in layers}
+    logits, calls = forward(module, seen, (), images)
+    copied = changed_in_place(calls)
+    try:
+        whole = torch.autograd.grad(losses(logits, labels).sum(), list(named.values()), allow_unused=True)
+    except RuntimeError as error:
+        raise ValueError(f"{_named(module, '')} has no gradient: {place(error)}") from error
+    for name, gradient in zip(named, whole, strict=True):
+        if gradient is None:
+            raise ValueError(
+                f"parameter {name} takes no part in the forward pass: remove it, or set its requires_grad "
+                "to False"
+            )
+    expected = dict(zip(named, (g for g in whole if g is not None), strict=True))
+    least = 1e-5 * max(float(gradient.abs().max()) for gradient in expected.values())
+    logits, calls = forward(module, seen, copied, images)
+    δ = backward(logits, calls, labels)
+    for path, layer in bound(module, layers).items():
+        try:
+            sums = layer_gradients(layer, calls[path].inputs, δ[path]).sums()
+        except Exception as error:
+            raise ValueError(
+                f"{_named(module, path)} has no gradients of single examples by torch.func: {place(error)}. "
+                "Register closed forms for its class: cgpipe.networks.register"
+            ) from error
+        pairs = [(sums[n.replace(".", "/")], expected[f"{path}.{n}".lstrip(".")]) for n in layers[path]]
+        largest = max(float(gradient.abs().max()) for _, gradient in pairs)
+        if not all(torch.allclose(a, b, rtol=0, atol=CLOSE * largest + least) for a, b in pairs):
+            raise ValueError(
+                f"{_named(module, path)}: gradients of single examples do not add up to that of the loss. "
+                "Its parameters are used outside its own call, too, or it changes what enters it: give each "
+                "use parameters of its own, and use operations that are not in place"
+            )
+    return copied
+
+
+def _named(module: nn.Module, path: str) -> str:
+    kind = type(module.get_submodule(path)).__name__
+    return f"layer {path} ({kind})" if path else f"the network ({kind})"
