@@ -1,5 +1,7 @@
 """One update of any network by a minibatch."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,6 +11,7 @@ from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.rules import Mean
 from cgpipe.learning.updates import UpdateRule, subtract
 from cgpipe.networks.module import ModuleNetwork
+from cgpipe.networks.network import Parameters
 
 
 class ModuleTrainer:
@@ -68,14 +71,14 @@ class ModuleTrainer:
             gradient = self.network.training_gradient(images, labels)
             self._require_finite(gradient[0].values(), images, labels)
 
-            def along(into, scale):
+            def along(into: Sequence[Parameters], scale: float) -> None:
                 for of, g in zip(into, gradient, strict=True):
                     subtract(of, g, scale)
         else:
             _, _, layers = self.network.pass_examples(images, labels)
             self._require_finite([layers[0].δ], images, labels)
 
-            def along(into, scale):
+            def along(into: Sequence[Parameters], scale: float) -> None:
                 self.rule.update(layers, into, scale)
 
         self.descent.step(parameters, along, rate)
@@ -83,7 +86,9 @@ class ModuleTrainer:
     def check(self) -> None:
         """Nothing: each step has looked whether it was finite."""
 
-    def _require_finite(self, values, images, labels) -> None:
+    def _require_finite(
+        self, values: Iterable[torch.Tensor], images: torch.Tensor, labels: torch.Tensor
+    ) -> None:
         # What is not finite anywhere reaches the first layer on the way back.
         if not all(bool(torch.isfinite(of.sum())) for of in values):
             raise NonFiniteError(self.network.non_finite(images, labels))

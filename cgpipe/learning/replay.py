@@ -59,11 +59,12 @@ class Replay:
         self._run = start_run(
             training, training, network=copy, classes=copy.classes, rng=0, batch_rng=batch_rng, **settings
         )
-        if self._run.rule.state() or self._run.descent.momentum:
-            momentum = f" with momentum {self._run.descent.momentum:g}" if self._run.descent.momentum else ""
+        momentum = self._run.descent.momentum
+        if self._run.rule.state() or momentum:
+            of = f"momentum {momentum:g}" if momentum else f"update {settings['update']}"
             raise ValueError(
-                f"update {settings['update']}{momentum} depends on earlier minibatches, which snapshots do not keep, so its steps cannot be made again from a "
-                "snapshot: give a run of another update rule, without momentum"
+                f"{of} depends on earlier minibatches, which snapshots do not keep, so the run's steps cannot "
+                "be made again from a snapshot: give a run of another update rule, without momentum"
             )
         self._beginning = self._run.order.state()
         (self._pack,) = packs([self._run])

@@ -26,5 +26,5 @@ def network_of(given: NetworkLike, images: torch.Tensor) -> Network:
     if isinstance(given, Network):
         return given
     if isinstance(given, torch.nn.Module):
-        return ModuleNetwork(given, tuple(images.shape[1:]), device=images.device)
+        return ModuleNetwork(given, images.shape[1:], device=images.device)
     return Dense(given)

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -14,7 +15,6 @@ from cgpipe.networks.layers import bound
 from cgpipe.networks.network import Network, Pass
 from cgpipe.networks.per_example.base import own_parameters
 from cgpipe.networks.per_example.registry import layer_gradients
-from cgpipe.networks.registry import Size
 
 
 class ModuleNetwork(Network):
@@ -56,7 +56,7 @@ class ModuleNetwork(Network):
     def __init__(
         self,
         module: nn.Module,
-        shape: Size,
+        shape: Sequence[int],
         classes: int | None = None,
         *,
         device: torch.device | str = "cpu",
@@ -165,8 +165,8 @@ class ModuleNetwork(Network):
         """Raise ValueError if in training the gradient of an example depends on others."""
         if self.normalized:
             raise ValueError(
-                "the network has batch normalization, by which the gradient of an example depends on the others of "
-                "its minibatch: train it by plain SGD (winsor 0), or take GroupNorm"
+                "the network has batch normalization, by which the gradient of an example depends on the others "
+                "of its minibatch: train it by plain SGD (winsor 0), or take GroupNorm"
             )
 
     def cosine_to_training(self, images: torch.Tensor, labels: torch.Tensor) -> float:

@@ -220,7 +220,7 @@ def test_without_clipping_it_is_plain_sgd(name, dtype):
     for _ in range(3):
         minibatches = minibatch(layers, rng, 10, dtype)
         update(rule, layers, *minibatches, RATE)
-        Mean().update(plain, *minibatches, RATE)
+        update(Mean(), plain, *minibatches, RATE)
     assert_equal(layers, plain)
     assert changed(layers, network(dtype))
 
