@@ -165,8 +165,8 @@ class ModuleNetwork(Network):
         """Raise ValueError if in training the gradient of an example depends on others."""
         if self.normalized:
             raise ValueError(
-                "the network has batch normalization, by which the gradient of an example depends on the others "
-                "of its minibatch: train it by plain SGD (winsor 0), or take GroupNorm"
+                "the network has batch normalization, by which the gradient of an example depends on the "
+                "others of its minibatch: train it by plain SGD (winsor 0), or take GroupNorm"
             )
 
     def cosine_to_training(self, images: torch.Tensor, labels: torch.Tensor) -> float:
