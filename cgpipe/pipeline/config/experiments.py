@@ -15,8 +15,8 @@ from pydantic import (
     field_validator,
 )
 
-from cgpipe.data.shapes import DATASETS
 from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Selection, UpdateName
+from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
@@ -113,6 +113,11 @@ class Experiment(Section):
         "all",
         description="Training examples: `all` of the training set, or how many of it. These are chosen at "
         "random for each replicate, so that the sizes of the classes differ as little as possible",
+    )
+    normalize: bool = Field(
+        False,
+        description="Whether the mean of each channel is subtracted from the images, and the rest divided by "
+        "its standard deviation. Both are those of all images of the training set",
     )
     batch_size: Examples = Field(
         100,
@@ -238,7 +243,7 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
         )
 
 
-def with_too_few_weights(name: str, experiment: Experiment, sampled: int, dataset: str) -> Iterator[str]:
+def with_too_few_weights(name: str, experiment: Experiment, sampled: int, dataset: Dataset) -> Iterator[str]:
     """What is allowed instead of an experiment with a smaller layer than is sampled; nothing otherwise."""
     smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
     if smallest < sampled:
@@ -250,7 +255,7 @@ def with_too_few_weights(name: str, experiment: Experiment, sampled: int, datase
 
 def training_examples(valid: Mapping[str, Any]) -> float:
     """Size of the training set of the dataset in these settings; no limit without a valid dataset."""
-    return DATASETS[valid["dataset"]].examples if "dataset" in valid else math.inf
+    return shape_of(valid["dataset"]).examples if "dataset" in valid else math.inf
 
 
 def is_mixed(noise: float, selection: Selection, examples: float) -> bool:
@@ -262,6 +267,7 @@ def is_mixed(noise: float, selection: Selection, examples: float) -> bool:
     return 0 < noise < 1 and (selection != "exact" or noise * examples >= FEWEST_CHOSEN)
 
 
-def widths(dataset: str, experiment: Experiment) -> list[int]:
+def widths(dataset: Dataset, experiment: Experiment) -> list[int]:
     """Units of the input, of each hidden layer and of the output of an experiment's network."""
-    return [DATASETS[dataset].features, *experiment.hidden, DATASETS[dataset].classes]
+    shape = shape_of(dataset)
+    return [shape.features, *experiment.hidden, shape.classes]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,14 +55,15 @@ def measure_runs(
     runs = each_run(spec, provenance, corrupted=corrupted, snapshots=snapshots, **out)
     device = choose(runs[0][0].device)
     images = read_netcdf(dataset, "data")
-    on_device = TrainingImages(images, device)
+    on_device = cache(lambda normalize: TrainingImages(images, device, normalize=normalize))
     for one, made, (of_labels, of_snapshots, written) in runs:
         labels = read_corrupted(of_labels, images)
         classes = torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device)
-        training = (on_device.of(labels), classes)
         log.info("%s", of_snapshots)
         with open_snapshots(of_snapshots, device) as (description, kept):
-            result = measure(one, EndedRun(json.loads(description["spec"]), kept, training, labels))
+            settings = json.loads(description["spec"])
+            training = (on_device(settings["normalize"]).of(labels), classes)
+            result = measure(one, EndedRun(settings, kept, training, labels))
             made = made.of(images, labels).of_tensors(description)
         of_run = f"{title}, {one.noise:.0%} noise, replicate {one.replicate}"
         write_netcdf(result, written, title=of_run, provenance=made)
