@@ -140,8 +140,9 @@ def load_folder(folder: Path, size: int | None = None) -> xr.Dataset:
         In it `train` and `test` (or else `val`), each in the layout of torchvision's `ImageFolder`: a folder
         of images for each class. All are grey, or all in colour, of 8 bits for each value.
     size : int, optional
-        Height and width that all images are given: the largest square in the middle of each is resized, with
-        antialiasing. Images are never enlarged. Without it all must have one size.
+        Height and width that each image is given: its shorter side is resized to it, with antialiasing
+        (Pillow's bilinear filter), and the middle is kept. Images are never enlarged. Without it all must
+        have one size.
 
     Returns
     -------

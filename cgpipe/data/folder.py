@@ -81,8 +81,9 @@ class Reader:
     listing : Listing
         Of the folder.
     size : int, optional
-        Height and width that each image is given: the largest square in its middle is resized, with
-        antialiasing (Pillow's bilinear filter), never enlarged. Without it all must have one size.
+        Height and width that each image is given: its shorter side is resized to it, with antialiasing
+        (Pillow's bilinear filter), and the middle is kept. Images are never enlarged. Without it all must
+        have one size.
 
     Attributes
     ----------

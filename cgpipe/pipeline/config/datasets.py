@@ -33,8 +33,8 @@ class Folder(Section):
     size: int | None = Field(
         None,
         ge=1,
-        description="Height and width to which the largest square in the middle of each image is resized. "
-        "Without it all images must have one size",
+        description="Height and width of the images: the shorter side of each is resized to it, and the middle "
+        "is kept. Without it all images must have one size",
     )
 
     def __str__(self) -> str:
