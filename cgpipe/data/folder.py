@@ -166,25 +166,10 @@ def listed(folder: Path) -> Listing:
         If a folder is missing, there are fewer than two classes, one has no image, or those of the two parts
         differ.
     """
-    train = folder / "train"
-    test = next((path for path in (folder / "test", folder / "val") if path.is_dir()), folder / "test")
-    for path in (folder, train, test):
-        if not path.is_dir():
-            or_val = " or val" if path == test else ""
-            raise DataError(f"there is no folder {path}{or_val}")
-    classes = [_classes(part) for part in (train, test)]
-    if lacking := [
-        f"{there} has {', '.join(sorted(more))}, which {other} has not"
-        for there, other, more in (
-            (train, test, {*classes[0]} - {*classes[1]}),
-            (test, train, {*classes[1]} - {*classes[0]}),
-        )
-        if more
-    ]:
-        raise DataError("; ".join(lacking))
-    if len(classes[0]) < 2:
-        raise DataError(f"{train} has a folder for {len(classes[0])} class: two or more are needed")
-    return Listing(folder, classes[0], *(_images(part, classes[0]) for part in (train, test)))
+    try:
+        return _listed(folder)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def opened(path: Path, content: bytes) -> "Image":
@@ -213,6 +198,28 @@ def content_of(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def _listed(folder: Path) -> Listing:
+    train = folder / "train"
+    test = next((path for path in (folder / "test", folder / "val") if path.is_dir()), folder / "test")
+    for path in (folder, train, test):
+        if not path.is_dir():
+            or_val = " or val" if path == test else ""
+            raise DataError(f"there is no folder {path}{or_val}")
+    classes = [_classes(part) for part in (train, test)]
+    if lacking := [
+        f"{there} has {', '.join(sorted(more))}, which {other} has not"
+        for there, other, more in (
+            (train, test, {*classes[0]} - {*classes[1]}),
+            (test, train, {*classes[1]} - {*classes[0]}),
+        )
+        if more
+    ]:
+        raise DataError("; ".join(lacking))
+    if len(classes[0]) < 2:
+        raise DataError(f"{train} has a folder for {len(classes[0])} class: two or more are needed")
+    return Listing(folder, classes[0], *(_images(part, classes[0]) for part in (train, test)))
+
+
 def _classes(part: Path) -> list[str]:
     return sorted(path.name for path in part.iterdir() if path.is_dir())
 
@@ -220,13 +227,17 @@ def _classes(part: Path) -> list[str]:
 def _images(part: Path, classes: list[str]) -> list[tuple[Path, int]]:
     images: list[tuple[Path, int]] = []
     for label, name in enumerate(classes):
-        walked = sorted(os.walk(part / name, followlinks=True))
+        walked = sorted(os.walk(part / name, onerror=_raise, followlinks=True))
         paths = [Path(folder, file) for folder, _, files in walked for file in sorted(files)]
         found = [(path, label) for path in paths if path.name.lower().endswith(ENDINGS)]
         if not found:
             raise DataError(f"{part / name} holds no image: none of its files ends with {', '.join(ENDINGS)}")
         images += found
     return images
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _pixels(image: "Image") -> str:

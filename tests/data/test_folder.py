@@ -172,6 +172,20 @@ def test_a_folder_that_is_missing_is_named(folder, tmp_path):
     assert one_error(folder) == f"there is no folder {folder}/train"
 
 
+def test_a_folder_that_cannot_be_looked_into_is_named(folder, monkeypatch):
+    closed = folder / "test/class 1"
+    scandir = os.scandir
+
+    def denied(path):
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert one_error(folder) == f"{closed} cannot be read: Permission denied"
+    assert one_error(folder / ("x" * 300)).endswith("xxx cannot be read: File name too long")
+
+
 def test_classes_that_are_not_in_both_parts_are_named(folder):
     shutil.move(folder / "train/class 1", folder / "train/class x")
     assert one_error(folder) == (
@@ -191,7 +205,9 @@ def test_a_class_without_an_image_is_named(folder):
     empty = folder / "test/class 2"
     for path in empty.iterdir():
         path.rename(path.with_suffix(".gif"))
-    assert one_error(folder).startswith(f"{empty} holds no image: none of its files ends with .jpg, .jpeg, .png")
+    assert one_error(folder).startswith(
+        f"{empty} holds no image: none of its files ends with .jpg, .jpeg, .png"
+    )
 
 
 @pytest.mark.parametrize("where", ["train/class 0/0.png", "test/class 2/5.png"])
@@ -213,7 +229,9 @@ def test_a_file_that_cannot_be_opened_is_named(folder):
 
 def test_grey_among_colour_is_named_and_so_is_colour_among_grey(folder):
     colours(folder / "train/class 1/2.png")
-    said = f"{folder}/train/class 0/0.png is grey, and {folder}/train/class 1/2.png is colour: give images that"
+    said = (
+        f"{folder}/train/class 0/0.png is grey, and {folder}/train/class 1/2.png is colour: give images that"
+    )
     assert one_error(folder).startswith(said)
     colours(folder / "train/class 0/0.png")
     said = f"{folder}/train/class 0/0.png is colour, and {folder}/train/class 0/1.png is grey"
@@ -228,7 +246,9 @@ def test_other_values_than_8_bits_of_grey_or_colour_are_named(folder, mode):
     else:
         Image.fromarray(np.ones((8, 8), {"F": np.float32}.get(mode, np.uint16))).save(path)
     transparent = " with transparency" if "A" in mode else ""
-    assert one_error(folder).startswith(f"{path} is an image of mode {mode}{transparent}: give images of 8 bits")
+    assert one_error(folder).startswith(
+        f"{path} is an image of mode {mode}{transparent}: give images of 8 bits"
+    )
 
 
 def test_images_of_different_sizes_need_a_size(folder):
@@ -242,6 +262,6 @@ def test_images_of_different_sizes_need_a_size(folder):
 
 def test_images_are_not_enlarged(folder):
     assert one_error(folder, 9) == (
-        f"{folder}/train/class 0/0.png has 8×8 pixels, and images are not enlarged: give a size of at most 8, "
-        "or leave this image out"
+        f"{folder}/train/class 0/0.png has 8×8 pixels, and images are not enlarged: give a size of at most "
+        "8, or leave this image out"
     )

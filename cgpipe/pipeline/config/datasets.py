@@ -33,8 +33,8 @@ class Folder(Section):
     size: int | None = Field(
         None,
         ge=1,
-        description="Height and width of the images: the shorter side of each is resized to it, and the middle "
-        "is kept. Without it all images must have one size",
+        description="Height and width of the images: the shorter side of each is resized to it, and its "
+        "middle is kept. Without it all images must have one size",
     )
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class Folder(Section):
         return {"files": self.listing.checksum(NOTES), "size": self.size}
 
 
-def _named_or_folder(given: Any, as_section: ValidatorFunctionWrapHandler) -> Any:
+def _named_or_folder(given: Any, _: ValidatorFunctionWrapHandler) -> Any:
     if not isinstance(given, (Mapping, Folder)):
         if isinstance(given, str) and given in DATASETS:
             return given
