@@ -47,14 +47,13 @@ def test_a_folder_of_images_of_three_classes_becomes_a_figure(
     settings["dataset"]["folder"] = "../moved"
     fresh.configure(settings)
     assert fresh.planned(FIGURE) == {}
-    # What is wrong with a later image is told when it is read.
-    broken = moved / "test/class 2/7.png"
-    content = broken.read_bytes()
-    broken.write_bytes(content[: len(content) // 2])
+    image = moved / "test/class 2/7.png"
+    content = image.read_bytes()
+    image.with_name("0.png").write_bytes(content)
+    assert fresh.planned(FIGURE) == {"data": 1, "corrupt": 2, "train": 2, "figure1": 1}
+    # What is wrong with another than the first image is told when it is read.
+    image.write_bytes(content[: len(content) // 2])
     done = fresh.snakemake("results/small/dataset.nc", check=False)
     assert done.returncode != 0
     assert "moved/test/class 2/7.png cannot be read as an image" in done.stdout + done.stderr
     assert not (fresh.results / "dataset.nc").exists()
-    broken.write_bytes(content)
-    broken.with_name("0.png").write_bytes(content)
-    assert fresh.planned(FIGURE) == {"data": 1, "corrupt": 2, "train": 2, "figure1": 1}
