@@ -60,7 +60,8 @@ def train(
     ----------
     images, test_images : array or tensor of float, shape (example, ...)
         Images as the network sees them, (channel, row, column) or, for a fully connected one, (feature,);
-        intensities usually from 0 to 1 (`cgpipe.data.flat_images`, `cgpipe.data.shaped_images`); taken as float32.
+        intensities usually from 0 to 1 (`cgpipe.data.flat_images`, `cgpipe.data.shaped_images`); taken as
+        float32.
     labels, test_labels : array or tensor of int, shape (example,)
         The classes to train on, some of them corrupt perhaps, and the true classes of the test set.
     hidden : sequence of int, optional

@@ -43,7 +43,6 @@ class LinearGradients(OuterGradients):
         along = [direction[name].to(self.δ.dtype) for name in self.parameters]
         return dot(linear(self.inputs[0], *along), self.δ)
 
-
     def pairs(self) -> torch.Tensor:
         """⟨g_e, g_e'⟩, as in `LayerGradients`; with one position (δ_e·δ_e')(a_e·a_e' + 1)."""
         if self.δ.ndim > 2:
