@@ -62,12 +62,16 @@ class ModuleNetwork(Network):
         device: torch.device | str = "cpu",
     ) -> None:
         self.module = copy.deepcopy(module).cpu().eval()
-        normalized = [path for path, inside in self.module.named_modules() if isinstance(inside, _BatchNorm)]
-        self._parameters, self._copied, self.activations, self.width = found(self.module, shape, classes)
-        if normalized:
+        self._normalized = [
+            path for path, inside in self.module.named_modules() if isinstance(inside, _BatchNorm)
+        ]
+        seen = found(self.module, shape, classes)
+        self._parameters, self._copied = seen.layers, seen.copied
+        self.activations, self.classes, self.width = seen.activations, seen.classes, seen.width
+        if self._normalized:
             warnings.warn(
-                f"layer {', '.join(normalized)}: batch normalization is taken with its saved statistics, so "
-                "that the gradient of an example does not depend on others; a training step that takes the "
+                f"layer {', '.join(self._normalized)}: batch normalization is taken with its saved statistics, "
+                "so that the gradient of an example does not depend on others; a training step that takes the "
                 "statistics of the minibatch has another gradient (cosine_to_training)",
                 stacklevel=2,
             )
@@ -89,9 +93,15 @@ class ModuleNetwork(Network):
             if name not in trained and isinstance(values, torch.Tensor)
         }
 
+    def copy(self) -> "ModuleNetwork":
+        """A copy."""
+        twin = copy.deepcopy(self)
+        twin._bind()
+        return twin
+
     def double(self) -> "ModuleNetwork":
         """A copy in float64."""
-        double = copy.deepcopy(self)
+        double = self.copy()
         double.module.double()
         double._bind()
         return double
@@ -132,32 +142,55 @@ class ModuleNetwork(Network):
                 return f"the {place} is not finite"
         return ""
 
-    def cosine_to_training(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """Cosine between the mean gradient of a minibatch as it is taken here and that in training mode.
+    def training_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Mean gradient of a minibatch in training mode, by torch, of each layer by parameter.
 
-        Less than 1 if the network has batch normalization, which then takes the statistics of the minibatch;
-        those saved stay as they are.
+        It differs from the mean of the per-example gradients if the network has batch normalization, which
+        then takes the statistics of the minibatch, and moves those that it saves.
 
         Parameters
         ----------
         images, labels
             The minibatch, as of `pass_examples`.
-
-        Returns
-        -------
-        float
-            Over all parameters that need a gradient.
         """
+        self.module.train()
+        try:
+            return self._mean_gradient(images, labels)
+        finally:
+            self.module.eval()
 
-        def gradient(module: nn.Module) -> torch.Tensor:
-            trained = [p for p in module.parameters() if p.requires_grad]
-            with torch.enable_grad():
-                logits = module(images)
-            gradients = torch.autograd.grad(logits, trained, logit_gradients(logits.detach(), labels))
-            return torch.cat([g.flatten() for g in gradients]).double()
+    def cosine_to_training(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """Cosine between the mean of the per-example gradients of a minibatch and `training_gradient`.
 
-        here, training = gradient(self.module), gradient(copy.deepcopy(self.module).train())
-        return float(torch.cosine_similarity(here, training, dim=0, eps=0))
+        Over all parameters that need a gradient. Saved statistics stay as they are.
+
+        Parameters
+        ----------
+        images, labels
+            The minibatch, as of `pass_examples`.
+        """
+        both = self._mean_gradient(images, labels), self.copy().training_gradient(images, labels)
+        here, training = (
+            torch.cat([g.flatten() for of in by_layer for g in of.values()]) for by_layer in both
+        )
+        return float(torch.cosine_similarity(here.double(), training.double(), dim=0, eps=0))
+
+    def require_per_example_gradients(self) -> None:
+        """Raise ValueError if training cannot go by per-example gradients, as with batch normalization."""
+        if self._normalized:
+            raise ValueError(
+                f"layer {', '.join(self._normalized)}: batch normalization lets the gradient of an example "
+                "depend on its minibatch, so that only plain SGD trains it: use GroupNorm, or plain SGD"
+            )
+
+    def _mean_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Mean gradient by torch, in the mode that the module is in."""
+        trained = [p for layer in self._layers.values() for p in layer.parameters(recurse=False)]
+        with torch.enable_grad():
+            logits = self.module(images)
+        δ = logit_gradients(logits.detach(), labels) / len(labels)
+        gradients = iter(torch.autograd.grad(logits, trained, δ))
+        return [{name: next(gradients) for name in of} for of in self.parameters()]
 
     def _bind(self) -> None:
         """Let the layers be those of the module as it is."""

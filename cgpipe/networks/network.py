@@ -39,12 +39,15 @@ class Network(ABC):
         Names of the layers that have parameters, in the order of the forward pass.
     activations : tuple of str
         Names of the layers whose units are active or not: the ReLUs.
+    classes : int
+        Units of the output.
     width : int
         Numbers that an example has where it has most: as an image, or at the output of a layer.
     """
 
     layers: tuple[str, ...]
     activations: tuple[str, ...]
+    classes: int
     width: int
 
     @abstractmethod
@@ -75,6 +78,10 @@ class Network(ABC):
             for name, values in own.items():
                 values.copy_(state[name])
         return self
+
+    @abstractmethod
+    def copy(self) -> "Network":
+        """A copy, laid out in memory as a network is trained."""
 
     @abstractmethod
     def double(self) -> "Network":
@@ -139,7 +146,7 @@ class Network(ABC):
     def all_logits(self, images: torch.Tensor) -> torch.Tensor:
         """What the network makes of all images, some at a time."""
         at_once = self.at_once(images, AT_ONCE, GPU_ACTIVATIONS)
-        return torch.cat([self.logits(some) for some in images.split(at_once)])
+        return torch.cat([self.logits(some) for some in torch.split(images, at_once)])
 
     def named(self, which: npt.NDArray[np.bool_]) -> str:
         """Some of the layers, for a message."""
