@@ -32,7 +32,7 @@ test: lint types unit ## Run lint, types and tests
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror cgpipe/learning/aggregation/*.cpp cgpipe/learning/aggregation/*.h
+	$(BIN)/clang-format --dry-run --Werror cgpipe/kernels/*.cpp cgpipe/kernels/*.h
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/lint-imports
 	$(BIN)/python tests/workflow/lint.py

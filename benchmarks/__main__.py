@@ -20,9 +20,9 @@ import torch
 from benchmarks import ways
 from cgpipe.data import datasets
 from cgpipe.data.corruption import corrupt_labels
-from cgpipe.learning.aggregation import operators, reference
-from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.kernels import operators, reference
 from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import CLIPPING
 from cgpipe.networks.dense import forward, output_gradients
@@ -101,9 +101,9 @@ def trained(data: ways.Data, rounds: int, steps_before: int = 1500) -> dict[str,
     for c in LEVELS:
         layers = ways.network(PAPER)
         rule = update_rule("winsorized_mean", c, 100)
-        before = Trainer(layers, data.images, data.labels, 100, ways.RATE, rule)
+        before = Trainer(layers, data.images, data.labels, 100, rule)
         for _ in range(steps_before):
-            before.step(order.next())
+            before.step(order.next(), ways.RATE)
         for name in ("plain_sgd_eager", "cgpipe"):
             steps[name, c] = (ways.WAYS[name](layers, data, 100, c).step, 10)
     found = measure(steps, rounds, order.next)
@@ -227,7 +227,7 @@ torch.set_grad_enabled(False)
 way, c, hidden = sys.argv[1], int(sys.argv[2]), [int(n) for n in sys.argv[3].split("-")]
 data = mnist()
 layers = ways.network([784, *hidden, 10])
-ways.plain_sgd_eager(layers, data, 100, 0).step(np.arange(100))  # so that libraries are loaded
+ways.plain_sgd_eager(layers, data, 100, 0).step(np.arange(100), ways.RATE)  # so that libraries are loaded
 gc.collect()
 Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
 before = kept("VmRSS:")

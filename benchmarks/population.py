@@ -30,7 +30,7 @@ from cgpipe.gradients.population import (
     measure_contributions,
 )
 from cgpipe.inference.nullworlds import null_group_sums
-from cgpipe.learning.aggregation import operators
+from cgpipe.kernels import operators
 from cgpipe.learning.replay import Replay
 from cgpipe.learning.run import Examples
 from cgpipe.networks.dense import Layer

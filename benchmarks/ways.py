@@ -15,7 +15,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer, initial_layers
@@ -128,8 +128,11 @@ def cgpipe(
     """What stage `train` does."""
     own = [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
     rule = update_rule(update, c, batch, 0)
-    trainer = Trainer(own, data.images, data.labels, batch, RATE, rule)
-    return Way(trainer.step, [tensor for layer in own for tensor in (layer.weight, layer.bias)])
+    trainer = Trainer(own, data.images, data.labels, batch, rule)
+    return Way(
+        lambda batch: trainer.step(batch, RATE),
+        [tensor for layer in own for tensor in (layer.weight, layer.bias)],
+    )
 
 
 def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:

@@ -9,6 +9,7 @@ from typing import Literal
 
 Selection = Literal["exact", "bernoulli"]
 Init = Literal["xavier", "official"]
+Schedule = Literal["constant", "cosine", "step"]
 UpdateName = Literal[
     "winsorized_mean",
     "trimmed_mean",

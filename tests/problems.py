@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from cgpipe.networks.dense import Layer, initial_layers
+from cgpipe.networks.per_example.linear import LinearGradients
 
 
 def problem(widths, batch, dtype=torch.float64):
@@ -16,6 +17,16 @@ def problem(widths, batch, dtype=torch.float64):
 
 def copy_of(layers):
     return [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
+
+
+def update(rule, layers, inputs, gradients, rate):
+    """Update layers, in place, by what entered them and the gradients at their outputs."""
+    triples = zip(layers, inputs, gradients, strict=True)
+    rule.update(
+        [LinearGradients(layer, (a,), δ) for layer, a, δ in triples],
+        [layer._asdict() for layer in layers],
+        rate,
+    )
 
 
 def fitted(width, dtype, batch=11):

@@ -14,8 +14,10 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.population import group_gradients, passes
-from cgpipe.networks.dense import Layer, losses
+from cgpipe.gradients.population import group_gradients
+from cgpipe.networks.dense import losses
+from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import Network, Parameters
 
 BURST = 5  # consecutive steps
 RATES = (0.1, 0.01)  # of steps by all examples
@@ -66,7 +68,7 @@ def has_descent(step: int) -> bool:
 
 @torch.no_grad()
 def measure_bursts(
-    bursts: Iterable[tuple[int, int, Sequence[Layer]]],
+    bursts: Iterable[tuple[int, int, NetworkLike]],
     images: torch.Tensor,
     labels: torch.Tensor,
     pristine: npt.NDArray[np.bool_],
@@ -75,9 +77,9 @@ def measure_bursts(
 
     Parameters
     ----------
-    bursts : iterable of (int, int, sequence of Layer)
+    bursts : iterable of (int, int, network)
         Step of the snapshot that a burst begins with, updates made, and the network then; in ascending order.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -100,28 +102,33 @@ def measure_bursts(
     """
     group = torch.from_numpy(~pristine).long().to(images.device)  # (e,), as GROUPS
 
-    def loss_after(layers: Sequence[Layer], total: Sequence[Layer], rate: float) -> Floats:
-        moved = [
-            Layer(*(p - (rate / len(images)) * g.to(p.dtype) for p, g in zip(*of, strict=True)))
-            for of in zip(layers, total, strict=True)
-        ]
-        each = [losses(logits, labels[part]) for part, _, logits, _ in passes(moved, images, labels, None)]
+    def loss_after(network: Network, total: Sequence[Parameters], rate: float) -> Floats:
+        """Of each group, after a step; the network is as before in the end."""
+        before = [{name: p.clone() for name, p in of.items()} for of in network.parameters()]
+        for own, g in zip(network.parameters(), total, strict=True):
+            for name, p in own.items():
+                p.copy_(p - (rate / len(images)) * g[name].to(p.dtype))
+        each = losses(network.all_logits(images), labels)
+        for own, kept in zip(network.parameters(), before, strict=True):
+            for name, p in own.items():
+                p.copy_(kept[name])
         of_groups = np.zeros(len(GROUPS))
-        np.add.at(of_groups, group.cpu().numpy(), torch.cat(each).double().cpu().numpy())
+        np.add.at(of_groups, group.cpu().numpy(), each.double().cpu().numpy())
         return of_groups
 
     measured: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in VARIABLES}
     steps: list[tuple[int, int]] = []
     descents = []
-    for snapshot, step, layers in bursts:
+    for snapshot, step, given in bursts:
+        network = network_of(given, images)
         steps.append((snapshot, step))
-        sums = group_gradients(layers, images, labels, lambda _, part: group[part], len(GROUPS))
+        sums = group_gradients(network, images, labels, lambda _, part: group[part], len(GROUPS))
         gram = sums.gram().sum(0)
         values = {"product": gram.sum(1), "gram": gram, "energy": sums.energy.sum(1)}
         if step == snapshot and has_descent(step):
             descents.append(step)
             values["loss_before"] = sums.loss
-            values["loss_after"] = np.stack([loss_after(layers, sums.total(), rate) for rate in RATES])
+            values["loss_after"] = np.stack([loss_after(network, sums.total(), rate) for rate in RATES])
         for name, value in values.items():
             measured[name].append(value)
 

@@ -1,7 +1,7 @@
 """What winsorizing a minibatch clips: whose gradients, how much of the update, and in which direction.
 
-Index letters: n minibatch, b example of it, c level of winsorization, o output unit, i input unit (the last,
-always 1, is that of the bias), k group of examples, v vector: winsorized gradients, then gradients of groups.
+Index letters: n minibatch, b example of it, c level of winsorization, k group of examples, v vector:
+winsorized gradients, then gradients of groups.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,8 @@ import xarray as xr
 from cgpipe.gradients.coherence import cosine_between
 from cgpipe.gradients.contributions import Floats
 from cgpipe.gradients.population import group_gradients
-from cgpipe.networks.dense import Layer, forward, output_gradients
+from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import Network, Parameters
 
 # Per-example gradients in memory at once.
 VALUES_AT_ONCE = 2**22
@@ -94,21 +95,21 @@ class Measured(NamedTuple):
 
 
 def measure(
-    layers: Sequence[Layer],
+    network: Network,
     batches: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
-    groups: Sequence[Layer],
+    groups: Sequence[Parameters],
     levels: Sequence[int],
 ) -> Measured:
-    """Winsorize the gradients of minibatches, some units of a layer at a time.
+    """Winsorize the gradients of minibatches, some parameters of a layer at a time.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    network : Network
         The network.
     batches : sequence of tuples of tensors
         Images, labels and whether they are corrupt, of the examples of each minibatch.
-    groups : sequence of Layer
-        Gradients of the groups, with a first axis of groups, as of `group_gradients`.
+    groups : sequence of mappings from str to tensor
+        Gradients of the groups by layer and parameter, with a first axis of groups, as of `group_gradients`.
     levels : sequence of int
         Levels c.
 
@@ -117,38 +118,34 @@ def measure(
     Measured
         The sums of the groups as given; winsorized gradients at the scale of one example.
     """
-    passes = []
-    for images, labels, _ in batches:
-        inputs, logits = forward(layers, images)
-        passes.append((inputs, output_gradients(layers, inputs, logits, labels)))
+    passes = [network.pass_examples(images, labels).layers for images, labels, _ in batches]
+    corrupt = [of for _, _, of in batches]
     vectors = len(batches) * len(levels) + len(GROUPS)
-    gram = torch.zeros(vectors, vectors, dtype=torch.float64, device=groups[0].bias.device)
+    gram = torch.zeros(vectors, vectors, dtype=torch.float64, device=corrupt[0].device)
     changed = np.zeros((len(batches), len(levels), len(GROUPS)))
     zero = np.zeros((len(batches), len(levels)))
-    for number, of_groups in enumerate(groups):
-        whole = torch.cat([of_groups.weight, of_groups.bias[:, :, None]], 2)  # (k, o, i)
-        units, width = whole.shape[1:]
-        at_once = max(1, VALUES_AT_ONCE // (width * max(len(images) for images, *_ in batches)))
-        for start in range(0, units, at_once):
-            some = slice(start, start + at_once)
+    for of_groups, *of_batches in zip(groups, *passes, strict=True):
+        for tiles in zip(*(layer.tiles(VALUES_AT_ONCE) for layer in of_batches), strict=True):
+            name, index = tiles[0].name, tiles[0].index
             rows = []
-            for n, ((_, _, corrupt), (inputs, δ)) in enumerate(zip(batches, passes, strict=True)):
-                a = torch.cat([inputs[number], torch.ones_like(δ[number][:, :1])], 1).T  # (i, b)
-                used = a.any(1)  # many pixels are 0 in all of the images, and so are the gradients
-                clipped = clip(δ[number].T[some, None, :] * a[used], corrupt, levels)
-                means = clipped.mean.new_zeros(len(levels), clipped.mean.shape[1], width)  # (c, o, i)
-                means[:, :, used] = clipped.mean
-                rows.append(means.flatten(1))
+            for n, tile in enumerate(tiles):
+                values = tile.gradients.flatten(1)  # (b, parameter)
+                used = values.any(0)  # many pixels are 0 in all of the images, and so are the gradients
+                clipped = clip(values[:, used].T.contiguous(), corrupt[n], levels)
+                means = values.new_zeros(len(levels), len(used))
+                means[:, used] = clipped.mean
+                rows.append(means.double())
                 changed[n] += clipped.changed
-                zero[n] += clipped.zero + clipped.mean.shape[1] * int((~used).sum())
-            every = torch.cat([*(row.double() for row in rows), whole[:, some].flatten(1)])  # (v, parameter)
+                zero[n] += clipped.zero + int((~used).sum())
+            rows.append(of_groups[name][(slice(None), *index)].flatten(1))
+            every = torch.cat(rows)  # (v, parameter)
             gram += every @ every.T
     return Measured(gram.cpu().numpy(), changed, zero)
 
 
 @torch.no_grad()
 def measure_clipping(
-    snapshots: Iterable[tuple[int, Sequence[Layer]]],
+    snapshots: Iterable[tuple[int, NetworkLike]],
     images: torch.Tensor,
     labels: torch.Tensor,
     pristine: npt.NDArray[np.bool_],
@@ -162,9 +159,9 @@ def measure_clipping(
 
     Parameters
     ----------
-    snapshots : iterable of (int, sequence of Layer)
+    snapshots : iterable of (int, network)
         Updates made, and the network then; at least one.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -225,11 +222,12 @@ def measure_clipping(
     every = [0, *levels]
     steps: list[int] = []
     found: dict[str, list[Any]] = {}
-    for step, layers in snapshots:
+    for step, given in snapshots:
+        network = network_of(given, images)
         steps.append(step)
-        sums = group_gradients(layers, images, labels, lambda _, part: corrupt[part].long(), len(GROUPS))
-        measured = measure(layers, minibatches, sums.layers, every)
-        parameters = sum(p.numel() for layer in layers for p in layer)
+        sums = group_gradients(network, images, labels, lambda _, part: corrupt[part].long(), len(GROUPS))
+        measured = measure(network, minibatches, sums.layers, every)
+        parameters = sum(p.numel() for of in network.parameters() for p in of.values())
         of_step = {
             "changed": measured.changed,
             "odds": odds_ratio(measured.changed, size[:, None]),

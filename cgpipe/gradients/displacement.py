@@ -9,10 +9,10 @@ is, for plain SGD of minibatches of B examples and rate η, B/η times the mean 
 half less that over the second. An example contributes c_e = Σ_{its visits k} ω_k ⟨T, g_e(w_k)⟩, and
 Σ_e c_e = ‖T‖².
 
-Index letters: e example, k update of the window, o output unit, i input unit.
+Index letters: e example, k update of the window.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,12 +21,12 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.population import example_contributions, passes
-from cgpipe.gradients.products import GradientSum
-from cgpipe.networks.dense import Layer
+from cgpipe.gradients.population import example_contributions
+from cgpipe.gradients.sums import GradientSum
+from cgpipe.networks.given import NetworkLike, network_of
 
 # The updates of a window: the network before each, which changes with it, and the examples it is by.
-Replay = Iterable[tuple[Sequence[Layer], npt.NDArray[np.int64]]]
+Replay = Iterable[tuple[NetworkLike, npt.NDArray[np.int64]]]
 
 VARIABLES = {
     "contribution": (
@@ -113,34 +113,40 @@ def rising_and_falling(half: int) -> Floats:
     return np.concatenate([rising, rising[::-1]])
 
 
-def weighted_sum(replay: Replay, weights: Floats, images: torch.Tensor, labels: torch.Tensor) -> list[Layer]:
+def weighted_sum(
+    replay: Replay, weights: Floats, images: torch.Tensor, labels: torch.Tensor
+) -> list[dict[str, torch.Tensor]]:
     """T = Σ_k ω_k Σ_{e in batch k} g_e(w_k), the displacement.
 
     Parameters
     ----------
-    replay : iterable of (sequence of Layer, array of int)
+    replay : iterable of (network, array of int)
         The updates: the network before each, and the indices of its minibatch.
     weights : array of float, shape (update,)
         ω.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
 
     Returns
     -------
-    list of Layer
-        Of the shapes of the network, in float64, at the scale of a sum over examples; summed in float32 over
+    list of dict from str to tensor
+        By layer and parameter, in float64, at the scale of a sum over examples; summed in float32 over
         at most 1,000 examples at a time.
     """
-    total: list[Layer] = []
-    for (layers, batch), ω in zip(replay, weights, strict=True):
+    total: list[dict[str, torch.Tensor]] = []
+    for (given, batch), ω in zip(replay, weights, strict=True):
+        network = network_of(given, images)
         if not total:
-            total = [Layer(*(torch.zeros_like(p, dtype=torch.float64) for p in of)) for of in layers]
+            shapes = network.parameters()
+            total = [
+                {name: torch.zeros_like(p, dtype=torch.float64) for name, p in of.items()} for of in shapes
+            ]
             summed = GradientSum(total)
         index = torch.from_numpy(batch).to(images.device)
-        for _, inputs, _, gradients in passes(layers, images[index], labels[index], None):
-            summed.add(inputs, [δ * ω for δ in gradients])
+        for _, _, layers in network.passes(images[index], labels[index]):
+            summed.add([layer.scaled(layer.δ.new_full((len(layer.δ),), ω)) for layer in layers])
     summed.end()
     return total
 
@@ -152,7 +158,7 @@ def displacement(window: Window, images: torch.Tensor, labels: torch.Tensor) -> 
     ----------
     window : Window
         The updates.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -169,18 +175,17 @@ def displacement(window: Window, images: torch.Tensor, labels: torch.Tensor) -> 
     """
     weights = rising_and_falling(window.half)
     total = weighted_sum(window.replay(), weights, images, labels)
-    way = sum(float(p.square().sum()) for layer in total for p in layer)
+    way = sum(float(p.square().sum()) for layer in total for p in layer.values())
     if not np.isfinite(way):
         raise ValueError(
             f"gradients of the updates from step {window.start} on are not finite: the run diverged or its "
             "snapshots are damaged"
         )
-    total = [Layer(*(p.to(images.dtype) for p in layer)) for layer in total]
     sums, squares = np.zeros((2, len(images)))  # (e,)
     found = Displacement(sums, squares, np.zeros(len(images), np.int64), way)
-    for (layers, batch), ω in zip(window.replay(), weights, strict=True):
+    for (network, batch), ω in zip(window.replay(), weights, strict=True):
         index = torch.from_numpy(batch).to(images.device)
-        each = example_contributions(layers, images[index], labels[index], total)
+        each = example_contributions(network, images[index], labels[index], total)
         found.contribution[batch] += ω * each.u.sum(1)
         found.squared_norm_sum[batch] += ω**2 * each.squared_norm.sum(1)
         found.visits[batch] += 1
@@ -197,7 +202,7 @@ def measure_displacement(
     ----------
     windows : iterable of Window
         In ascending order of their starts.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.

@@ -1,9 +1,10 @@
 """Per-example gradients of a sample of the weights (Chatterjee 2020, section 2.4).
 
-Index letters: e example, o output unit, i input unit, w sampled weight.
+Index letters: e example, w sampled weight.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,26 +13,31 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.contributions import Floats, contributions, self_terms
-from cgpipe.networks.dense import Layer, forward, output_gradients
+from cgpipe.networks.given import NetworkLike, network_of
 
 
 class WeightSample(NamedTuple):
-    """Some weights of a network: sampled weight w is layers[layer[w]].weight[output[w], input[w]]."""
+    """Some weights of a network: w is weight `input[w]` of unit `output[w]` of the layer `layer[w]`.
 
-    layer: npt.NDArray[np.int64]  # (w,), from 0 at the input
+    A unit of a convolution is an output channel, its weights are those of its window in all input channels.
+    """
+
+    layer: npt.NDArray[np.int64]  # (w,), among all that have parameters, from 0 at the input
     output: npt.NDArray[np.int64]  # (w,)
     input: npt.NDArray[np.int64]  # (w,)
 
 
-def draw_weights(shapes: Sequence[tuple[int, int]], per_layer: int, rng: np.random.Generator) -> WeightSample:
+def draw_weights(
+    shapes: Sequence[Sequence[int] | None], per_layer: int, rng: np.random.Generator
+) -> WeightSample:
     """Draw the same number of weights of each layer, without replacement; no biases.
 
     Parameters
     ----------
-    shapes : sequence of (int, int)
-        (out, in) of each layer's weights.
+    shapes : sequence of (int, int, ...) or None
+        Of each layer's weights, (out, in) or (out, in, rows, columns); None of a layer without.
     per_layer : int
-        Weights to draw of each.
+        Weights to draw of each; of a layer that has fewer, all.
     rng : numpy.random.Generator
         Where they are drawn from.
 
@@ -39,37 +45,34 @@ def draw_weights(shapes: Sequence[tuple[int, int]], per_layer: int, rng: np.rand
     -------
     WeightSample
         Layer by layer; within a layer in ascending order.
-
-    Raises
-    ------
-    ValueError
-        If a layer has fewer weights than are asked for.
     """
     parts = []
-    for number, (out, into) in enumerate(shapes):
-        if per_layer > out * into:
-            raise ValueError(
-                f"layer {number + 1} of {len(shapes)} has {out} x {into} = {out * into} weights, "
-                f"fewer than the {per_layer} to sample of each: ask for at most {out * into}"
-            )
-        flat = np.sort(rng.choice(out * into, per_layer, replace=False))
-        parts.append((np.full(per_layer, number), *np.unravel_index(flat, (out, into))))
+    for number, shape in enumerate(shapes):
+        if shape is None:
+            continue
+        out, into = shape[0], math.prod(shape[1:])
+        flat = np.sort(rng.choice(out * into, min(per_layer, out * into), replace=False))
+        parts.append((np.full(len(flat), number), *np.unravel_index(flat, (out, into))))
     layer, output, into_ = (np.concatenate(column) for column in zip(*parts, strict=True))
     return WeightSample(layer, output, into_)
 
 
+def weights_of(parameters: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    """The weights of a layer, a matrix or more; None of one that scales and shifts, such as a norm."""
+    weight = parameters.get("weight")
+    return weight if weight is not None and weight.ndim > 1 else None
+
+
 def sampled_gradients(
-    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, sample: WeightSample
+    network: NetworkLike, images: torch.Tensor, labels: torch.Tensor, sample: WeightSample
 ) -> torch.Tensor:
     """Gradients of each example's own loss with respect to the sampled weights.
 
-    A weight's gradient is δ[e, o] · a[e, i], so only the sampled products are ever formed.
-
     Parameters
     ----------
-    layers : sequence of Layer
+    network : Network, torch.nn.Module or sequence of Layer
         The network.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         The examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -81,20 +84,22 @@ def sampled_gradients(
     tensor of float, shape (example, weight)
         At the scale of one example: summed over the examples it is the gradient of the summed loss.
     """
-    inputs, logits = forward(layers, images)
-    δ = output_gradients(layers, inputs, logits, labels)
-    parts = []
-    for number in range(len(layers)):
-        of_layer = sample.layer == number
-        output = torch.from_numpy(sample.output[of_layer]).to(images.device)
-        input_ = torch.from_numpy(sample.input[of_layer]).to(images.device)
-        parts.append(δ[number][:, output] * inputs[number][:, input_])  # (e, w of the layer)
-    return torch.cat(parts, dim=1)
+    found = []
+    for _, _, layers in network_of(network, images).passes(images, labels):
+        parts = []
+        for number, layer in enumerate(layers):
+            of_layer = sample.layer == number
+            if of_layer.any():
+                inputs = math.prod(layer.parameters["weight"].shape[1:])
+                flat = sample.output[of_layer] * inputs + sample.input[of_layer]
+                parts.append(layer.sampled("weight", torch.from_numpy(flat).to(images.device)))
+        found.append(torch.cat(parts, dim=1))
+    return torch.cat(found)
 
 
 @torch.no_grad()
 def measure_gradients(
-    snapshots: Iterable[tuple[int, Sequence[Layer]]],
+    snapshots: Iterable[tuple[int, NetworkLike]],
     images: torch.Tensor,
     labels: torch.Tensor,
     pristine: npt.NDArray[np.bool_],
@@ -111,9 +116,9 @@ def measure_gradients(
 
     Parameters
     ----------
-    snapshots : iterable of (int, sequence of Layer)
+    snapshots : iterable of (int, network)
         Updates made, and the network then; at least one.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -122,7 +127,8 @@ def measure_gradients(
     examples : int
         Examples to sample, without replacement.
     weights : int
-        Weights to sample of each layer, without replacement; no biases.
+        Weights to sample of each layer that has a matrix of them or more, without replacement, all of a layer
+        that has fewer; no biases.
     draws : int
         Samples to draw, of examples and weights, at least 1.
     rng : numpy.random.Generator
@@ -134,13 +140,14 @@ def measure_gradients(
         Of the first draw `gradient`, float32, dimensions step, example, weight, in nats: of each example's
         own loss, so that the sum over the examples is the gradient of the summed loss; and `pristine` of the
         examples. Coordinates: `example`, the index of the training example, ascending; `layer`, `output` and
-        `input` of each weight. Of all draws, over draw, step and drawn_example: `contribution`, ⟨g, g_e⟩, and
-        `self_term`, ‖g_e‖², over the sampled weights, sum scale, in nats²; and `drawn_pristine`.
+        `input` of each weight, and `layer_name`. Of all draws, over draw, step and drawn_example:
+        `contribution`, ⟨g, g_e⟩, and `self_term`, ‖g_e‖², over the sampled weights, sum scale, in nats²; and
+        `drawn_pristine`.
 
     Raises
     ------
     ValueError
-        If more examples or weights are asked for than there are, or no draw.
+        If more examples are asked for than there are, or no draw.
 
     Examples
     --------
@@ -167,14 +174,16 @@ def measure_gradients(
     first: list[npt.NDArray[np.float32]] = []
     u: list[Floats] = []
     alone: list[Floats] = []
-    for step, layers in snapshots:
+    for step, given in snapshots:
+        network = network_of(given, images)
         if not steps:
-            shapes = [(w.shape[0], w.shape[1]) for w, _ in layers]
+            weighted = [weights_of(of) for of in network.parameters()]
+            shapes = [None if weight is None else weight.shape for weight in weighted]
             samples = [draw_weights(shapes, weights, one) for one in streams]
         steps.append(step)
         of_draws = np.stack(
             [
-                sampled_gradients(layers, images[few], labels[few], sample).cpu().numpy()
+                sampled_gradients(network, images[few], labels[few], sample).cpu().numpy()
                 for few, sample in zip(index, samples, strict=True)
             ]
         )  # (draw, e, w)
@@ -208,6 +217,7 @@ def measure_gradients(
             "example": ("example", chosen[0], {"long_name": "index of the training example"}),
             "draw": ("draw", np.arange(draws), {"long_name": "draw of examples and weights"}),
             "layer": ("weight", samples[0].layer, {"long_name": "layer of the weight, from 0 at the input"}),
+            "layer_name": ("weight", np.array(network.layers)[samples[0].layer], {"long_name": "its name"}),
             "output": ("weight", samples[0].output, {"long_name": "output unit of the weight in its layer"}),
             "input": ("weight", samples[0].input, {"long_name": "input unit of the weight in its layer"}),
         },

@@ -1,13 +1,13 @@
 """What every example of a population contributes to the gradient, exactly and over all parameters.
 
-Nothing of the size examples × parameters is ever formed: a linear layer's per-example gradient is the
-outer product of what entered it and the gradient at its output, so inner products and norms follow from
-these two (Chatterjee 2020, section 2.4, which samples instead).
+Nothing of the size examples × parameters is ever formed: inner products and norms of per-example gradients
+follow from what entered a layer and the gradient at its output (Chatterjee 2020, section 2.4, which samples
+instead).
 
-Index letters: e example, k group, o output unit, i input unit, l layer.
+Index letters: e example, k group, l layer.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +17,11 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.products import GradientSum, linear
-from cgpipe.learning.aggregation import operators
-from cgpipe.networks.dense import Layer, forward, losses, output_gradients
-
-AT_ONCE = 500  # examples in memory at once on a CPU, in its cache
-# On a GPU: activations of the widest layer, of all examples in memory at once. Few and large operations.
-ACTIVATIONS = 2**26
+from cgpipe.gradients.sums import GradientSum
+from cgpipe.networks.dense import losses
+from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import Parameters
+from cgpipe.networks.per_example.base import LayerGradients
 
 # Groups of examples, by pristine and learned: all other groups are unions of these.
 GROUPS = {
@@ -57,19 +55,18 @@ VARIABLES = {
 class GroupGradients(NamedTuple):
     """Sums of the per-example gradients over groups, at the scale of a sum."""
 
-    layers: list[Layer]  # one for each layer, with weight (k, o, i) and bias (k, o), float64
+    layers: list[dict[str, torch.Tensor]]  # by layer and parameter, of shape (k, ...), float64
     energy: Floats  # (k, l), Σ_e ‖g_e‖² over the group
     loss: Floats  # (k,), summed over the group
     size: npt.NDArray[np.int64]  # (k,), examples in the group
 
     def gram(self) -> Floats:
         """Inner products of the groups' gradients, layer by layer, shape (l, k, k)."""
-        flat = [(layer.weight.mT.flatten(1), layer.bias) for layer in self.layers]
-        return torch.stack([w @ w.T + b @ b.T for w, b in flat]).cpu().numpy()
+        return np.stack([_gram(of.values()) for of in self.layers])
 
-    def total(self) -> list[Layer]:
-        """Sum over all groups, as one layer each: weight (o, i) and bias (o,)."""
-        return [Layer(layer.weight.sum(0), layer.bias.sum(0)) for layer in self.layers]
+    def total(self) -> list[dict[str, torch.Tensor]]:
+        """Sum over all groups, by layer and parameter."""
+        return [{name: sums.sum(0) for name, sums in of.items()} for of in self.layers]
 
 
 class Contributions(NamedTuple):
@@ -80,7 +77,7 @@ class Contributions(NamedTuple):
 
 
 def group_gradients(
-    layers: Sequence[Layer],
+    network: NetworkLike,
     images: torch.Tensor,
     labels: torch.Tensor,
     groups: Callable[[torch.Tensor, slice], torch.Tensor],
@@ -92,9 +89,9 @@ def group_gradients(
 
     Parameters
     ----------
-    layers : sequence of Layer
+    network : Network, torch.nn.Module or sequence of Layer
         The network.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -104,7 +101,7 @@ def group_gradients(
     count : int
         How many groups there are.
     at_once : int, optional
-        Examples in memory at once; by default 500 on a CPU, and on a GPU more, by the width of the network.
+        Examples in memory at once; by default as many as suit the device and the network.
 
     Returns
     -------
@@ -116,22 +113,19 @@ def group_gradients(
     ValueError
         If a gradient is not finite.
     """
-    sums = [  # input by input, as they come
-        Layer(
-            weight=torch.zeros((count, *layer.weight.T.shape), dtype=torch.float64, device=images.device).mT,
-            bias=torch.zeros((count, *layer.bias.shape), dtype=torch.float64, device=images.device),
-        )
-        for layer in layers
+    network = network_of(network, images)
+    sums = [
+        {name: _zeros(count, p).to(images.device) for name, p in of.items()} for of in network.parameters()
     ]
-    of_groups = [GradientSum([Layer(*(p[k] for p in layer)) for layer in sums]) for k in range(count)]
-    energy = np.zeros((count, len(layers)))
+    of_groups = [GradientSum([{name: p[k] for name, p in of.items()} for of in sums]) for k in range(count)]
+    energy = np.zeros((count, len(sums)))
     loss = np.zeros(count)
     size = np.zeros(count, np.int64)
-    for part, inputs, logits, gradients in passes(layers, images, labels, at_once):
+    for part, logits, layers in network.passes(images, labels, at_once):
         group = groups(logits, part)
         order = torch.argsort(group, stable=True)
         # To the host once, in the order of the groups: a GPU that is waited for stands still.
-        squares = _squared_norms(inputs, gradients)[order].cpu()  # (e, l)
+        squares = _squared_norms(layers)[order].cpu()  # (e, l)
         of_examples = losses(logits, labels[part])[order].cpu()  # (e,)
         sizes = np.bincount(group.cpu().numpy(), minlength=count)
         size += sizes
@@ -139,65 +133,62 @@ def group_gradients(
         for k, (of_squares, of_losses, members) in enumerate(zip(*in_groups, strict=True)):
             energy[k] += of_squares.numpy().sum(0)
             loss[k] += of_losses.numpy().sum(dtype=np.float64)
-            of_groups[k].add([a[members] for a in inputs], [δ[members] for δ in gradients])
+            of_groups[k].add([layer.of(members) for layer in layers])
     for of_group in of_groups:
         of_group.end()
     if not np.isfinite(energy).all():
         raise ValueError(
-            f"the gradients of layers {np.flatnonzero(~np.isfinite(energy).all(0)).tolist()} are not finite, "
-            "counted from 0 at the input: the run diverged or its snapshots are damaged"
+            f"the gradients of {network.named(np.flatnonzero(~np.isfinite(energy).all(0)))} are not finite: the run diverged "
+            "or its snapshots are damaged"
         )
     return GroupGradients(sums, energy, loss, size)
 
 
 def example_contributions(
-    layers: Sequence[Layer],
+    network: NetworkLike,
     images: torch.Tensor,
     labels: torch.Tensor,
-    total: Sequence[Layer],
+    total: Sequence[Parameters],
     *,
     at_once: int | None = None,
 ) -> Contributions:
-    """u_e = ⟨g, g_e⟩ and ‖g_e‖² of every example: δ_eᵀ(G_W a_e + G_b), and ‖δ_e‖²(‖a_e‖² + 1).
+    """u_e = ⟨g, g_e⟩ and ‖g_e‖² of every example.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    network : Network, torch.nn.Module or sequence of Layer
         The network.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
-    total : sequence of Layer
-        g, the gradient of the summed loss, as `GroupGradients.total` returns it.
+    total : sequence of mappings from str to tensor
+        g by layer and parameter, the gradient of the summed loss, as `GroupGradients.total` returns it.
     at_once : int, optional
-        Examples in memory at once; by default 500 on a CPU, and on a GPU more, by the width of the network.
+        Examples in memory at once; by default as many as suit the device and the network.
 
     Returns
     -------
     Contributions
         u sums to ‖g‖² over the examples and layers.
     """
-    whole = _by_input([Layer(*(p.to(images.dtype) for p in layer)) for layer in total])
+    network = network_of(network, images)
+    whole = network.as_direction(total)
     u, squares = [], []
-    for _, inputs, _, gradients in passes(layers, images, labels, at_once):
-        per_layer = [
-            torch.linalg.vecdot(linear(a, *of), δ).double()
-            for of, a, δ in zip(whole, inputs, gradients, strict=True)
-        ]
-        u.append(torch.stack(per_layer, dim=1))
-        squares.append(_squared_norms(inputs, gradients))
+    for _, _, layers in network.passes(images, labels, at_once):
+        u.append(torch.stack([layer.products(of) for layer, of in zip(layers, whole, strict=True)], dim=1))
+        squares.append(_squared_norms(layers))
     return Contributions(torch.cat(u).cpu().numpy(), torch.cat(squares).cpu().numpy())
 
 
-def inner_products(layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor) -> Floats:
-    """⟨g_e, g_e'⟩ of all pairs of a few examples, over all parameters: Σ_l (δ_e·δ_e')(a_e·a_e' + 1).
+def inner_products(network: NetworkLike, images: torch.Tensor, labels: torch.Tensor) -> Floats:
+    """⟨g_e, g_e'⟩ of all pairs of a few examples, over all parameters.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    network : Network, torch.nn.Module or sequence of Layer
         The network.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         The examples; the result grows with the square of their number.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -208,18 +199,13 @@ def inner_products(layers: Sequence[Layer], images: torch.Tensor, labels: torch.
         The diagonal holds ‖g_e‖². Computed in float64 from the forward pass on, for the sign of pairs that
         are nearly orthogonal.
     """
-    exact = [Layer(*(p.double() for p in layer)) for layer in layers]
-    inputs, logits = forward(exact, images.double())
-    gradients = output_gradients(exact, inputs, logits, labels)
-    total = images.new_zeros((len(images), len(images)), dtype=torch.float64)
-    for a, δ in zip(inputs, gradients, strict=True):
-        total += (δ @ δ.T) * (a @ a.T + 1)
-    return total.cpu().numpy()
+    layers = network_of(network, images).double().pass_examples(images.double(), labels).layers
+    return torch.stack([layer.pairs() for layer in layers]).sum(0).cpu().numpy()
 
 
 @torch.no_grad()
 def measure_contributions(
-    snapshots: Iterable[tuple[int, Sequence[Layer]]],
+    snapshots: Iterable[tuple[int, NetworkLike]],
     images: torch.Tensor,
     labels: torch.Tensor,
     pristine: npt.NDArray[np.bool_],
@@ -234,9 +220,9 @@ def measure_contributions(
 
     Parameters
     ----------
-    snapshots : iterable of (int, sequence of Layer)
+    snapshots : iterable of (int, network)
         Updates made, and the network then; at least one.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All training examples.
     labels : tensor of int, shape (example,)
         The labels they are trained on.
@@ -293,11 +279,12 @@ def measure_contributions(
 
     steps: list[int] = []
     measured: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in VARIABLES}
-    for step, layers in snapshots:
+    for step, given in snapshots:
+        network = network_of(given, images)
         steps.append(step)
-        sums = group_gradients(layers, images, labels, group, len(GROUPS))
-        each = example_contributions(layers, images, labels, sums.total())
-        signs, cosines = stiffness(inner_products(layers, images[index], labels[index]), first, second)
+        sums = group_gradients(network, images, labels, group, len(GROUPS))
+        each = example_contributions(network, images, labels, sums.total())
+        signs, cosines = stiffness(inner_products(network, images[index], labels[index]), first, second)
         values: dict[str, npt.NDArray[Any]] = {
             "contribution": each.u.astype(np.float32),
             "squared_norm": each.squared_norm.astype(np.float32),
@@ -331,8 +318,8 @@ def measure_contributions(
             "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
             "layer": (
                 "layer",
-                np.arange(sums.energy.shape[1]),
-                {"long_name": "layer, from 0 at the input"},
+                list(network.layers),
+                {"long_name": "layer that has parameters, in the order of the forward pass"},
             ),
             "group": ("group", list(GROUPS), members),
             "other_group": ("other_group", list(GROUPS), members),
@@ -347,33 +334,18 @@ def measure_contributions(
     )
 
 
-def passes(
-    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, at_once: int | None
-) -> Iterator[tuple[slice, list[torch.Tensor], torch.Tensor, list[torch.Tensor]]]:
-    """Forward and backward, some examples at a time: which, what entered each layer, logits, gradients."""
-    if at_once is None:
-        widest = max(max(layer.weight.shape) for layer in layers)
-        at_once = max(1, ACTIVATIONS // widest) if images.is_cuda else AT_ONCE
-    layers = _by_input(layers)
-    for start in range(0, len(images), at_once):
-        part = slice(start, min(start + at_once, len(images)))
-        inputs, logits = operators.forward(layers, images[part])
-        yield part, inputs, logits, output_gradients(layers, inputs, logits, labels[part])
+def _zeros(count: int, parameter: torch.Tensor) -> torch.Tensor:
+    """Where to sum the gradients of groups; those of a matrix input by input, as they come."""
+    if parameter.ndim != 2:
+        return torch.zeros((count, *parameter.shape), dtype=torch.float64)
+    return torch.zeros((count, *parameter.T.shape), dtype=torch.float64).mT
 
 
-def _by_input(layers: Sequence[Layer]) -> list[Layer]:
-    """The same layers, the weights of the first input by input in memory."""
-    first, *others = layers
-    return [Layer(first.weight.T.contiguous().T, first.bias), *others]
+def _gram(sums: Iterable[torch.Tensor]) -> Floats:
+    flat = [(p.mT if p.ndim == 3 else p).flatten(1) for p in sums]
+    return torch.stack([p @ p.T for p in flat]).sum(0).cpu().numpy()
 
 
-def _squared_norms(inputs: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> torch.Tensor:
-    """‖g_e‖² of each layer, shape (e, l): ‖δ_e‖²(‖a_e‖² + 1)."""
-
-    def squared(rows: torch.Tensor) -> torch.Tensor:
-        products: torch.Tensor = torch.linalg.vecdot(rows, rows)
-        return products.double()
-
-    # In float64: in float32 the square of δ comes to nothing below 1e-45, the gradient itself does not.
-    pairs = zip(inputs, gradients, strict=True)
-    return torch.stack([squared(δ.double()) * (squared(a) + 1) for a, δ in pairs], dim=1)
+def _squared_norms(layers: Sequence[LayerGradients]) -> torch.Tensor:
+    """‖g_e‖² of each layer, shape (e, l), float64."""
+    return torch.stack([layer.squared_norms() for layer in layers], dim=1)

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cgpipe.learning.aggregation import operators
-from cgpipe.learning.finite import NonFiniteError, non_finite_output
-from cgpipe.networks.dense import Layer, forward, losses
+from cgpipe.learning.finite import NonFiniteError
+from cgpipe.networks.dense import losses
+from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import EVALUATED_AT_ONCE, GPU_EVALUATED
 
 
 def logged_steps(steps: int) -> list[int]:
@@ -71,25 +72,25 @@ class Evaluation:
     loss: float  # mean cross-entropy, in nats
     accuracy: float  # share of examples classified as their label
     correct: npt.NDArray[np.bool_]  # (example,)
-    dead: Sequence[float]  # (hidden layer,), share of the units that no example activates
-    active: Sequence[float]  # (hidden layer,), share of the units that an example activates, mean
+    dead: Sequence[float]  # (ReLU,), share of the units that no example activates
+    active: Sequence[float]  # (ReLU,), share of the units that an example activates, mean
 
 
 def evaluate(
-    layers: Sequence[Layer], images: torch.Tensor, labels: torch.Tensor, *, at_once: int | None = None
+    network: NetworkLike, images: torch.Tensor, labels: torch.Tensor, *, at_once: int | None = None
 ) -> Evaluation:
     """Mean loss, accuracy, which examples are classified as their label, and which hidden units are used.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    network : Network, torch.nn.Module or sequence of Layer
         The network.
-    images : tensor of float, shape (example, features)
+    images : tensor of float, shape (example, ...)
         All examples.
     labels : tensor of int, shape (example,)
         Their labels, which may be the corrupt ones.
     at_once : int, optional
-        Examples in memory at once; by default 2,000, and on a GPU as many as fit into 1 GiB.
+        Examples in memory at once; by default 2,000 at most, and on a GPU as many as fit into 1 GiB.
 
     Returns
     -------
@@ -110,22 +111,21 @@ def evaluate(
     >>> result.accuracy, result.correct.tolist(), round(result.loss, 4)
     (0.5, [True, False], 0.8133)
     """
-    if at_once is None:
-        widest = max(images.shape[1], *(len(layer.bias) for layer in layers))
-        at_once = 2**28 // widest if images.device.type == "cuda" else 2_000
+    network = network_of(network, images)
+    at_once = at_once or network.at_once(images, EVALUATED_AT_ONCE, GPU_EVALUATED)
     sums, correct = [], torch.empty(len(images), dtype=torch.bool, device=images.device)  # (example,)
-    counts = [torch.zeros_like(layer.bias, dtype=torch.int64) for layer in layers[:-1]]  # (unit,), examples
+    counts: list[torch.Tensor] = []  # of each ReLU, the examples that activate a unit
     for start in range(0, len(images), at_once):
         part = slice(start, start + at_once)
-        inputs, logits = operators.forward(layers, images[part])  # (part, class)
+        logits, activated = network.active(images[part])  # (part, class)
         sums.append(losses(logits, labels[part]).sum(dtype=torch.float64))
         torch.eq(logits.argmax(1), labels[part], out=correct[part])
-        for count, activations in zip(counts, inputs[1:], strict=True):
-            # The sign of what leaves a ReLU is 0 or 1; faster than a comparison, and exact in float32.
-            count += activations.sign_().sum(0).to(torch.int64)
+        counts = (
+            [count + more for count, more in zip(counts, activated, strict=True)] if counts else activated
+        )
     loss = float(torch.stack(sums).sum())
     if not math.isfinite(loss):
-        raise NonFiniteError(non_finite_output(layers, forward(layers, images)[0]))
+        raise NonFiniteError(network.non_finite(images, labels))
     right = correct.cpu().numpy()
     used = [count.cpu().numpy() for count in counts]
     dead = [float(np.mean(count == 0)) for count in used]

@@ -1,14 +1,15 @@
 """A run trained on from its snapshots, with the updates that its training made there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cgpipe.learning.run import Examples, start_run
 from cgpipe.learning.training import packs
-from cgpipe.names import UpdateName
-from cgpipe.networks.dense import Layer
+from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import Network
 
 
 class Replay:
@@ -16,24 +17,25 @@ class Replay:
 
     Parameters
     ----------
-    layers : sequence of Layer
-        A snapshot of the run: its shapes.
+    network : Network, torch.nn.Module or sequence of Layer
+        The network of the run; its parameters change.
     training : Examples
         What the run was trained on.
-    batch_size, learning_rate, update, c
-        As of `train`.
     batch_rng : numpy.random.Generator
         The order of the minibatches comes from it, as at the beginning of the run.
+    **settings
+        batch_size, learning_rate, steps, schedule, momentum, weight_decay, update and c, as of `train`.
 
     Attributes
     ----------
-    layers : list of Layer
-        The network, after the updates made so far.
+    network : Network
+        After the updates made so far.
 
     Raises
     ------
     ValueError
-        If the update rule depends on earlier minibatches, which snapshots do not keep, or as of `start_run`.
+        If momentum or the update rule depends on earlier minibatches, which snapshots do not keep, or as of
+        `start_run`.
 
     Examples
     --------
@@ -50,61 +52,46 @@ class Replay:
     """
 
     def __init__(
-        self,
-        layers: Sequence[Layer],
-        training: Examples,
-        *,
-        batch_size: int,
-        learning_rate: float,
-        update: UpdateName,
-        c: int,
-        batch_rng: np.random.Generator,
+        self, network: NetworkLike, training: Examples, *, batch_rng: np.random.Generator, **settings: Any
     ) -> None:
-        *hidden, classes = (len(layer.bias) for layer in layers)
-        # Its initial weights are replaced; it has memory laid out as in training, which the bits depend on.
+        # A copy has memory laid out as in training, which the bits depend on.
+        copy = network_of(network, training.images).copy()
         self._run = start_run(
-            training,
-            training,
-            hidden=hidden,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            update=update,
-            c=c,
-            classes=classes,
-            rng=0,
-            batch_rng=batch_rng,
+            training, training, network=copy, classes=copy.classes, rng=0, batch_rng=batch_rng, **settings
         )
-        if self._run.rule.state():
+        momentum = self._run.descent.momentum
+        if self._run.rule.state() or momentum:
+            of = f"momentum {momentum:g}" if momentum else f"update {settings['update']}"
             raise ValueError(
-                f"update {update} depends on earlier minibatches, which snapshots do not keep, so its steps "
-                "cannot be made again from a snapshot: give a run of another update rule"
+                f"{of} depends on earlier minibatches, which snapshots do not keep, so the run's steps cannot "
+                "be made again from a snapshot: give a run of another update rule, without momentum"
             )
         self._beginning = self._run.order.state()
         (self._pack,) = packs([self._run])
 
     @property
-    def layers(self) -> list[Layer]:
+    def network(self) -> Network:
         """The network, after the updates made so far."""
-        return self._run.layers
+        return self._run.network
 
     def updates(
-        self, start: int, snapshot: Sequence[Layer], count: int
-    ) -> Iterator[tuple[list[Layer], npt.NDArray[np.int64]]]:
+        self, start: int, snapshot: NetworkLike, count: int
+    ) -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
         """Make updates from a snapshot on.
 
         Parameters
         ----------
         start : int
             Updates that had been made at the snapshot.
-        snapshot : sequence of Layer
+        snapshot : Network, torch.nn.Module or sequence of Layer
             The network then.
         count : int
             Updates to make. They may go beyond the end of the run.
 
         Yields
         ------
-        layers : list of Layer
-            The network before an update; it changes in place with the update.
+        network : Network
+            As before an update; it changes in place with the update.
         batch : array of int64, shape (batch_size,)
             Indices of the minibatch that the update is by.
 
@@ -121,10 +108,8 @@ class Replay:
         batches = [order.next() for _ in range(count)]
         order.restore(here)
         self._run.step = start
-        for layer, kept in zip(self.layers, snapshot, strict=True):
-            layer.weight.copy_(kept.weight)
-            layer.bias.copy_(kept.bias)
+        self.network.load(network_of(snapshot, self._run.training.images).state())
         for batch in batches:
-            yield self.layers, batch
+            yield self.network, batch
             self._pack.step()
         self._pack.check(self._run)

@@ -8,16 +8,20 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.learning.aggregation.rules import update_rule
-from cgpipe.learning.aggregation.updates import UpdateRule
 from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.descent import Descent, Rate
 from cgpipe.learning.evaluation import evaluate, learned_steps
-from cgpipe.names import Init, UpdateName
-from cgpipe.networks.dense import Layer, initial_layers
+from cgpipe.learning.rules import update_rule
+from cgpipe.learning.updates import UpdateRule
+from cgpipe.names import Init, Schedule, UpdateName
+from cgpipe.networks.dense import initial_layers
+from cgpipe.networks.fully_connected import Dense
+from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import Network
 
 Arrays = dict[str, npt.NDArray[Any]]
 State = tuple[Arrays, dict[str, Any]]
-FLAT = "as cgpipe.data.flat_images returns them"
+SHAPES = "as cgpipe.data.flat_images or cgpipe.data.images returns them"
 
 
 # Dimensions and meanings of the variables of a history.
@@ -26,11 +30,8 @@ HISTORY = {
     "accuracy_training": (("step",), "share of the training examples classified as their label"),
     "loss_test": (("step",), "mean cross-entropy on the whole test set, nats"),
     "accuracy_test": (("step",), "share of the test examples classified as their label"),
-    "dead": (("step", "layer"), "share of the units of the hidden layer that no training example activates"),
-    "active": (
-        ("step", "layer"),
-        "share of the units of the hidden layer that a training example activates, mean",
-    ),
+    "dead": (("step", "layer"), "share of the units that no training example activates"),
+    "active": (("step", "layer"), "share of the units that a training example activates, mean"),
     "correct": (
         ("step", "example"),
         "whether the training example is classified as the class to train on",
@@ -48,7 +49,7 @@ HISTORY = {
 class Examples(NamedTuple):
     """A training or a test set, on the device of the network."""
 
-    images: torch.Tensor  # (example, feature), float32
+    images: torch.Tensor  # (example, feature) or (example, channel, row, column), float32
     labels: torch.Tensor  # (example,), int64
 
 
@@ -59,7 +60,7 @@ class Logged(NamedTuple):
     accuracy_training: float  # share of examples classified as their label
     loss_test: float
     accuracy_test: float
-    dead: Sequence[float]  # (hidden layer,), shares of the units, on the training set
+    dead: Sequence[float]  # (ReLU,), shares of the units, on the training set
     active: Sequence[float]
     correct: npt.NDArray[np.bool_]  # (example,), of the training set
 
@@ -69,16 +70,18 @@ class TrainingRun:
 
     Parameters
     ----------
-    layers : list of Layer
-        The network; changed in place.
+    network : Network
+        Changed in place.
     training, test : Examples
         On the network's device.
     order : BatchOrder
         The minibatches.
     rule : UpdateRule
-        How per-example gradients become one update.
-    learning_rate : float
-        Step size, for gradients at the scale of one example.
+        How per-example gradients become one direction.
+    rate : Rate
+        Step sizes, for gradients at the scale of one example.
+    descent : Descent
+        Momentum and weight decay.
 
     Attributes
     ----------
@@ -90,40 +93,38 @@ class TrainingRun:
 
     def __init__(
         self,
-        layers: list[Layer],
+        network: Network,
         training: Examples,
         test: Examples,
         order: BatchOrder,
         rule: UpdateRule,
-        learning_rate: float,
+        rate: Rate,
+        descent: Descent,
     ) -> None:
-        self.layers, self.training, self.test = layers, training, test
-        self.order, self.rule, self.learning_rate = order, rule, learning_rate
+        self.network, self.training, self.test = network, training, test
+        self.order, self.rule, self.rate, self.descent = order, rule, rate, descent
         self.step = 0
         self.logged: dict[int, Logged] = {}
 
     def evaluate(self) -> Logged:
         """Evaluate the network on both sets, and log the result."""
-        training, test = evaluate(self.layers, *self.training), evaluate(self.layers, *self.test)
+        training, test = (evaluate(self.network, *part) for part in (self.training, self.test))
         curves = training.loss, training.accuracy, test.loss, test.accuracy
         logged = Logged(*curves, training.dead, training.active, training.correct)
         self.logged[self.step] = logged
         return logged
 
     def parameters(self) -> Arrays:
-        """A copy of the parameters: weight.0 (out, in), bias.0 (out,), weight.1, ... from the input on."""
-        named = {}
-        for number, layer in enumerate(self.layers):
-            named[f"weight.{number}"] = _copy(layer.weight)
-            named[f"bias.{number}"] = _copy(layer.bias)
-        return named
+        """A copy of what the logits depend on, by name: 0.weight (out, in), 0.bias (out,), 1.weight, ..."""
+        return {name: _copy(values) for name, values in self.network.state().items()}
 
     def state(self) -> State:
         """A copy of all that the rest of the run depends on: arrays by name, and what JSON can hold."""
         order = self.order.state()
         arrays = {
-            **self.parameters(),
+            **{f"network.{name}": values for name, values in self.parameters().items()},
             **{f"rule.{name}": _copy(values) for name, values in self.rule.state().items()},
+            **{f"velocity.{name}": _copy(values) for name, values in self.descent.state().items()},
             "permutation": order.pop("permutation"),
             "correct": np.array([logged.correct for logged in self.logged.values()]),  # (step, example)
         }
@@ -135,12 +136,17 @@ class TrainingRun:
         arrays, description = state
         self.step = description["step"]
         self.order.restore({**description["order"], "permutation": arrays["permutation"]})
-        for number, layer in enumerate(self.layers):
-            layer.weight.copy_(torch.from_numpy(arrays[f"weight.{number}"]))
-            layer.bias.copy_(torch.from_numpy(arrays[f"bias.{number}"]))
         device = self.training.images.device
-        named = {name.removeprefix("rule."): name for name in arrays if name.startswith("rule.")}
-        self.rule.restore({key: torch.from_numpy(arrays[name]).to(device) for key, name in named.items()})
+
+        def those(kind: str) -> dict[str, torch.Tensor]:
+            named = {
+                name.removeprefix(kind): values for name, values in arrays.items() if name.startswith(kind)
+            }
+            return {name: torch.from_numpy(values).to(device) for name, values in named.items()}
+
+        self.network.load(those("network."))
+        self.rule.restore(those("rule."))
+        self.descent.restore(those("velocity."), self.network.parameters())
         self.logged = {
             step: Logged._make((*curve, correct))
             for (step, *curve), correct in zip(description["curves"], arrays["correct"], strict=True)
@@ -168,11 +174,11 @@ class TrainingRun:
                 "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
                 "layer": (
                     "layer",
-                    np.arange(1, len(self.layers)),
-                    {"long_name": "hidden layer, from 1 at the input"},
+                    np.array(self.network.activations, dtype=str),
+                    {"long_name": "ReLU, in the order of the forward pass"},
                 ),
             },
-            attrs={"classes": len(self.layers[-1].bias)},
+            attrs={"classes": self.network.classes},
         )
 
 
@@ -180,9 +186,14 @@ def start_run(
     training: Examples,
     test: Examples,
     *,
-    hidden: Sequence[int],
+    hidden: Sequence[int] | None = None,
+    network: NetworkLike | None = None,
     batch_size: int,
     learning_rate: float,
+    steps: int = 0,
+    schedule: Schedule = "constant",
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
     update: UpdateName = "winsorized_mean",
     c: int = 0,
     init: Init = "xavier",
@@ -198,7 +209,8 @@ def start_run(
     ----------
     training, test : Examples
         On one device, as `examples` returns them; runs may share them.
-    hidden, batch_size, learning_rate, update, c, init, classes, rng, batch_rng, update_rng, state
+    hidden, network, batch_size, learning_rate, steps, schedule, momentum, weight_decay, update, c, init, \
+    classes, rng, batch_rng, update_rng, state
         As of `train`.
 
     Returns
@@ -211,15 +223,25 @@ def start_run(
     ValueError
         If shapes, labels, the minibatch, c or the rule do not fit.
     """
-    device, features = training.images.device, training.images.shape[1]
+    if (hidden is None) == (network is None):
+        raise ValueError("give either hidden, for a fully connected network, or network")
     classes = _classes(training, test) if classes is None else classes
     for part in (training, test):
-        _check_fit(part, features, classes)
+        _check_fit(part, training.images.shape[1:], classes)
     rng = np.random.default_rng(rng)
-    layers = initial_layers([features, *hidden, classes], init, rng, device)
+    if hidden is not None:
+        if training.images.ndim != 2:
+            raise ValueError(f"images of shape {tuple(training.images.shape)}: flatten them")
+        widths = [training.images.shape[1], *hidden, classes]
+        network = Dense(initial_layers(widths, init, rng, training.images.device))
+    assert network is not None
     order = BatchOrder(len(training.labels), batch_size, batch_rng or rng)
     rule = update_rule(update, c, batch_size, update_rng or rng)
-    run = TrainingRun(layers, training, test, order, rule, learning_rate)
+    rate = Rate(learning_rate, schedule, steps)
+    descent = Descent(momentum, weight_decay)
+    run = TrainingRun(network_of(network, training.images), training, test, order, rule, rate, descent)
+    if run.network.classes != classes:
+        raise ValueError(f"a network of {run.network.classes} classes for labels of {classes}")
     if state is not None:
         run.restore(state)
     return run
@@ -238,8 +260,8 @@ def examples(
 
     Parameters
     ----------
-    images : array or tensor of float, shape (example, feature)
-        Flat images (`cgpipe.data.flat_images`); taken as float32.
+    images : array or tensor of float, shape (example, feature) or (example, channel, row, column)
+        Images, flat for a fully connected network (`cgpipe.data.flat_images`); taken as float32.
     labels : array or tensor of int, shape (example,)
         Their classes.
     device : torch.device or str
@@ -259,9 +281,12 @@ def examples(
     """
     x, y = torch.as_tensor(images), torch.as_tensor(labels)
     if not x.is_floating_point():
-        raise TypeError(f"images are {x.dtype}: give intensities as float32, {FLAT}")
-    if x.ndim != 2 or not len(x):
-        raise ValueError(f"images have shape {tuple(x.shape)}: give (example, feature), {FLAT}")
+        raise TypeError(f"images are {x.dtype}: give intensities as float32, {SHAPES}")
+    if x.ndim not in (2, 4) or not len(x):
+        raise ValueError(
+            f"images have shape {tuple(x.shape)}: give (example, feature) or (example, channel, row, "
+            f"column), {SHAPES}"
+        )
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"labels are {y.dtype}: give integers, the classes")
     if y.shape != x.shape[:1]:
@@ -273,9 +298,12 @@ def _classes(*parts: Examples) -> int:
     return max(int(part.labels.max()) for part in parts) + 1
 
 
-def _check_fit(part: Examples, features: int, classes: int) -> None:
-    if part.images.shape[1] != features:
-        raise ValueError(f"test images have {part.images.shape[1]} features, training images {features}")
+def _check_fit(part: Examples, shape: Sequence[int], classes: int) -> None:
+    if part.images.shape[1:] != shape:
+        raise ValueError(
+            f"test images of shape {tuple(part.images.shape[1:])}, training images of {tuple(shape)}: give "
+            "both the same"
+        )
     low, high = int(part.labels.min()), int(part.labels.max())
     if low < 0 or high >= classes:
         raise ValueError(f"labels from {low} to {high} with {classes} classes: give 0 to {classes - 1}")

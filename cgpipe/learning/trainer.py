@@ -1,18 +1,21 @@
-"""One update of a network by a minibatch.
+"""One update of a fully connected network by a minibatch.
 
 Index letters: b example of the minibatch, o output unit, i input unit.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from cgpipe.learning.aggregation.rules import kernel
-from cgpipe.learning.aggregation.updates import UpdateRule
-from cgpipe.learning.finite import NonFiniteError, non_finite_output, non_finite_place, require_finite
-from cgpipe.networks.dense import Layer, forward, output_gradients
+from cgpipe.learning.descent import Descent
+from cgpipe.learning.finite import NonFiniteError, require_finite
+from cgpipe.learning.rules import kernel
+from cgpipe.learning.updates import UpdateRule
+from cgpipe.networks.dense import Layer, forward, non_finite_output, non_finite_place, output_gradients
+from cgpipe.networks.per_example.linear import LinearGradients
 
 
 class Trainer:
@@ -32,10 +35,10 @@ class Trainer:
         Its labels.
     batch_size : int
         Examples in a minibatch.
-    learning_rate : float
-        Step size, for gradients at the scale of one example.
     rule : UpdateRule
-        How the per-example gradients become one update.
+        How the per-example gradients become one direction.
+    descent : Descent, optional
+        Momentum and weight decay; by default neither.
     """
 
     # Updates before one is captured, so that libraries have set up what they need.
@@ -49,16 +52,16 @@ class Trainer:
         images: torch.Tensor,
         labels: torch.Tensor,
         batch_size: int,
-        learning_rate: float,
         rule: UpdateRule,
+        descent: Descent | None = None,
     ) -> None:
         self.layers, self.images, self.labels = layers, images, labels
-        self.learning_rate, self.rule = learning_rate, rule
+        self.rule, self.descent = rule, descent or Descent()
         self._on_gpu = images.device.type == "cuda"
         # Kernels are compiled here, before the first step.
         made_by = kernel(rule, images.device.type) if images.dtype == torch.float32 else "torch"
         # On the CPU a whole step is one operator, if the kernel serves the rule.
-        fused = rule.fused is not None and made_by not in ("torch", "reference")
+        fused = rule.fused is not None and self.descent.plain and made_by not in ("torch", "reference")
         self._in_one_operator = fused and not self._on_gpu
         in_parts = self._in_one_operator and rule.fused is not None and rule.fused.c == 0
         rows = min(batch_size, self.AT_ONCE) if in_parts else batch_size
@@ -69,16 +72,18 @@ class Trainer:
         self._outputs = [images.new_empty(rows, len(layer.bias)) for layer in layers]  # (b, o) each
         self._gradients = [torch.empty_like(output) for output in self._outputs]  # (b, o) each
         self._finite = torch.ones((), dtype=torch.bool, device=images.device)
-        self._steps = 0
+        self._steps, self._rate = 0, math.nan  # updates so far at this rate
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def step(self, batch: npt.NDArray[np.int64]) -> None:
+    def step(self, batch: npt.NDArray[np.int64], rate: float) -> None:
         """Make one update.
 
         Parameters
         ----------
         batch : array of int64, shape (batch_size,)
             Indices of the minibatch.
+        rate : float
+            Step size, for gradients at the scale of one example.
 
         Raises
         ------
@@ -87,15 +92,18 @@ class Trainer:
             not waited for: there `check` raises it.
         """
         self._batch.copy_(torch.from_numpy(batch))  # (b,)
+        # The rate is part of what is captured.
+        self._steps = self._steps + 1 if rate == self._rate else 0
+        if self._steps == 0:
+            self._graph, self._rate = None, rate
         if self._on_gpu and self._steps == self.WARM_UP and self.rule.captured:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._update()
+                self._update(rate)
         if self._graph is not None:
             self._graph.replay()
         else:
-            self._update()
-        self._steps += 1
+            self._update(rate)
 
     def check(self) -> None:
         """See whether the updates so far were finite.
@@ -111,19 +119,19 @@ class Trainer:
                 "tells at which, and in which layer"
             )
 
-    def _update(self) -> None:
+    def _update(self, rate: float) -> None:
         if self._in_one_operator:
-            self._update_in_one_operator()
+            self._update_in_one_operator(rate)
         else:
-            self._update_by_parts()
+            self._update_by_parts(rate)
 
-    def _update_in_one_operator(self) -> None:
+    def _update_in_one_operator(self, rate: float) -> None:
         assert self.rule.fused is not None
         weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
         finite = torch.ops.cgpipe.sgd_step_.default(
             *(weights, biases, self.images, self.labels, None if self._whole else self._batch),
             *(self._batch_images, self._batch_labels, self._outputs, self._gradients),
-            *(self.rule.fused.c, self.learning_rate, self.rule.fused.trimmed),
+            *(self.rule.fused.c, rate, self.rule.fused.trimmed),
         )
         if not finite:
             batch = slice(None) if self._whole else self._batch
@@ -133,7 +141,7 @@ class Trainer:
             # An output of -inf is 0 after its ReLU, and not to be seen in what follows.
             raise NonFiniteError(place or non_finite_output(self.layers, inputs))
 
-    def _update_by_parts(self) -> None:
+    def _update_by_parts(self, rate: float) -> None:
         images, labels = self._batch_images, self._batch_labels  # (b, i), (b,)
         if not self._whole:
             torch.index_select(self.images, 0, self._batch, out=images)
@@ -145,4 +153,8 @@ class Trainer:
             self._finite.logical_and_(torch.isfinite(sums).all())
         else:
             require_finite(self.layers, inputs, logits, gradients)
-        self.rule.update(self.layers, inputs, gradients, self.learning_rate)
+        layers = [
+            LinearGradients(*of) for of in zip(self.layers, ((a,) for a in inputs), gradients, strict=True)
+        ]
+        parameters = [layer._asdict() for layer in self.layers]
+        self.descent.step(parameters, lambda into, scale: self.rule.update(layers, into, scale), rate)

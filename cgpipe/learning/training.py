@@ -1,20 +1,25 @@
 """Runs of stochastic gradient descent, plain or winsorized (Chatterjee 2020, sections 2 and 3)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.learning.aggregation.operators import ready
+from cgpipe.kernels.operators import ready
 from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import serves
+from cgpipe.learning.module_trainer import ModuleTrainer
 from cgpipe.learning.run import State, TrainingRun, examples, start_run
 from cgpipe.learning.trainer import Trainer
-from cgpipe.names import Init, UpdateName
+from cgpipe.names import Init, Schedule, UpdateName
+from cgpipe.networks.fully_connected import Dense
+from cgpipe.networks.given import NetworkLike
+from cgpipe.networks.module import ModuleNetwork
+from cgpipe.networks.network import Network
 
 if TYPE_CHECKING:
     from cgpipe.learning.lockstep.step import Lockstep
@@ -26,10 +31,14 @@ def train(
     test_images: npt.ArrayLike | torch.Tensor,
     test_labels: npt.ArrayLike | torch.Tensor,
     *,
-    hidden: Sequence[int],
+    hidden: Sequence[int] | None = None,
+    network: NetworkLike | None = None,
     steps: int,
     batch_size: int,
     learning_rate: float,
+    schedule: Schedule = "constant",
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
     update: UpdateName = "winsorized_mean",
     c: int = 0,
     init: Init = "xavier",
@@ -43,25 +52,35 @@ def train(
     on_logged: Callable[[TrainingRun], object] | None = None,
     on_step: Callable[[TrainingRun], object] | None = None,
 ) -> xr.Dataset:
-    """Train a fully connected ReLU network by SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3).
+    """Train a network by SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3).
 
     It is evaluated on both sets at the steps of `logged_steps(steps)`. "Step t" is after t updates.
 
     Parameters
     ----------
-    images, test_images : array or tensor of float, shape (example, feature)
-        Flat images, as the network sees them, intensities usually from 0 to 1 (`cgpipe.data.flat_images`);
-        taken as float32.
+    images, test_images : array or tensor of float, shape (example, ...)
+        Images as the network sees them, (channel, row, column) or, for a fully connected one, (feature,);
+        intensities usually from 0 to 1 (`cgpipe.data.flat_images`, `cgpipe.data.images`); taken as float32.
     labels, test_labels : array or tensor of int, shape (example,)
         The classes to train on, some of them corrupt perhaps, and the true classes of the test set.
-    hidden : sequence of int
-        Units of each hidden layer, from the input on; none for a linear classifier.
+    hidden : sequence of int, optional
+        For a fully connected ReLU network: units of each hidden layer, from the input on; none for a linear
+        classifier.
+    network : torch.nn.Module or Network, optional
+        Any other network, in the place of `hidden`; a module is copied. It begins with the weights it has.
     steps : int
         Updates of the whole run.
     batch_size : int
         Examples in a minibatch.
     learning_rate : float
         Step size, for gradients at the scale of one example.
+    schedule : {"constant", "cosine", "step"}
+        How the learning rate falls: not, to 0 as a cosine, or to a tenth at half of the steps and again at
+        three quarters.
+    momentum : float
+        From 0 up to, not including, 1.
+    weight_decay : float
+        Added to the direction of each update: this times the parameter.
     update : str
         The update rule, one of `cgpipe.names.UpdateName`.
     c : int
@@ -69,7 +88,8 @@ def train(
         its own, or what is compared with that (the controls in `cgpipe.names.CLIPPING`); 0 for plain SGD, and
         for all other rules.
     init : {"xavier", "official"}
-        Standard deviation of the initial weights, as for `cgpipe.networks.initial_layers`.
+        Standard deviation of the initial weights of a fully connected network, as for
+        `cgpipe.networks.initial_layers`.
     classes : int, optional
         Units of the output; by default one more than the largest label.
     pristine : array of bool, shape (example,), optional
@@ -86,8 +106,8 @@ def train(
         What `TrainingRun.state` returned in a run of the same arguments: this one goes on from there, and
         ends with the same bits as one that was not interrupted.
     on_logged : callable, optional
-        Called with the `TrainingRun` after each evaluation: `run.step`, `run.logged[run.step]`, `run.layers`,
-        and, for what outlives the step, `run.parameters()` and `run.state()`.
+        Called with the `TrainingRun` after each evaluation: `run.step`, `run.logged[run.step]`,
+        `run.network`, and, for what outlives the step, `run.parameters()` and `run.state()`.
     on_step : callable, optional
         Called with the `TrainingRun` before each update. What either callback raises ends the training.
 
@@ -95,9 +115,9 @@ def train(
     -------
     Dataset
         Along `step`: `loss_training`, `loss_test` (mean cross-entropy, nats), `accuracy_training` and
-        `accuracy_test`. Along `step` and `layer` (hidden layers, from 1 at the input): `dead` and `active`,
-        the shares of the units that no training example activates, and that one activates on average. Along
-        `step` and `example`: `correct`, whether a training example is classified as its label. Along
+        `accuracy_test`. Along `step` and `layer` (the ReLUs, of a dense network from 1 on): `dead` and
+        `active`, the shares of the units that no training example activates, and that one activates on
+        average. Along `step` and `example`: `correct`, whether a training example is classified as its label. Along
         `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given.
         The attribute `classes` is the number of classes.
 
@@ -124,7 +144,7 @@ def train(
     ... )
     >>> history["step"].values[-3:].tolist(), history.attrs["classes"]
     ([90, 100, 200], 2)
-    >>> bool(history["accuracy_test"][-1] > 0.8), snapshots[200]["weight.0"].shape
+    >>> bool(history["accuracy_test"][-1] > 0.8), snapshots[200]["0.weight"].shape
     (True, (8, 4))
     """
     if steps < 0:
@@ -133,8 +153,13 @@ def train(
         examples(images, labels, device),
         examples(test_images, test_labels, device),
         hidden=hidden,
+        network=network,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        steps=steps,
+        schedule=schedule,
+        momentum=momentum,
+        weight_decay=weight_decay,
         update=update,
         c=c,
         init=init,
@@ -215,17 +240,24 @@ def train_pack(
                 yield going[0], _diverged(going.pop(), error)
 
 
+def trainer(network: Network, *of: Any) -> Trainer | ModuleTrainer:
+    """What updates a network."""
+    if isinstance(network, Dense):
+        return Trainer(network.stack, *of)
+    assert isinstance(network, ModuleNetwork)
+    return ModuleTrainer(network, *of)
+
+
 class _Alone:
     """A run by itself, with the interface of `Lockstep`."""
 
     def __init__(self, run: TrainingRun) -> None:
         self.runs = [run]
-        batch_size, rate = run.order.batch_size, run.learning_rate
-        self._trainer = Trainer(run.layers, *run.training, batch_size, rate, run.rule)
+        self._trainer = trainer(run.network, *run.training, run.order.batch_size, run.rule, run.descent)
 
     def step(self) -> None:
         (run,) = self.runs
-        self._trainer.step(run.order.next())
+        self._trainer.step(run.order.next(), run.rate.at(run.step))
         run.step += 1
 
     def check(self, _: TrainingRun) -> None:
@@ -247,7 +279,8 @@ def packs(runs: Sequence[TrainingRun]) -> "Iterator[_Alone | Lockstep]":
     for run in runs:
         if in_lockstep(run):
             device = run.training.images.device
-            shape = (device, run.order.batch_size, *(layer.weight.shape for layer in run.layers))
+            shapes = (of["weight"].shape for of in run.network.parameters())
+            shape = (device, run.order.batch_size, *shapes)
             together.setdefault(shape, []).append(run)
         else:
             alone.append(run)
@@ -260,8 +293,8 @@ def packs(runs: Sequence[TrainingRun]) -> "Iterator[_Alone | Lockstep]":
 
 def _diverged(run: TrainingRun, error: NonFiniteError) -> NonFiniteError:
     diverged = NonFiniteError(
-        f"the run diverged: after {run.step} updates {error}. The learning rate, {run.learning_rate:g}, is "
-        "probably too large for this network"
+        f"the run diverged: after {run.step} updates {error}. The learning rate, "
+        f"{run.rate.learning_rate:g}, is probably too large for this network"
     )
     diverged.__cause__ = error
     return diverged

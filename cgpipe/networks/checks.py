@@ -5,7 +5,7 @@ All errors are ValueErrors that name the layer.
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +17,6 @@ from cgpipe.networks.capture import Relus, backward, changed_in_place, forward, 
 from cgpipe.networks.dense import losses
 from cgpipe.networks.layers import bound, is_layer, trainable
 from cgpipe.networks.per_example.registry import layer_gradients
-from cgpipe.networks.registry import Size
 
 EXAMPLES = 3  # of a probe
 CLOSE = 1e-3  # of the largest value: far above the rounding of float32, far below any of these errors
@@ -41,7 +40,7 @@ class Returned(NamedTuple):
     output: list[torch.Tensor]  # copies
 
 
-def found(module: nn.Module, shape: Size, classes: int | None) -> Found:
+def found(module: nn.Module, shape: Sequence[int], classes: int | None) -> Found:
     """Check a module, and find its layers.
 
     Parameters

@@ -171,3 +171,33 @@ def output_gradients(
         torch.ops.aten.threshold_backward.grad_input(δ, inputs[number], 0, grad_input=δ)
         gradients.append(δ)  # (b, o of the layer below)
     return gradients[::-1]
+
+
+def non_finite_place(
+    layers: Sequence[Layer],
+    inputs: Sequence[torch.Tensor],
+    logits: torch.Tensor,
+    gradients: Sequence[torch.Tensor],
+) -> str:
+    """Where the first value is that is not finite, as a sentence; empty if all are finite."""
+    if not bool(torch.isfinite(logits).all()):
+        return non_finite_output(layers, inputs)
+    for number, δ in reversed(list(enumerate(gradients, start=1))):
+        if not bool(torch.isfinite(δ).all()):
+            return f"the gradient at the output of {_layer(layers, number)} is not finite"
+    return ""
+
+
+def non_finite_output(layers: Sequence[Layer], inputs: Sequence[torch.Tensor]) -> str:
+    """The first layer, from the input on, whose output is not finite, as a sentence."""
+    for number, (layer, entered) in enumerate(zip(layers, inputs, strict=True), start=1):
+        # Before the ReLU, which makes 0 of -inf.
+        output = torch.addmm(layer.bias, entered, layer.weight.T)  # (b, o)
+        if not bool(torch.isfinite(output).all()):
+            return f"the output of {_layer(layers, number)} is not finite"
+    return "the loss is not finite, though the output of every layer is"
+
+
+def _layer(layers: Sequence[Layer], number: int) -> str:
+    shape = "x".join(str(n) for n in layers[number - 1].weight.shape)
+    return f"layer {number} of {len(layers)} (weights {shape})"

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -14,7 +15,6 @@ from cgpipe.networks.layers import bound
 from cgpipe.networks.network import Network, Pass
 from cgpipe.networks.per_example.base import own_parameters
 from cgpipe.networks.per_example.registry import layer_gradients
-from cgpipe.networks.registry import Size
 
 
 class ModuleNetwork(Network):
@@ -36,6 +36,11 @@ class ModuleNetwork(Network):
     device : torch.device or str
         Where the copy goes; the module is checked on the CPU.
 
+    Attributes
+    ----------
+    normalized : list of str
+        Paths of the layers that normalize by the batch.
+
     Raises
     ------
     ValueError
@@ -56,23 +61,23 @@ class ModuleNetwork(Network):
     def __init__(
         self,
         module: nn.Module,
-        shape: Size,
+        shape: Sequence[int],
         classes: int | None = None,
         *,
         device: torch.device | str = "cpu",
     ) -> None:
         self.module = copy.deepcopy(module).cpu().eval()
-        self._normalized = [
+        self.normalized = [
             path for path, inside in self.module.named_modules() if isinstance(inside, _BatchNorm)
         ]
         seen = found(self.module, shape, classes)
         self._parameters, self._copied = seen.layers, seen.copied
         self.activations, self.classes, self.width = seen.activations, seen.classes, seen.width
-        if self._normalized:
+        if self.normalized:
             warnings.warn(
-                f"layer {', '.join(self._normalized)}: batch normalization is taken with its saved statistics, "
-                "so that the gradient of an example does not depend on others; a training step that takes the "
-                "statistics of the minibatch has another gradient (cosine_to_training)",
+                f"layer {', '.join(self.normalized)}: batch normalization is taken with its saved "
+                "statistics, so that the gradient of an example does not depend on others; a training step "
+                "that takes the statistics of the minibatch has another gradient (cosine_to_training)",
                 stacklevel=2,
             )
         self.layers = tuple(path or type(module).__name__ for path in self._parameters)
@@ -177,9 +182,9 @@ class ModuleNetwork(Network):
 
     def require_per_example_gradients(self) -> None:
         """Raise ValueError if training cannot go by per-example gradients, as with batch normalization."""
-        if self._normalized:
+        if self.normalized:
             raise ValueError(
-                f"layer {', '.join(self._normalized)}: batch normalization lets the gradient of an example "
+                f"layer {', '.join(self.normalized)}: batch normalization lets the gradient of an example "
                 "depend on its minibatch, so that only plain SGD trains it: use GroupNorm, or plain SGD"
             )
 

@@ -148,9 +148,9 @@ class Network(ABC):
         at_once = self.at_once(images, AT_ONCE, GPU_ACTIVATIONS)
         return torch.cat([self.logits(some) for some in torch.split(images, at_once)])
 
-    def named(self, which: npt.NDArray[np.bool_]) -> str:
-        """Some of the layers, for a message."""
-        names = [name for name, meant in zip(self.layers, which, strict=True) if meant]
+    def named(self, which: npt.NDArray[np.int64]) -> str:
+        """Some of the layers, by their numbers, for a message."""
+        names = [self.layers[number] for number in which]
         return f"layers {', '.join(names)}" if len(names) > 1 else f"layer {names[0]}"
 
     def at_once(self, images: torch.Tensor, on_cpu: int, on_gpu: int) -> int:

@@ -24,9 +24,9 @@ FROM_PATH = ("examples", "noise", "replicate", "source", "winsor")
 SETTINGS = {
     "data": "dataset",  # not where the files lie: their checksums identify them
     "corrupt": "corruption.selection examples noise replicate seed",
-    "train": "device experiment.batch_size experiment.examples experiment.hidden experiment.init "
-    "experiment.learning_rate experiment.snapshots experiment.steps experiment.update kernel noise replicate "
-    "seed winsor",
+    "train": "device experiment.batch_size experiment.examples experiment.init experiment.learning_rate "
+    "experiment.momentum experiment.network experiment.schedule experiment.snapshots experiment.steps "
+    "experiment.update experiment.weight_decay kernel noise replicate seed winsor",
     "gradients": "device gradients.draws gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
@@ -170,6 +170,8 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
         section, _, key = path.rpartition(".")
         if path in FROM_PATH:
             values[key] = _from_path(config, key, at[key])
+        elif path == "experiment.network":
+            values[key] = _experiment(config, at).network.described()
         elif section == "experiment":
             values[key] = getattr(_experiment(config, at), key)
         else:

@@ -16,8 +16,8 @@ from cgpipe.gradients.displacement import (
     starts,
     weighted_sum,
 )
-from cgpipe.learning.aggregation.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, initial_layers
 
@@ -35,11 +35,11 @@ def run_of(widths, examples, batch_size, updates, dtype=torch.float64, c=0, seed
         layers = copy_of(first)
         order = BatchOrder(examples, batch_size, np.random.default_rng(seed))
         rule = update_rule("winsorized_mean", c, batch_size)
-        trainer = Trainer(layers, images, labels, batch_size, RATE, rule)
+        trainer = Trainer(layers, images, labels, batch_size, rule)
         for _ in range(updates):
             batch = order.next()
             yield layers, batch
-            trainer.step(batch)
+            trainer.step(batch, RATE)
         if after is not None:
             after.append(copy_of(layers))
 
@@ -57,7 +57,8 @@ def gradient(layers, x, y):
 
 
 def flat(layers):
-    return np.concatenate([p.double().numpy().ravel() for of in layers for p in of])
+    layers = [of._asdict() if isinstance(of, Layer) else of for of in layers]
+    return np.concatenate([p.double().numpy().ravel() for of in layers for p in of.values()])
 
 
 def by_loop(replay, half, images, labels):

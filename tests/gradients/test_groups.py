@@ -101,8 +101,8 @@ def test_the_cosine_is_that_of_the_summed_gradients_of_the_groups(both):
         sums = group_gradients(layers, images, labels, lambda _, part: corrupt[part], 2)
         groups = [
             torch.cat(
-                [layer.weight[k].ravel().cpu() for layer in sums.layers]
-                + [layer.bias[k] for layer in sums.layers]
+                [layer["weight"][k].ravel().cpu() for layer in sums.layers]
+                + [layer["bias"][k] for layer in sums.layers]
             ).numpy()
             for k in (0, 1)
         ]

@@ -19,9 +19,9 @@ from cgpipe.gradients.population import (
     inner_products,
     measure_contributions,
 )
-from cgpipe.gradients.products import SUMMED
-from cgpipe.learning.aggregation.rules import Mean
+from cgpipe.gradients.sums import SUMMED
 from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.rules import Mean
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers
 
@@ -88,7 +88,7 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
     layers, images, labels = problem(widths, examples, seed)
     of = np.random.default_rng(seed).integers(0, 3, examples)
     rows = by_loop(layers, images, labels)
-    with mock.patch("cgpipe.gradients.products.SUMMED", summed):
+    with mock.patch("cgpipe.gradients.sums.SUMMED", summed):
         sums = group_gradients(layers, images, labels, groups_of(of), 3, at_once=at_once)
     found = example_contributions(layers, images, labels, sums.total(), at_once=at_once)
     gram = sums.gram()
@@ -132,13 +132,14 @@ def test_of_sparse_and_dense_images_sums_and_contributions_are_those_of_float64(
     images = (8 * pixels_of(rng, examples, widths[0], share, False)).round() / 8
     of = groups_of(rng.integers(0, 3, examples))
     exact = [Layer(*(p.double() for p in layer)) for layer in layers]
-    with mock.patch("cgpipe.gradients.products.SUMMED", summed):
+    with mock.patch("cgpipe.gradients.sums.SUMMED", summed):
         near = group_gradients(layers, images, labels, of, 3, at_once=at_once)
     sums = group_gradients(exact, images.double(), labels, of, 3)
     found = example_contributions(layers, images, labels, near.total(), at_once=at_once)
     wanted = example_contributions(exact, images.double(), labels, sums.total())
-    for (weight, bias), (exact_weight, exact_bias) in zip(near.layers, sums.layers, strict=True):
-        for made, true in ((weight, exact_weight), (bias, exact_bias)):
+    for made_of, true_of in zip(near.layers, sums.layers, strict=True):
+        for name, true in true_of.items():
+            made = made_of[name]
             torch.testing.assert_close(made, true, rtol=1e-4, atol=1e-5 * float(true.abs().max()))
     for made, true in ((found.u, wanted.u), (found.squared_norm, wanted.squared_norm)):
         np.testing.assert_allclose(made, true, rtol=1e-4, atol=1e-5 * np.abs(true).max())
@@ -189,9 +190,9 @@ def trained(digits):
     labels = torch.from_numpy(digits["train_labels"].values[:800].astype(np.int64))
     labels[:80] = torch.from_numpy(rng.integers(0, 10, 80))
     layers = initial_layers([64, 128, 64, 10], "xavier", rng)
-    trainer = Trainer(layers, images, labels, 50, 0.2, Mean())
+    trainer = Trainer(layers, images, labels, 50, Mean())
     for _ in range(3_000):
-        trainer.step(rng.choice(800, 50, replace=False))
+        trainer.step(rng.choice(800, 50, replace=False), 0.2)
     assert evaluate(layers, images, labels).loss < 0.03
     return layers, images, labels
 
@@ -296,7 +297,7 @@ def test_groups_may_depend_on_what_is_learned():
 def test_gradients_that_are_not_finite_are_named(value):
     layers, images, labels = problem([4, 6, 3], 10)
     layers[1].weight[0, 0] = value
-    with pytest.raises(ValueError, match=r"layers \[0, 1\] are not finite.*diverged"):
+    with pytest.raises(ValueError, match=r"layers 0, 1 are not finite.*diverged"):
         group_gradients(layers, images, labels, two_groups, 2)
 
 

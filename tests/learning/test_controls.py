@@ -4,9 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from problems import update
 
-from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.controls import InlierClip, NormClip, RandomDrop, ScaledMean, norm_shares
+from cgpipe.kernels import operators, oracle, reference
+from cgpipe.learning.controls import InlierClip, NormClip, RandomDrop, ScaledMean, norm_shares
 from cgpipe.networks.dense import Layer
 
 
@@ -31,7 +32,7 @@ def layers_of_integers(draw):
 def changes(rule, *factors):
     """By how much a rule moves the parameters of a network with these factors, at rate 1."""
     layers = [Layer(δ.new_zeros(δ.shape[1], a.shape[1]), δ.new_zeros(δ.shape[1])) for a, δ in factors]
-    rule.update(layers, *map(list, zip(*factors, strict=True)), 1.0)
+    update(rule, layers, *map(list, zip(*factors, strict=True)), 1.0)
     return layers
 
 

@@ -66,17 +66,17 @@ def largest_error(runs, others, steps, advance):
     """Of the parameters after some steps, beside those of runs alone in float64."""
     exact = []
     for run in others:
-        layers = [Layer(layer.weight.double(), layer.bias.double()) for layer in run.layers]
+        layers = [Layer(layer.weight.double(), layer.bias.double()) for layer in run.network.stack]
         images, labels = run.training
-        settings = (run.order.batch_size, run.learning_rate, run.rule)
+        settings = (run.order.batch_size, run.rule)
         exact.append((layers, run.order, Trainer(layers, images.double(), labels, *settings)))
     advance(runs, steps)
     worst = 0.0
     for run, (layers, order, trainer) in zip(runs, exact, strict=True):
         assert run.step == steps
         for _ in range(steps):
-            trainer.step(order.next())
-        for found, wanted in zip(run.layers, layers, strict=True):
+            trainer.step(order.next(), run.rate.learning_rate)
+        for found, wanted in zip(run.network.stack, layers, strict=True):
             for mine, right in zip(found, wanted, strict=True):
                 worst = max(worst, float((mine.cpu() - right).abs().max()))
     return worst
@@ -122,7 +122,7 @@ def check_company(to_device, advance, levels, steps):
     advance(together, steps)
     for number, run in enumerate(pack_of(data, widths, batch, "winsorized_mean", levels)):
         advance([run], steps)
-        for mine, its in zip(run.layers, together[number].layers, strict=True):
+        for mine, its in zip(run.network.stack, together[number].network.stack, strict=True):
             assert torch.equal(mine.weight, its.weight)
             assert torch.equal(mine.bias, its.bias)
 
@@ -132,7 +132,7 @@ def check_divergence(to_device, lockstep):
     widths, batch = [12, 10, 9, 5], 15
     data = to_device(problem(widths, "sparse"))
     runs, alone = (pack_of(data, widths, batch, "winsorized_mean", [0, 1, 4]) for _ in range(2))
-    runs[1].layers[1].weight[0, 0] = torch.inf
+    runs[1].network.stack[1].weight[0, 0] = torch.inf
     pack, one = lockstep(runs), lockstep([alone[0]])
     pack.step()
     one.step()
@@ -146,7 +146,7 @@ def check_divergence(to_device, lockstep):
     pack.step()
     one.step()
     assert [run.step for run in runs] == [2, 1, 2]
-    assert torch.equal(runs[0].layers[0].weight, alone[0].layers[0].weight)
+    assert torch.equal(runs[0].network.stack[0].weight, alone[0].network.stack[0].weight)
 
 
 def test_interpreted_it_is_training_alone_in_float64():
@@ -251,7 +251,9 @@ def test_on_a_gpu_a_run_has_the_same_bits_in_any_company():
     alone = pack_of(data, [784, 256, 256, 10], 100, "winsorized_mean", levels)[6:7]
     for runs in (together, company, alone):
         advance_on_gpu(runs, 40)
-    for one, two, three in zip(together[6].layers, company[6].layers, alone[0].layers, strict=True):
+    for one, two, three in zip(
+        together[6].network.stack, company[6].network.stack, alone[0].network.stack, strict=True
+    ):
         assert torch.equal(one.weight, two.weight)
         assert torch.equal(one.weight, three.weight)
         assert bool(torch.isfinite(one.weight).all())
@@ -271,6 +273,6 @@ def test_a_run_that_is_resumed_has_the_same_bits():
         run.restore(earlier.state())
     advance_on_gpu(resumed, 30)  # the last from the start
     for one, other in zip(whole, resumed, strict=True):
-        for mine, its in zip(one.layers, other.layers, strict=True):
+        for mine, its in zip(one.network.stack, other.network.stack, strict=True):
             assert torch.equal(mine.weight, its.weight)
         assert one.logged.keys() == other.logged.keys()

@@ -29,7 +29,9 @@ def trained(device="cpu", width=784, **changes):
         rng=1,
         batch_rng=np.random.default_rng(2),
         device=device,
-        on_logged=lambda run: kept.update({run.step: [Layer(*(p.clone() for p in of)) for of in run.layers]}),
+        on_logged=lambda run: kept.update(
+            {run.step: [Layer(*(p.clone() for p in of)) for of in run.network.stack]}
+        ),
         **{**RUN, **changes},
     )
     return kept, training
@@ -53,7 +55,9 @@ def assert_made_again(kept, training, update="winsorized_mean", c=0):
                 )
                 seen.add(step)
         assert {10, 20} <= seen
-        assert all(torch.equal(*pair) for pair in zip(sum(replay.layers, ()), sum(kept[30], ()), strict=True))
+        assert all(
+            torch.equal(*pair) for pair in zip(sum(replay.network.stack, ()), sum(kept[30], ()), strict=True)
+        )
 
 
 @pytest.mark.parametrize(("update", "c"), [("winsorized_mean", 0), ("winsorized_mean", 2), ("m3", 0)])

@@ -5,10 +5,11 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from problems import update
 from scipy.optimize import brentq
 
-from cgpipe.learning.aggregation import oracle
-from cgpipe.learning.aggregation.rules import RULES, Clipped, Mean, update_rule
+from cgpipe.kernels import oracle
+from cgpipe.learning.rules import RULES, Clipped, Mean, update_rule
 from cgpipe.names import CLIPPING, MOST_PAIRED, UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
@@ -194,7 +195,7 @@ def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
     for _ in range(5):
         inputs, gradients = minibatch(layers, rng, size, dtype)
         before = [factor.clone() for factor in (*inputs, *gradients)]
-        rule.update(layers, inputs, gradients, RATE)
+        update(rule, layers, inputs, gradients, RATE)
         assert all(torch.equal(x, y) for x, y in zip(before, (*inputs, *gradients), strict=True))
         exact.step(inputs, gradients)
         for layer, wanted in zip(layers, exact.layers, strict=True):
@@ -218,8 +219,8 @@ def test_without_clipping_it_is_plain_sgd(name, dtype):
     rule = update_rule(name, 0, 10)
     for _ in range(3):
         minibatches = minibatch(layers, rng, 10, dtype)
-        rule.update(layers, *minibatches, RATE)
-        Mean().update(plain, *minibatches, RATE)
+        update(rule, layers, *minibatches, RATE)
+        update(Mean(), plain, *minibatches, RATE)
     assert_equal(layers, plain)
     assert changed(layers, network(dtype))
 
@@ -231,7 +232,7 @@ def test_the_median_is_that_of_numpy(size, dtype):
     layer = Layer(torch.zeros(7, 5, dtype=dtype), torch.zeros(7, dtype=dtype))
     a = torch.from_numpy(rng.standard_normal((size, 5))).to(dtype)
     δ = torch.from_numpy(rng.standard_normal((size, 7))).to(dtype)
-    update_rule("median", 0, size).update([layer], [a], [δ], 1.0)
+    update(update_rule("median", 0, size), [layer], [a], [δ], 1.0)
     per_example = δ.double().numpy()[:, :, None] * a.double().numpy()[:, None, :]
     tolerance = {"rtol": 100 * torch.finfo(dtype).eps, "atol": torch.finfo(dtype).eps}
     np.testing.assert_allclose(-layer.weight, np.median(per_example, axis=0), **tolerance)
@@ -243,7 +244,7 @@ def test_clipped_and_trimmed_differ():
     clipped, trimmed, all_of_them = copy_of(layers), copy_of(layers), copy_of(layers)
     given = minibatch(layers, np.random.default_rng(1), 10)
     for changing, rule in ((clipped, Clipped(2)), (trimmed, Clipped(2, trimmed=True)), (all_of_them, Mean())):
-        rule.update(changing, *given, RATE)
+        update(rule, changing, *given, RATE)
     assert changed(clipped, trimmed)
     assert changed(clipped, all_of_them)
     assert changed(trimmed, all_of_them)
@@ -263,7 +264,7 @@ def test_the_groups_of_m3_are_in_order_and_of_nearly_one_size(size, groups):
     δ[first - 1] = 3.0 * first
     δ[first : first + second] = 1.0
     δ[first + second :] = 2.0
-    update_rule("m3", 0, size).update([layer], [torch.ones(size, 1)], [δ], 1.0)
+    update(update_rule("m3", 0, size), [layer], [torch.ones(size, 1)], [δ], 1.0)
     assert layer.bias.item() == pytest.approx(-2.0, rel=1e-6)
     assert layer.weight.item() == pytest.approx(-2.0, rel=1e-6)
 
@@ -274,7 +275,7 @@ def test_m3_refuses_fewer_examples_than_groups_and_leaves_the_network(size):
     before = copy_of(layers)
     given = minibatch(layers, np.random.default_rng(1), size)
     with pytest.raises(ValueError, match=rf"m3 with a minibatch of {size}: .* at least 3 examples"):
-        update_rule("m3", 0, size).update(layers, *given, RATE)
+        update(update_rule("m3", 0, size), layers, *given, RATE)
     assert_equal(layers, before)
 
 
@@ -284,7 +285,7 @@ def test_one_bad_minibatch_of_three_does_not_move_rm3_but_moves_ra3():
         rule = update_rule(name, 0, 2)
         for of_all in (0.0, 1e6, 0.0):
             δ = torch.full((2, 1), of_all, dtype=torch.float64)
-            rule.update([layer], [torch.ones_like(δ)], [δ], 1.0)
+            update(rule, [layer], [torch.ones_like(δ)], [δ], 1.0)
         assert layer.weight.item() == layer.bias.item() == pytest.approx(moved)
 
 
@@ -295,7 +296,7 @@ def test_a_restored_rule_goes_on_bit_by_bit(name, taken_at, dtype):
     c = 2 if name in CLIPPING else 0
     layers, rule, rng = network(dtype), update_rule(name, c, 10), np.random.default_rng(1)
     for _ in range(taken_at):
-        rule.update(layers, *minibatch(layers, rng, 10, dtype), RATE)
+        update(rule, layers, *minibatch(layers, rng, 10, dtype), RATE)
     state, other = rule.state(), copy_of(layers)
     # As a checkpoint keeps it.
     kept = {name: torch.from_numpy(values.numpy().copy()) for name, values in state.items()}
@@ -305,7 +306,7 @@ def test_a_restored_rule_goes_on_bit_by_bit(name, taken_at, dtype):
     as_kept = {name: values.clone() for name, values in kept.items()}
     for _ in range(4):
         given = minibatch(layers, rng, 10, dtype)
-        rule.update(layers, *given, RATE)
+        update(rule, layers, *given, RATE)
         again.update(other, *given, RATE)
         assert_equal(layers, other)
     assert changed(layers, network(dtype))
@@ -337,7 +338,7 @@ def test_signs_are_1_0_and_minus_1_for_each_parameter():
         ("sum_of_signs", [[1, 1], [1, -1], [0, 0], [-2, 0]], [3, -1, 0, -2]),
     ):
         layer = Layer(torch.zeros(4, 2), torch.zeros(4))
-        update_rule(name, 0, 3).update([layer], [a], [δ], 1.0)
+        update(update_rule(name, 0, 3), [layer], [a], [δ], 1.0)
         share = 1 if name == "sign_of_sum" else 1 / 3
         torch.testing.assert_close(layer.weight, -share * torch.tensor(weight, dtype=torch.float32))
         torch.testing.assert_close(layer.bias, -share * torch.tensor(bias, dtype=torch.float32))

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import copy_of, fitted, pixels_of, problem
 
-from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.rules import Clipped, Mean, UpdateRule, update_rule
+from cgpipe.kernels import operators, oracle, reference
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.rules import Clipped, Mean, UpdateRule, update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
@@ -19,7 +19,7 @@ from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradien
 
 def step(layers, images, labels, rate, rule):
     """One update by all of the examples."""
-    Trainer(layers, images, labels, len(images), rate, rule).step(np.arange(len(images)))
+    Trainer(layers, images, labels, len(images), rule).step(np.arange(len(images)), rate)
 
 
 @pytest.mark.parametrize("widths", [[6, 4], [6, 5, 4], [6, 7, 5, 4]])
@@ -75,14 +75,13 @@ def test_a_step_in_one_operator_is_the_step_by_parts(widths, batch, data, trimme
     labels = torch.from_numpy(rng.integers(0, widths[-1], len(images)))
     at_once, by_parts = (initial_layers(widths, "official", np.random.default_rng(seed)) for _ in range(2))
     trainers = [
-        Trainer(layers, images, labels, batch, 0.1, Clipped(c, trimmed=trimmed))
-        for layers in (at_once, by_parts)
+        Trainer(layers, images, labels, batch, Clipped(c, trimmed=trimmed)) for layers in (at_once, by_parts)
     ]
     assert trainers[0]._in_one_operator == (operators.ready() != "reference")
     trainers[1]._in_one_operator = False
     indices = rng.permutation(len(images))[:batch]
     for trainer in trainers:
-        trainer.step(indices)
+        trainer.step(indices, 0.1)
     for made, wanted in zip(trainers[0]._outputs, trainers[1]._outputs, strict=True):
         torch.testing.assert_close(made, wanted, rtol=1e-5, atol=1e-5)
     for made, wanted in zip(at_once, by_parts, strict=True):
@@ -95,9 +94,9 @@ def test_a_step_in_one_operator_is_the_step_by_parts(widths, batch, data, trimme
 def test_a_step_sees_what_a_fitted_example_still_has_to_learn(at_once, width):
     layers, images, labels = fitted(width, torch.float32)
     exact, of_exact, _ = fitted(width, torch.float64)
-    trainer = Trainer(layers, images, labels, len(images), 1.0, Mean())
+    trainer = Trainer(layers, images, labels, len(images), Mean())
     trainer._in_one_operator = trainer._in_one_operator and at_once
-    trainer.step(np.arange(len(images)))
+    trainer.step(np.arange(len(images)), 1.0)
     expected = output_gradients(exact, *forward(exact, of_exact), labels)[0]
     assert width == 1 or 0 < expected.abs().min() < expected.abs().max() < 1e-3
     torch.testing.assert_close(trainer._gradients[0].double(), expected, rtol=1e-5, atol=0)
@@ -141,11 +140,11 @@ RULES = [Mean, lambda: Clipped(1), lambda: update_rule("rm3", 0, 11)]
 def test_a_batch_of_indices_is_a_step_by_these_examples(dtype, rule):
     layers, images, labels = problem([6, 5, 4], 50, dtype)
     directly = copy_of(layers)
-    trainer, order = Trainer(layers, images, labels, 11, 0.5, rule()), np.random.default_rng(0)
+    trainer, order = Trainer(layers, images, labels, 11, rule()), np.random.default_rng(0)
     by_hand = rule()
     for _ in range(4):
         batch = order.permutation(50)[:11]
-        trainer.step(batch)
+        trainer.step(batch, 0.5)
         step(directly, images[batch], labels[batch], 0.5, by_hand)
     for layer, wanted, start in zip(layers, directly, problem([6, 5, 4], 50, dtype)[0], strict=True):
         assert torch.equal(layer.weight, wanted.weight)
@@ -157,9 +156,9 @@ def test_a_batch_of_indices_is_a_step_by_these_examples(dtype, rule):
 def test_steps_change_neither_images_nor_labels(rule):
     layers, images, labels = problem([6, 5, 4], 30)
     before = images.clone(), labels.clone()
-    trainer = Trainer(layers, images, labels, 11, 0.5, rule())
+    trainer = Trainer(layers, images, labels, 11, rule())
     for start in range(5):
-        trainer.step(np.arange(start, start + 11))
+        trainer.step(np.arange(start, start + 11), 0.5)
     assert torch.equal(images, before[0])
     assert torch.equal(labels, before[1])
 
@@ -167,7 +166,7 @@ def test_steps_change_neither_images_nor_labels(rule):
 def test_a_step_does_not_change_the_batch():
     layers, images, labels = problem([6, 5, 4], 30)
     batch = np.array([3, 1, 4, 15, 9])
-    Trainer(layers, images, labels, 5, 0.5, Mean()).step(batch)
+    Trainer(layers, images, labels, 5, Mean()).step(batch, 0.5)
     assert batch.tolist() == [3, 1, 4, 15, 9]
 
 
@@ -187,10 +186,10 @@ class Seen(UpdateRule):
 def test_every_step_writes_into_the_same_memory():
     layers, images, labels = problem([6, 5, 4], 30)
     rule = Seen()
-    trainer = Trainer(layers, images, labels, 11, 0.5, rule)
+    trainer = Trainer(layers, images, labels, 11, rule)
     batches = [np.arange(start, start + 11) for start in range(5)]
     for batch in batches:
-        trainer.step(batch)
+        trainer.step(batch, 0.5)
     places = [[tensor.data_ptr() for tensor in tensors] for tensors in rule.held]
     assert places == [places[0]] * 5
     assert len(set(places[0])) == 4
@@ -274,7 +273,7 @@ def test_a_step_by_sparse_or_dense_images_is_that_of_float64(widths, batch, shar
         layer.bias.copy_(torch.from_numpy(rng.uniform(-0.5, 0.5, len(layer.bias))))
     before, c = copy_of(layers), min(c, (batch - 1) // 2)
     indices = rng.permutation(len(images))[:batch]
-    Trainer(layers, images, labels, batch, 0.1, Clipped(c)).step(indices)
+    Trainer(layers, images, labels, batch, Clipped(c)).step(indices, 0.1)
     assert_is_the_step_in_float64(layers, before, images[indices], labels[indices], 0.1, c)
 
 
@@ -286,8 +285,8 @@ def test_a_plain_step_in_parts_is_the_step(monkeypatch, batch, share):
     images, labels = pixels_of(rng, 40, 50, share, False), torch.from_numpy(rng.integers(0, 3, 40))
     layers = initial_layers([50, 20, 3], "xavier", rng)
     before, indices = copy_of(layers), rng.permutation(40)[:batch]
-    trainer = Trainer(layers, images, labels, batch, 0.1, Mean())
-    trainer.step(indices)
+    trainer = Trainer(layers, images, labels, batch, Mean())
+    trainer.step(indices, 0.1)
     assert len(trainer._outputs[0]) == 7
     for made, old in zip(layers, before, strict=True):
         assert not torch.equal(made.weight, old.weight)
@@ -300,8 +299,8 @@ def test_a_step_by_all_examples_is_the_same_bits_in_any_order_and_copies_no_imag
     made = []
     for order in (np.arange(30), np.random.default_rng(0).permutation(30)):
         layers, images, labels = problem([6, 5, 4], 30, dtype)
-        trainer = Trainer(layers, images, labels, 30, 0.5, rule())
-        trainer.step(order)
+        trainer = Trainer(layers, images, labels, 30, rule())
+        trainer.step(order, 0.5)
         made.append(layers)
         assert trainer._batch_images is images
     for one, other in zip(*made, strict=True):
@@ -317,12 +316,12 @@ def test_a_weight_of_a_sparse_image_that_is_not_finite_is_named(monkeypatch, row
     images, labels = torch.zeros(11, 50), torch.from_numpy(rng.integers(0, 3, 11))
     images[8, 7] = 1
     layers = initial_layers([50, 20, 3], "xavier", rng)
-    trainer = Trainer(layers, images, labels, 11, 0.1, Mean())
+    trainer = Trainer(layers, images, labels, 11, Mean())
     layers[0].weight[4, 6] = value  # of a pixel that is 0 in all
-    trainer.step(np.arange(11))
+    trainer.step(np.arange(11), 0.1)
     layers[0].weight[4, 7] = value
     with pytest.raises(NonFiniteError, match=r"the output of layer 1 of 2 \(weights 20x50\) is not finite"):
-        trainer.step(np.arange(11))
+        trainer.step(np.arange(11), 0.1)
 
 
 def test_the_number_of_threads_changes_no_bit_of_a_sparse_product():
@@ -351,11 +350,11 @@ def test_60_steps_on_mnist_are_each_that_of_float64(mnist):
     labels = torch.from_numpy(mnist["train_labels"].to_numpy()[:2000])
     layers = initial_layers([784, 32, 32, 32, 10], "xavier", rng)
     started_at = evaluate(layers, images, labels).loss
-    trainer, order = Trainer(layers, images, labels, 100, 0.1, Clipped(2)), BatchOrder(2000, 100, rng)
+    trainer, order = Trainer(layers, images, labels, 100, Clipped(2)), BatchOrder(2000, 100, rng)
     compared = 0
     for _ in range(60):
         batch, before = order.next(), copy_of(layers)
-        trainer.step(batch)
+        trainer.step(batch, 0.1)
         expected, nearest = step_in_float64(before, images[batch], labels[batch], 0.1, 2)
         if nearest < 1e-6:  # on which side of its ReLU an output falls is then a matter of rounding
             continue

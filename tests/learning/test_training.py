@@ -10,10 +10,10 @@ from problems import copy_of
 
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.data.images import flat_images
-from cgpipe.learning.aggregation.rules import update_rule
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate, logged_steps
 from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.learning.training import train
 from cgpipe.names import CLIPPING, UpdateName
@@ -56,7 +56,7 @@ def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
     rng = np.random.default_rng(3)
     layers = initial_layers([6, 5, 4], "xavier", rng)
     order = BatchOrder(70, 9, rng)
-    trainer = Trainer(layers, images, labels, 9, 0.2, update_rule(name, c, 9, rng))
+    trainer = Trainer(layers, images, labels, 9, update_rule(name, c, 9, rng))
     for step in range(26):
         if step in logged_steps(25):
             now = history.sel(step=step)
@@ -70,9 +70,9 @@ def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
                     for name in ("dead", "active", "correct"):
                         assert np.array_equal(now[name], getattr(seen, name))
             for number, layer in enumerate(layers):
-                assert np.array_equal(kept[step][f"weight.{number}"], layer.weight)
-                assert np.array_equal(kept[step][f"bias.{number}"], layer.bias)
-        trainer.step(order.next())
+                assert np.array_equal(kept[step][f"{number}.weight"], layer.weight)
+                assert np.array_equal(kept[step][f"{number}.bias"], layer.bias)
+        trainer.step(order.next(), 0.2)
     assert list(kept) == history["step"].values.tolist() == logged_steps(25)
     assert float(history["loss_training"][-1]) != float(history["loss_training"][0])
 
@@ -105,7 +105,7 @@ def test_the_number_of_classes_follows_from_both_sets_or_is_given():
     kept = {}
     more = train(*examples(), **SETTINGS, classes=7, rng=0, on_logged=snapshots_of(kept))
     assert more.attrs["classes"] == 7
-    assert kept[0]["weight.1"].shape == (7, 5)
+    assert kept[0]["1.weight"].shape == (7, 5)
 
 
 @pytest.mark.parametrize("hidden", [[], [5], [5, 6, 7]])
@@ -153,7 +153,7 @@ def test_a_seed_is_its_generator_and_batches_may_have_one_of_their_own():
     )
     assert seeded.identical(generator)
     assert not seeded.identical(other)
-    assert np.array_equal(kept[0][0]["weight.0"], kept[2][0]["weight.0"])
+    assert np.array_equal(kept[0][0]["0.weight"], kept[2][0]["0.weight"])
 
 
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = examples()
@@ -257,14 +257,14 @@ def test_snapshots_and_layers_are_those_of_the_step():
     kept, layers = {}, {}
 
     def keep(run):
-        kept[run.step], layers[run.step] = run.parameters(), copy_of(run.layers)
+        kept[run.step], layers[run.step] = run.parameters(), copy_of(run.network.stack)
 
     train(*examples(), **SETTINGS, rng=0, on_logged=keep)
-    assert not np.array_equal(kept[0]["weight.0"], kept[25]["weight.0"])
+    assert not np.array_equal(kept[0]["0.weight"], kept[25]["0.weight"])
     for step, parameters in kept.items():
         for number, layer in enumerate(layers[step]):
-            assert np.array_equal(parameters[f"weight.{number}"], layer.weight)
-            assert np.array_equal(parameters[f"bias.{number}"], layer.bias)
+            assert np.array_equal(parameters[f"{number}.weight"], layer.weight)
+            assert np.array_equal(parameters[f"{number}.bias"], layer.bias)
 
 
 # --- in a script, and on real data ----------------------------------------------------------------

@@ -135,13 +135,11 @@ def test_a_stage_is_its_module_what_that_imports_and_the_packages_around():
         "cgpipe.pipeline.stages.device",
         "cgpipe.learning.training",
         "cgpipe.networks.dense",
-        "cgpipe.learning.aggregation.reference",
+        "cgpipe.kernels.reference",
         "cgpipe.pipeline.checkpoints",
     } <= set(train)
-    assert "cgpipe.learning.aggregation.build" in train  # by way of operators
-    assert {"cgpipe", "cgpipe.pipeline.stages", "cgpipe.learning", "cgpipe.learning.aggregation"} <= set(
-        train
-    )
+    assert "cgpipe.kernels.build" in train  # by way of operators
+    assert {"cgpipe", "cgpipe.pipeline.stages", "cgpipe.learning", "cgpipe.kernels"} <= set(train)
     assert list(train) == sorted(set(train))
 
 
@@ -150,7 +148,7 @@ def test_no_stage_is_what_it_does_not_import(stage):
     found = set(modules(f"cgpipe.pipeline.stages.{stage}"))
     assert f"cgpipe.pipeline.stages.{stage}" in found
     assert not found & {f"cgpipe.pipeline.stages.{other}" for other in STAGES if other != stage}
-    assert not found & {"cgpipe.cli", "cgpipe.pipeline.plan", "cgpipe.learning.aggregation.oracle"}
+    assert not found & {"cgpipe.cli", "cgpipe.pipeline.plan", "cgpipe.kernels.oracle"}
     assert ("cgpipe.networks.dense" in found) == (stage in ("train", "gradients"))
     assert ("cgpipe.figures.figure1" in found) == (stage == "figures")
 
@@ -226,11 +224,11 @@ def test_a_stage_has_another_hash_when_code_that_it_imports_is_another(tmp_path)
 
     for path, changed in (
         ("networks/dense.py", {"train", "gradients"}),
-        ("learning/aggregation/reference.py", {"train"}),
-        ("learning/aggregation/kernel.cpp", {"train"}),
-        ("learning/aggregation/lanes.h", {"train"}),
-        ("learning/aggregation/sparse.h", {"train"}),
-        ("learning/aggregation/step.cpp", {"train"}),
+        ("kernels/reference.py", {"train"}),
+        ("kernels/kernel.cpp", {"train"}),
+        ("kernels/lanes.h", {"train"}),
+        ("kernels/sparse.h", {"train"}),
+        ("kernels/step.cpp", {"train"}),
         ("inference/nullworlds.py", {"nullworlds"}),
         *((f"figures/{name}.py", {"figures"}) for name in (*FIGURES, "registry", "null_rows")),
         ("pipeline/stages/__init__.py", set(STAGES)),

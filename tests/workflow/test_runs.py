@@ -111,7 +111,7 @@ def test_dead_units_are_those_that_no_training_image_activates(finished: Tree) -
         images = dataset["train_images"].values.reshape(dataset.sizes["train_example"], -1)
         pixels = images.astype("f4") / np.float32(dataset.attrs["pixel_max"])
         for t in (0, -1):
-            active = pixels @ tensors["weight.0"][t].T + tensors["bias.0"][t] > 0
+            active = pixels @ tensors["0.weight"][t].T + tensors["0.bias"][t] > 0
             assert history["active"][t, 0] == pytest.approx(active.mean(), abs=1e-4)
             assert history["dead"][t, 0] == pytest.approx((~active.any(0)).mean())
 

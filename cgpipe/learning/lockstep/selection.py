@@ -16,7 +16,7 @@ Index letters: r slot of a run, b example of the minibatch, o output unit, i inp
 import triton
 import triton.language as tl
 
-from cgpipe.learning.aggregation.gpu import along_largest, along_smallest
+from cgpipe.kernels.gpu import along_largest, along_smallest
 
 
 @triton.jit

@@ -5,16 +5,20 @@ from itertools import pairwise
 
 import torch
 
-from cgpipe.learning.aggregation.reference import MOST_LISTED
+from cgpipe.kernels.reference import MOST_LISTED
 from cgpipe.learning.run import TrainingRun
+from cgpipe.networks.fully_connected import Dense
 
 MOST_EXAMPLES = 1024  # of a minibatch: a program lists all of them
 
 
 def serves(run: TrainingRun) -> bool:
-    """Whether there are kernels for a run's update rule, type and size of minibatch."""
+    """Whether there are kernels for a run's network, update rule, type and size of minibatch."""
     return (
-        run.rule.fused is not None
+        isinstance(run.network, Dense)
+        and run.descent.plain
+        and run.rate.schedule == "constant"
+        and run.rule.fused is not None
         and run.rule.fused.c <= MOST_LISTED
         and run.order.batch_size <= MOST_EXAMPLES
         and run.training.images.dtype == torch.float32

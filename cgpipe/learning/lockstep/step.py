@@ -6,12 +6,13 @@ import numpy as np
 import torch
 import triton  # type: ignore[import-untyped]
 
-from cgpipe.learning.aggregation.updates import Fused
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep import products, selection
 from cgpipe.learning.run import TrainingRun
+from cgpipe.learning.updates import Fused
 from cgpipe.networks.dense import Layer
+from cgpipe.networks.fully_connected import Dense
 
 # Tiles of the matrix products: rows and columns of a program, and terms of a sum at once. They do not depend
 # on the number of runs, as the order of its terms rounds a sum.
@@ -42,7 +43,7 @@ class Lockstep:
         self._set_up_feeds(runs)
         self._outputs = [bias.new_empty(len(runs), self._batch_size, bias.shape[1]) for bias in self._biases]
         self._gradients = [torch.empty_like(output) for output in self._outputs]  # (r, b, o) each
-        scales = [run.learning_rate / _count(run.rule.fused, self._batch_size) for run in runs]
+        scales = [run.rate.learning_rate / _count(run.rule.fused, self._batch_size) for run in runs]
         self._scales = self._tensor(scales, torch.float32)  # (r,)
         self._finite = self._tensor([1] * len(runs), torch.int32)  # (r,)
         self._lists: list[tuple[torch.Tensor, ...]] = []
@@ -85,14 +86,15 @@ class Lockstep:
         return torch.tensor(values, dtype=kind, device=self._device)
 
     def _stack_parameters(self, runs: Sequence[TrainingRun]) -> None:
+        networks = [run.network for run in runs if isinstance(run.network, Dense)]  # as `serves` has seen
         self._weights, self._biases = [], []  # (r, o, i) and (r, o), of each layer
-        for number in range(len(runs[0].layers)):
-            weight = torch.stack([run.layers[number].weight for run in runs])
+        for number in range(len(networks[0].stack)):
+            weight = torch.stack([network.stack[number].weight for network in networks])
             # The first layer input by input in memory, as in a network alone.
             self._weights.append(weight.mT.contiguous().mT if number == 0 else weight.contiguous())
-            self._biases.append(torch.stack([run.layers[number].bias for run in runs]))
-        for slot, run in enumerate(runs):
-            run.layers[:] = [
+            self._biases.append(torch.stack([network.stack[number].bias for network in networks]))
+        for slot, network in enumerate(networks):
+            network.stack[:] = [
                 Layer(w[slot], b[slot]) for w, b in zip(self._weights, self._biases, strict=True)
             ]
 

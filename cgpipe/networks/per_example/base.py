@@ -130,6 +130,14 @@ class LayerGradients:
             return dot(jvp(self._outputs, (self.parameters,), (along,))[1], self.δ)
         return self._formed_products(along)
 
+    def pairs(self) -> torch.Tensor:
+        """⟨g_e, g_e'⟩ of all pairs of the examples, float64, shape (e, e); some parameters at a time."""
+        products = self.δ.new_zeros((len(self.δ), len(self.δ)), dtype=torch.float64)
+        for _, _, gradients in self.tiles(VALUES.get(self.δ.device.type, VALUES_ELSEWHERE)):
+            flat = gradients.flatten(1).double()
+            products += flat @ flat.T
+        return products
+
     def tiles(self, values: int) -> Iterator[Tile]:
         """Gradients of all examples, all parameters a block at a time.
 

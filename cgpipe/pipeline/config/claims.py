@@ -8,7 +8,6 @@ from pydantic import Field
 from cgpipe.pipeline.config.experiments import (
     Experiment,
     with_too_few_examples,
-    with_too_few_weights,
     without_plain_sgd,
     without_snapshots,
 )
@@ -81,16 +80,14 @@ def _not_analysed(name: str, experiment: Experiment, valid: Mapping[str, Any]) -
             yield from with_too_few_examples(
                 name, experiment, getattr(valid[section], key), f"{section}.{key}"
             )
-    if "gradients" in valid and "dataset" in valid:
-        yield from with_too_few_weights(name, experiment, valid["gradients"].weights, valid["dataset"])
 
 
 def _not_alike(full: Experiment, name: str, other: Experiment) -> Iterator[str]:
     """What is allowed instead of full-batch descent that is not as some SGD but for the size of the batch."""
-    if (full.hidden, full.init) != (other.hidden, other.init):
+    if (full.network, full.init) != (other.network, other.init):
         yield (
-            f"an experiment with the network of {name}, hidden: {other.hidden} and init: {other.init}; it "
-            f"has {full.hidden} and {full.init}"
+            f"an experiment with the network of {name}, {other.network.described()}, init {other.init}; it "
+            f"has {full.network.described()}, init {full.init}"
         )
     if full.examples != other.examples:
         yield (

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import (
@@ -16,7 +15,8 @@ from pydantic import (
 )
 
 from cgpipe.data.shapes import DATASETS
-from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Selection, UpdateName
+from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
+from cgpipe.pipeline.config.networks import Network
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
@@ -98,16 +98,24 @@ Replicates = Annotated[
 class Experiment(Section):
     """One network and one schedule, at several levels of label noise and winsorization."""
 
-    hidden: list[Annotated[int, Field(ge=1)]] = Field(
-        description="Units of each hidden layer. `[2048]` is one hidden layer, `[]` a linear classifier"
-    )
+    network: Network = Field(description="The network, by exactly one of the keys below")
     init: Init = Field(
         "xavier",
-        description="Distribution of the initial weights: normal, with variance 2/(fan_in+fan_out) for "
-        "`xavier` (the paper) and 4/(fan_in+fan_out) for `official` (its released code). Biases start at 0",
+        description="Distribution of the initial weights of a `dense` network: normal, with variance "
+        "2/(fan_in+fan_out) for `xavier` (the paper) and 4/(fan_in+fan_out) for `official` (its released "
+        "code). Biases start at 0",
     )
     learning_rate: float = Field(
         0.1, gt=0, le=1.0e38, description="Learning rate of SGD, for the mean gradient of a minibatch"
+    )
+    schedule: Schedule = Field(
+        "constant",
+        description="How the learning rate falls. `cosine`: to 0 at the end of the run, along half a period. "
+        "`step`: to a tenth after half of the steps, and again after three quarters",
+    )
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD, for every update rule")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Times the parameter, it is added to the direction of each update"
     )
     examples: Examples = Field(  # type: ignore[assignment]  # a number once the dataset is known
         "all",
@@ -238,16 +246,6 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
         )
 
 
-def with_too_few_weights(name: str, experiment: Experiment, sampled: int, dataset: str) -> Iterator[str]:
-    """What is allowed instead of an experiment with a smaller layer than is sampled; nothing otherwise."""
-    smallest = min(a * b for a, b in pairwise(widths(dataset, experiment)))
-    if smallest < sampled:
-        yield (
-            f"an experiment whose layers each have the {sampled} weights that gradients.weights samples; the "
-            f"smallest of {name} has {smallest}"
-        )
-
-
 def training_examples(valid: Mapping[str, Any]) -> float:
     """Size of the training set of the dataset in these settings; no limit without a valid dataset."""
     return DATASETS[valid["dataset"]].examples if "dataset" in valid else math.inf
@@ -260,8 +258,3 @@ def is_mixed(noise: float, selection: Selection, examples: float) -> bool:
     labels.
     """
     return 0 < noise < 1 and (selection != "exact" or noise * examples >= FEWEST_CHOSEN)
-
-
-def widths(dataset: str, experiment: Experiment) -> list[int]:
-    """Units of the input, of each hidden layer and of the output of an experiment's network."""
-    return [DATASETS[dataset].features, *experiment.hidden, DATASETS[dataset].classes]

@@ -14,7 +14,6 @@ from cgpipe.pipeline.config.experiments import (
     is_all,
     is_mixed,
     with_too_few_examples,
-    with_too_few_weights,
     without_plain_sgd,
     without_snapshots,
 )
@@ -119,7 +118,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         yield from without_plain_sgd(name, experiment)
     if entry.compares and not any(experiment.winsor):
         yield f"an experiment with winsor levels above 0; {name} has {experiment.winsor}"
-    if entry.hidden and not experiment.hidden:
+    if entry.hidden and experiment.network.dense == []:
         yield f"an experiment with hidden units; {name} has none"
     dataset = valid.get("dataset")
     sample: Any = valid.get("gradients") if entry.sampled else None
@@ -150,5 +149,3 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
     if entry.snapshots:
         yield from without_snapshots(name, experiment)
-    if sample and dataset:
-        yield from with_too_few_weights(name, experiment, sample.weights, dataset)

@@ -19,6 +19,7 @@ RENAMED = {
     "figures.figure1.beside": "figures.figure1.compare_with",
     "figures.figure4.beside": "figures.figure4.compare_with",
     "experiments.*.together": "experiments.*.runs_per_job",
+    "experiments.*.hidden": "experiments.*.network.dense",
 }
 # By pydantic's names of errors; of others, pydantic's own words serve.
 ALLOWED = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from cgpipe.gradients.bursts import lengths, measure_bursts
-from cgpipe.networks.dense import Layer
+from cgpipe.networks.network import Network
 from cgpipe.pipeline.artifacts import Provenance
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.ended import OfRun as Spec
@@ -39,10 +39,10 @@ def run(
 def measure(of: Replayed) -> xr.Dataset:
     """The bursts of a run."""
 
-    def steps() -> Iterator[tuple[int, int, list[Layer]]]:
+    def steps() -> Iterator[tuple[int, int, Network]]:
         for start, count in lengths(of.snapshots.steps):
-            for step, (layers, _) in enumerate(of.updates(start, count), start):
-                yield start, step, layers
+            for step, (network, _) in enumerate(of.updates(start, count), start):
+                yield start, step, network
             log.info("steps %d to %d of %d", start, start + count - 1, of.steps)
 
     return measure_bursts(steps(), *of.training, of.pristine)

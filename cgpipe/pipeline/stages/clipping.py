@@ -47,7 +47,7 @@ def run(
 def measure(spec: Spec, run: EndedRun) -> xr.Dataset:
     """Random minibatches at some of the snapshots of a run."""
     return measure_clipping(
-        ((step, layers) for step, layers in run.snapshots if measured_step(step)),
+        (kept for kept in run.snapshots if measured_step(kept[0])),
         *run.training,
         run.labels["pristine"].values,
         levels=spec.levels,

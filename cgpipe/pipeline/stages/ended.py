@@ -1,6 +1,5 @@
 """Runs that have ended, for the stages that measure along them at their snapshots."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +57,10 @@ def measure_runs(
     for one, made, (of_labels, of_snapshots, written) in runs:
         labels = read_corrupted(of_labels, images)
         classes = torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device)
-        training = (on_device.of(labels), classes)
         log.info("%s", of_snapshots)
-        with open_snapshots(of_snapshots, device) as (description, kept):
-            result = measure(one, EndedRun(json.loads(description["spec"]), kept, training, labels))
+        with open_snapshots(of_snapshots, images, device) as (description, settings, kept):
+            training = (on_device.of(labels), classes)
+            result = measure(one, EndedRun(settings, kept, training, labels))
             made = made.of(images, labels).of_tensors(description)
         of_run = f"{title}, {one.noise:.0%} noise, replicate {one.replicate}"
         write_netcdf(result, written, title=of_run, provenance=made)

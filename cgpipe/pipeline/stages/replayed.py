@@ -9,10 +9,13 @@ import xarray as xr
 
 from cgpipe.learning.replay import Replay
 from cgpipe.learning.run import Examples
-from cgpipe.networks.dense import Layer
+from cgpipe.networks.network import Network
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.ended import EndedRun
 from cgpipe.pipeline.streams import stream
+
+# Settings of a training that its updates depend on.
+KEYS = ("batch_size", "learning_rate", "momentum", "schedule", "steps", "update", "weight_decay")
 
 
 class Replayed:
@@ -33,14 +36,12 @@ class Replayed:
         self._replay = Replay(
             self.snapshots[0],
             self.training,
-            batch_size=settings["batch_size"],
-            learning_rate=settings["learning_rate"],
-            update=settings["update"],
+            **{key: settings[key] for key in KEYS},
             c=settings["winsor"],
             batch_rng=stream(settings["seed"], "batches", settings["replicate"]),
         )
 
-    def updates(self, start: int, count: int) -> Iterator[tuple[list[Layer], npt.NDArray[np.int64]]]:
+    def updates(self, start: int, count: int) -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
         """Make updates from a snapshot on, as `Replay.updates`, and compare with the snapshots after it."""
         later = {step for step in self.snapshots.steps if start < step <= start + count}
         for step, update in enumerate(self._replay.updates(start, self.snapshots[start], count), start):
@@ -51,13 +52,11 @@ class Replayed:
             self._compare(start + count)
 
     def _compare(self, step: int) -> None:
-        kept = [p for layer in self.snapshots[step] for p in layer]
-        made = [p for layer in self._replay.layers for p in layer]
-        if all(torch.equal(*pair) for pair in zip(kept, made, strict=True)):
+        kept, made = self.snapshots[step].parameters(), self._replay.network.parameters()
+        pairs = [(m[name], k[name]) for k, m in zip(kept, made, strict=True) for name in k]
+        if all(torch.equal(*pair) for pair in pairs):
             return
-        difference = max(
-            float((again - once).norm() / once.norm()) for again, once in zip(made, kept, strict=True)
-        )
+        difference = max(float((again - once).norm() / once.norm()) for again, once in pairs)
         if not self.difference:
             log.warning(
                 "step %d, trained again, differs from its snapshot by %.1e: on another type of processor or "

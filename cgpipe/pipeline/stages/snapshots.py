@@ -1,50 +1,51 @@
-"""Snapshots of a run, as stage `train` wrote them: its parameters at `snapshot_steps`, a step at a time."""
+"""Snapshots of a run, as stage `train` wrote them: its network at `snapshot_steps`, a step at a time."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import xarray as xr
 
-from cgpipe.networks.dense import Layer
+from cgpipe.networks.network import Network
 from cgpipe.pipeline.artifacts import Tensors, open_tensors
 from cgpipe.pipeline.progress import log
+from cgpipe.pipeline.stages.networks import network_of_settings
 
 
 class Snapshots:
-    """The layers of a network from the input on, at each step that was kept, on a device.
+    """The network of a run at each step that was kept.
 
     Parameters
     ----------
     steps : list of int
         Updates made.
     file : Tensors
-        Arrays along the steps.
-    device : torch.device
-        Where the layers go.
+        What the network depends on, along the steps.
+    network : Network
+        One of the same kind, on the device where they go.
     """
 
-    def __init__(self, steps: list[int], file: Tensors, device: torch.device) -> None:
-        self.steps, self._file, self._device = steps, file, device
+    def __init__(self, steps: list[int], file: Tensors, network: Network) -> None:
+        self.steps, self._file, self._network = steps, file, network
 
-    def __getitem__(self, step: int) -> list[Layer]:
+    def __getitem__(self, step: int) -> Network:
         t = self.steps.index(step)
-        parameters = (
-            [self._file[f"{name}.{number}"][t] for name in ("weight", "bias")]
-            for number in range(len(self._file) // 2)
-        )
-        return [Layer(*(torch.from_numpy(p).to(self._device) for p in layer)) for layer in parameters]
+        return self._network.copy().load({name: torch.from_numpy(of[t]) for name, of in self._file.items()})
 
-    def __iter__(self) -> Iterator[tuple[int, list[Layer]]]:
+    def __iter__(self) -> Iterator[tuple[int, Network]]:
         for t, step in enumerate(self.steps):
             yield step, self[step]
             log.info("step %d, %d of %d", step, t + 1, len(self.steps))
 
 
 @contextmanager
-def open_snapshots(path: Path, device: torch.device) -> Iterator[tuple[dict[str, Any], Snapshots]]:
-    """Open the snapshots of a run: yields their description, and each step with its layers on the device.
+def open_snapshots(
+    path: Path, images: xr.Dataset, device: torch.device
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], Snapshots]]:
+    """Open the snapshots of a run on a dataset: yields their description, the run's settings, and they.
 
     Raises
     ------
@@ -52,4 +53,6 @@ def open_snapshots(path: Path, device: torch.device) -> Iterator[tuple[dict[str,
         If the file is missing, cut short, altered, or not safetensors.
     """
     with open_tensors(path) as (description, file):
-        yield description, Snapshots(description["steps"], file, device)
+        settings = json.loads(description["spec"])
+        network = network_of_settings(settings, images, device)
+        yield description, settings, Snapshots(description["steps"], file, network)

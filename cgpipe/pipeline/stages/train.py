@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -15,19 +15,20 @@ import torch
 import xarray as xr
 
 from cgpipe.data.images import flat_images
-from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import kernel, update_rule
+from cgpipe.kernels import operators
 from cgpipe.learning.evaluation import snapshot_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import memory
+from cgpipe.learning.rules import kernel, update_rule
 from cgpipe.learning.run import Examples, Logged, TrainingRun, examples, start_run
 from cgpipe.learning.training import in_lockstep, train_pack
-from cgpipe.names import Device, Init, Kernel, UpdateName
+from cgpipe.names import Device, Init, Kernel, Schedule, UpdateName
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import log, progress
 from cgpipe.pipeline.stages.device import TrainingImages, choose, held_gpus
 from cgpipe.pipeline.stages.inputs import PackError, each_run, read_corrupted
+from cgpipe.pipeline.stages.networks import is_dense, network_of_settings
 from cgpipe.pipeline.streams import stream
 
 # A job that is killed loses the work since it last saved. It saves this often, and less often where that
@@ -42,15 +43,18 @@ class Spec:
 
     batch_size: int
     device: Device
-    hidden: tuple[int, ...]
     init: Init
     learning_rate: float
+    momentum: float
+    network: dict[str, Any]
     noise: float
     replicate: int
+    schedule: Schedule
     seed: int
     snapshots: bool
     steps: int
     update: UpdateName
+    weight_decay: float
     winsor: int
     kernel: Kernel = "auto"
     examples: int | None = None  # of the training set; None: as many as there are labels
@@ -121,21 +125,23 @@ class Member:
         self.run = start_run(
             data.training(self.labels),
             data.test,
-            hidden=spec.hidden,
+            network=network_of_settings(asdict(spec), data.images, data.device),
             batch_size=spec.batch_size,
             learning_rate=spec.learning_rate,
+            steps=spec.steps,
+            schedule=spec.schedule,
+            momentum=spec.momentum,
+            weight_decay=spec.weight_decay,
             update=spec.update,
             c=spec.winsor,
-            init=spec.init,
             classes=data.classes,
-            rng=stream(spec.seed, "initialisation", spec.replicate),
             batch_rng=stream(spec.seed, "batches", spec.replicate),
             update_rng=stream(spec.seed, "update", spec.replicate),
             state=state,
         )
         self.saved = self.run.step
         self.made_by = MadeBy(self.run, state[1]["made_by"] if state else [])
-        self.network = "-".join(map(str, (data.test.images.shape[1], *spec.hidden, data.classes)))
+        self.network = label(spec, data)
         self.name = f"noise {spec.noise:g}, {rule_label(spec)}, replicate {spec.replicate}"
         place = f"{data.device} ({torch.get_num_threads()} threads)"
         log.info("%s on %s, %s", self.network, place, self.name)
@@ -283,7 +289,9 @@ def span(values: Sequence[float]) -> str:
 
 def require_room(specs: Sequence[Spec], data: Data, free: int) -> None:
     """Raise PackError if the runs need more than the free bytes of a GPU's memory."""
-    widths = [data.test.images.shape[1], *specs[0].hidden, data.classes]
+    if not is_dense(asdict(specs[0])):
+        return  # one run trains after the other
+    widths = [data.test.images.shape[1], *specs[0].network["dense"], data.classes]
     each = [memory(widths, spec.batch_size, clips=spec.winsor > 0) for spec in specs]
     if len(specs) > 1 and sum(each) > free:
         fit = sum(total <= free for total in accumulate(sorted(each, reverse=True)))
@@ -306,6 +314,13 @@ def room_for(runs: int) -> Iterator[None]:
             "the experiment lower. Runs that have ended are kept, and are there again at once. torch said: "
             f"{error}"
         ) from error
+
+
+def label(spec: Spec, data: Data) -> str:
+    """The network, for titles and the log."""
+    if is_dense(asdict(spec)):
+        return "-".join(map(str, (data.test.images.shape[1], *spec.network["dense"], data.classes)))
+    return next(iter(spec.network))
 
 
 def rule_label(spec: Spec) -> str:

@@ -12,9 +12,9 @@ import torch
 
 import cgpipe
 from cgpipe.data.images import flat_images
-from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.rules import kernel, update_rule
+from cgpipe.kernels import operators
 from cgpipe.learning.evaluation import snapshot_steps
+from cgpipe.learning.rules import kernel, update_rule
 from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import StoppedError
@@ -121,7 +121,7 @@ def test_snapshots_are_kept_at_some_of_the_logged_steps(trained):
     assert read_netcdf(history, "train")["step"].values.tolist()[-3:] == [10_000, 11_000, 11_500]
     with open_tensors(history.with_name("snapshots.safetensors")) as (description, tensors):
         assert description["steps"] == snapshot_steps(11_500)
-        assert len(tensors.get_tensor("bias.0")) == len(description["steps"])
+        assert len(tensors.get_tensor("0.bias")) == len(description["steps"])
 
 
 @pytest.mark.parametrize("update", ["winsorized_mean", "random_drop"])

@@ -18,14 +18,12 @@ was, if an output of a sparse first layer, a logit or a gradient is not finite.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 
 import torch
 
-from cgpipe.learning.aggregation import build, reference
-from cgpipe.networks import dense
-from cgpipe.networks.dense import Layer
+from cgpipe.kernels import build, reference
 
 _LIBRARY = torch.library.Library("cgpipe", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
@@ -115,18 +113,34 @@ def winsorized_linear_gradient(
     return gradients[0], gradients[1]
 
 
-def forward(layers: Sequence[Layer], images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """What enters each layer, and the logits, as `cgpipe.networks.dense.forward`.
+def winsorized_values(values: torch.Tensor, c: int, *, trimmed: bool = False) -> torch.Tensor:
+    """Winsorized or trimmed mean over the first axis, of per-example gradients that were formed.
 
-    In float32 on the CPU the first layer leaves out the zeros of the images, if most pixels are 0.
+    In float32 on the CPU by the kernel, best for a few thousand parameters at a time; else by sorting.
+
+    Parameters
+    ----------
+    values : tensor of float, shape (batch, n)
+        Gradients of each example's own loss with respect to some parameters.
+    c, trimmed
+        As of `winsorized_linear_gradient`.
+
+    Returns
+    -------
+    tensor of float, shape (n,)
+        At the scale of one example.
+
+    Raises
+    ------
+    ValueError
+        On the CPU in float32, if a value is not finite.
     """
-    if images.device.type != "cpu" or images.dtype != torch.float32 or missing("cpu"):
-        return dense.forward(layers, images)
-    left = torch.ops.cgpipe.first_layer(images, *layers[0], len(layers) > 1)  # (b, o)
-    if len(layers) == 1:
-        return [images], left
-    inputs, logits = dense.forward(layers[1:], left)
-    return [images, *inputs], logits
+    if values.dtype != torch.float32 or values.device.type != "cpu" or ready() == "reference":
+        return reference.sorted_mean(values, c, trimmed)
+    # They are those of the biases of a layer without inputs.
+    nothing = values.new_empty(len(values), 0)
+    mean: torch.Tensor = torch.ops.cgpipe.winsorized_linear_gradient(nothing, values, c, trimmed)[1]
+    return mean
 
 
 COSTS = {
@@ -208,7 +222,7 @@ def _missing_on_the_cpu() -> str:
 
 def _missing_on_the_gpu() -> str:
     try:
-        from cgpipe.learning.aggregation import gpu  # noqa: PLC0415 - imports triton
+        from cgpipe.kernels import gpu  # noqa: PLC0415 - imports triton
 
         _try(gpu.winsorized_linear_gradient, "cuda")
     except Exception as error:  # of drivers, compilers and file systems, and all of Triton's own
@@ -261,7 +275,7 @@ def _gpu_gradient(
     if not serves(c, "cuda") or ready("cuda") == "reference":
         reference.check_count(c, reference.check_layer(inputs, output_gradients))
         return reference.sorted_linear_gradient(inputs, output_gradients, c, trimmed)
-    from cgpipe.learning.aggregation import gpu  # noqa: PLC0415 - imports triton
+    from cgpipe.kernels import gpu  # noqa: PLC0415 - imports triton
 
     return gpu.winsorized_linear_gradient(inputs, output_gradients, c, trimmed)
 
@@ -282,7 +296,7 @@ def _gpu_update(
         weight.sub_(weight_gradient, alpha=rate)
         bias.sub_(bias_gradient, alpha=rate)
         return
-    from cgpipe.learning.aggregation import gpu  # noqa: PLC0415 - imports triton
+    from cgpipe.kernels import gpu  # noqa: PLC0415 - imports triton
 
     gpu.winsorized_linear_update_(weight, bias, inputs, output_gradients, c, rate, trimmed)
 

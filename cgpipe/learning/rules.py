@@ -7,7 +7,7 @@ Each rule's direction is at the scale of one example's gradient, and a step is w
 A new rule is a class with its row in RULES, its name in `cgpipe.names.UpdateName`, and its definition in
 tests/learning/test_rules.py.
 
-Index letters: b example, o output unit, i input unit.
+Index letters: b example.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from cgpipe.learning.aggregation import operators
-from cgpipe.learning.aggregation.controls import InlierClip, NormClip, RandomDrop, ScaledMean
-from cgpipe.learning.aggregation.reference import check_count, mean_linear_gradient
-from cgpipe.learning.aggregation.updates import Fused, Gradient, UpdateRule, subtract
+from cgpipe.kernels import operators, reference
+from cgpipe.kernels.reference import check_count
+from cgpipe.learning.controls import InlierClip, NormClip, RandomDrop, ScaledMean
+from cgpipe.learning.updates import Fused, UpdateRule, by_parameter, is_matrix, mean, subtract
 from cgpipe.names import CLIPPING, UpdateName
-from cgpipe.networks.dense import Layer
+from cgpipe.networks.network import Parameters
+from cgpipe.networks.per_example.base import LayerGradients
 
 
 class Mean(UpdateRule):
@@ -28,10 +29,15 @@ class Mean(UpdateRule):
 
     fused = Fused(0, trimmed=False)
 
-    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
+    def update_layer(self, layer: LayerGradients, into: Parameters, rate: float) -> None:
         """Subtract the mean gradient."""
-        layer.weight.addmm_(δ.T, a, alpha=-rate / len(a))  # (o, i)
-        layer.bias.sub_(δ.sum(0), alpha=rate / len(a))  # (o,)
+        if not is_matrix(layer):
+            subtract(into, layer.sums(), rate / len(layer.δ))
+            return
+        a, δ = layer.inputs[0], layer.δ
+        into["weight"].addmm_(δ.T, a, alpha=-rate / len(a))  # (o, i)
+        if "bias" in into:
+            into["bias"].sub_(δ.sum(0), alpha=rate / len(a))  # (o,)
 
 
 class Clipped(UpdateRule):
@@ -51,16 +57,25 @@ class Clipped(UpdateRule):
     def __init__(self, c: int, *, trimmed: bool = False) -> None:
         self.fused = Fused(c, trimmed)
 
-    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
-        """Subtract the clipped mean by the fused operator, or, in float64, by sorting."""
-        c, trimmed = self.fused
-        if a.dtype != torch.float32:
-            gradient = operators.winsorized_linear_gradient(a, δ, c, trimmed=trimmed)
-            subtract(layer, *gradient, rate)
+    def update_layer(self, layer: LayerGradients, into: Parameters, rate: float) -> None:
+        """Subtract the clipped mean; of a linear layer by the fused operator."""
+        a, δ = layer.inputs[0], layer.δ
+        if not is_matrix(layer) or a.dtype != torch.float32:
+            super().update_layer(layer, into, rate)
             return
+        c, trimmed = self.fused
         if operators.serves(c, a.device.type):
             operators.ready(a.device.type)
-        torch.ops.cgpipe.winsorized_linear_update_.default(layer.weight, layer.bias, a, δ, c, rate, trimmed)
+        bias = into["bias"] if "bias" in into else δ.new_zeros(δ.shape[1])
+        torch.ops.cgpipe.winsorized_linear_update_.default(into["weight"], bias, a, δ, c, rate, trimmed)
+
+    def direction(self, layer: LayerGradients) -> dict[str, torch.Tensor]:
+        """The clipped mean; in float64 by sorting."""
+        c, trimmed = self.fused
+        if not is_matrix(layer):
+            return by_parameter(layer, lambda values: operators.winsorized_values(values, c, trimmed=trimmed))
+        gradient = operators.winsorized_linear_gradient(layer.inputs[0], layer.δ, c, trimmed=trimmed)
+        return dict(zip(layer.parameters, gradient, strict=False))
 
 
 class MedianOfThreeGroups(UpdateRule):
@@ -69,34 +84,35 @@ class MedianOfThreeGroups(UpdateRule):
     Sizes differ by one at most; of 100 examples the first 34, the next 33 and the last 33.
     """
 
-    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
-        """Subtract the median."""
-        if len(a) < 3:
-            raise ValueError(f"m3 with a minibatch of {len(a)}: three groups need at least 3 examples")
-        groups = zip(a.tensor_split(3), δ.tensor_split(3), strict=True)
-        means = [mean_linear_gradient(*group) for group in groups]
-        weight, bias = (_median_of_three(*three) for three in zip(*means, strict=True))
-        subtract(layer, weight, bias, rate)
+    def direction(self, layer: LayerGradients) -> dict[str, torch.Tensor]:
+        """The median."""
+        examples = torch.arange(len(layer.δ), device=layer.δ.device)
+        if len(examples) < 3:
+            raise ValueError(f"m3 with a minibatch of {len(examples)}: three groups need at least 3 examples")
+        means = [mean(layer.of(group)) for group in examples.tensor_split(3)]
+        return {name: _median_of_three(*(of[name] for of in means)) for name in means[0]}
 
 
 class SignOfSum(UpdateRule):
     """The sign of the mean gradient: 1, 0 or -1 for each parameter."""
 
-    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
-        """Subtract the sign."""
-        weight, bias = mean_linear_gradient(a, δ)
-        subtract(layer, weight.sign_(), bias.sign_(), rate)
+    def direction(self, layer: LayerGradients) -> dict[str, torch.Tensor]:
+        """The sign."""
+        return {name: values.sign_() for name, values in mean(layer).items()}
 
 
 class SumOfSigns(UpdateRule):
     """The signs of the per-example gradients, averaged: in [-1, 1] for each parameter.
 
-    As a product's sign is the product of the signs, no per-example gradient is formed.
+    As a product's sign is the product of the signs, those of a linear layer are not formed.
     """
 
-    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
-        """Subtract the mean sign."""
-        subtract(layer, *mean_linear_gradient(a.sign(), δ.sign()), rate)
+    def direction(self, layer: LayerGradients) -> dict[str, torch.Tensor]:
+        """The mean sign."""
+        if not is_matrix(layer):
+            return by_parameter(layer, lambda values: values.sign().mean(0))
+        gradient = reference.mean_linear_gradient(layer.inputs[0].sign(), layer.δ.sign())
+        return dict(zip(layer.parameters, gradient, strict=False))
 
 
 class LastThreeSteps(UpdateRule):
@@ -106,61 +122,47 @@ class LastThreeSteps(UpdateRule):
 
     Parameters
     ----------
-    combine : callable
+    combined : callable
         The median (RM3) or the mean (RA3), its control, of three tensors.
     """
 
-    def __init__(self, combine: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
-        self.combine = combine
+    def __init__(self, combined: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        self.combined = combined
         self._held = 0
-        self._earlier: list[list[Gradient]] = []  # (one and two steps ago, layer)
+        self._earlier: list[dict[str, torch.Tensor]] = []  # one and two steps ago, by layer and parameter
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
+    def update(self, layers: Sequence[LayerGradients], into: Sequence[Parameters], rate: float) -> None:
         """Subtract it, and hold the newest gradient in the place of the oldest."""
+        to_change = {f"{number}.{name}": p for number, of in enumerate(into) for name, p in of.items()}
         if not self._earlier:
-            self._earlier = [
-                [(torch.zeros_like(w), torch.zeros_like(b)) for w, b in layers] for _ in range(2)
-            ]
-        for layer, a, δ, one_ago, two_ago in zip(
-            layers, inputs, output_gradients, *self._earlier, strict=True
-        ):
-            now = mean_linear_gradient(a, δ)
-            if self._held >= 2:
-                weight, bias = (self.combine(*three) for three in zip(now, one_ago, two_ago, strict=True))
-                subtract(layer, weight, bias, rate)
-            # In place: a captured step finds them where they were.
-            for kind in range(2):
-                two_ago[kind].copy_(one_ago[kind])
-                one_ago[kind].copy_(now[kind])
+            self._earlier = [{key: torch.zeros_like(p) for key, p in to_change.items()} for _ in range(2)]
+        one_ago, two_ago = self._earlier
+        for number, layer in enumerate(layers):
+            for name, now in mean(layer).items():
+                key = f"{number}.{name}"
+                if self._held >= 2:
+                    to_change[key].sub_(self.combined(now, one_ago[key], two_ago[key]), alpha=rate)
+                # In place: a captured step finds them where they were.
+                two_ago[key].copy_(one_ago[key])
+                one_ago[key].copy_(now)
         self._held = min(2, self._held + 1)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The last two mean gradients, and how many of them there are."""
-        named = {"held": torch.tensor(self._held)}
-        for ago, gradients in enumerate(self._earlier, start=1):
-            for number, (weight, bias) in enumerate(gradients):
-                named |= {f"weight.{number}.{ago}_ago": weight, f"bias.{number}.{ago}_ago": bias}
-        return named
+        earlier = zip(("one_ago", "two_ago"), self._earlier, strict=False)
+        kept = {f"{ago}.{key}": values for ago, of in earlier for key, values in of.items()}
+        return {"held": torch.tensor(self._held), **kept}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from where `state` was taken."""
         if "held" not in state:
             raise ValueError("the state of three steps was not given: restore takes what state returned")
         self._held = int(state["held"])
-        depth = (len(state) - 1) // 4
-        self._earlier = [
-            [
-                (state[f"weight.{number}.{ago}_ago"].clone(), state[f"bias.{number}.{ago}_ago"].clone())
-                for number in range(depth)
-            ]
-            for ago in ((1, 2) if depth else ())
+        kept = [
+            {key.removeprefix(ago): values.clone() for key, values in state.items() if key.startswith(ago)}
+            for ago in ("one_ago.", "two_ago.")
         ]
+        self._earlier = kept if kept[0] else []
 
 
 def _median_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -220,9 +222,11 @@ def update_rule(
     Three examples whose gradients are 0, 1 and 5. Their median is 1:
 
     >>> import torch
+    >>> from cgpipe.networks.dense import Layer
+    >>> from cgpipe.networks.per_example.linear import LinearGradients
     >>> layer = Layer(weight=torch.zeros(1, 1), bias=torch.zeros(1))
-    >>> rule = update_rule("median", c=0, batch_size=3)
-    >>> rule.update([layer], [torch.ones(3, 1)], [torch.tensor([[0.0], [1.0], [5.0]])], rate=0.5)
+    >>> gradients = LinearGradients(layer, (torch.ones(3, 1),), torch.tensor([[0.0], [1.0], [5.0]]))
+    >>> update_rule("median", c=0, batch_size=3).update([gradients], [layer._asdict()], rate=0.5)
     >>> layer.weight.item(), layer.bias.item()
     (-0.5, -0.5)
     """

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils import cpp_extension
 
-from cgpipe.learning.aggregation import build
+from cgpipe.kernels import build
 
 GXX = shutil.which("g++")
 ODD = [
@@ -485,7 +485,7 @@ def test_a_compiler_that_hangs_is_ended_with_all_its_processes(tmp_path, monkeyp
 
 BOTH = """
 import sys
-from cgpipe.learning.aggregation import build
+from cgpipe.kernels import build
 build.__file__, build.SOURCES = sys.argv[1], ("small.cpp",)
 print(build.load())
 """

@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cgpipe.learning.aggregation import oracle, reference
-from cgpipe.learning.aggregation.reference import (
+from cgpipe.kernels import oracle, reference
+from cgpipe.kernels.reference import (
     clipped_per_side,
     mean_linear_gradient,
     winsorized_linear_gradient,

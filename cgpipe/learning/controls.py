@@ -4,7 +4,7 @@ At the same c they tell whether memorization is suppressed by the smaller norm o
 by leaving values out, whichever (`RandomDrop`, `InlierClip`), or by scaling the gradients of whole examples
 down (`NormClip`). They are not in the papers. c is at least 1 here: in the settings, c = 0 is plain SGD.
 
-Index letters: b example, o output unit, i input unit.
+Index letters: b example, o output unit, i input unit of a linear layer.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cgpipe.learning.aggregation import operators, reference
-from cgpipe.learning.aggregation.reference import mean_linear_gradient
-from cgpipe.learning.aggregation.updates import Gradient, UpdateRule, subtract
+from cgpipe.kernels import operators, reference
+from cgpipe.learning.updates import VALUES_AT_ONCE, UpdateRule, by_parameter, is_matrix, mean, norm, subtract
 from cgpipe.names import MOST_PAIRED
-from cgpipe.networks.dense import Layer
+from cgpipe.networks.network import Parameters
+from cgpipe.networks.per_example.base import LayerGradients
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,36 +40,33 @@ class OfWinsorizedNorm(UpdateRule):
         """The winsorized gradient is the fused kernel's."""
         return operators.serves(self.c, device)
 
-    def norm(self, inputs: Sequence[torch.Tensor], output_gradients: Sequence[torch.Tensor]) -> float:
+    def norm(self, layers: Sequence[LayerGradients]) -> float:
         """Norm of the winsorized mean gradient."""
-        pairs = zip(inputs, output_gradients, strict=True)
-        return _norm([self._winsorized(a, δ) for a, δ in pairs])
+        return norm([self._winsorized(layer) for layer in layers])
 
-    def _winsorized(self, a: torch.Tensor, δ: torch.Tensor) -> Gradient:
+    def _winsorized(self, layer: LayerGradients) -> dict[str, torch.Tensor]:
+        if not is_matrix(layer):
+            return by_parameter(layer, lambda values: operators.winsorized_values(values, self.c))
+        a, δ = layer.inputs[0], layer.δ
         if a.dtype != torch.float32:
-            return reference.sorted_linear_gradient(a, δ, self.c, False)
-        if operators.serves(self.c, a.device.type):
-            operators.ready(a.device.type)
-        weight, bias = torch.ops.cgpipe.winsorized_linear_gradient.default(a, δ, self.c)
-        return weight, bias
+            gradient = reference.sorted_linear_gradient(a, δ, self.c, False)
+        else:
+            if operators.serves(self.c, a.device.type):
+                operators.ready(a.device.type)
+            gradient = torch.ops.cgpipe.winsorized_linear_gradient.default(a, δ, self.c)
+        return dict(zip(layer.parameters, gradient, strict=False))
 
 
 class ScaledMean(OfWinsorizedNorm):
     """The mean gradient, scaled to the norm of the winsorized one; 0 where the mean is 0."""
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
+    def update(self, layers: Sequence[LayerGradients], into: Sequence[Parameters], rate: float) -> None:
         """Subtract it."""
-        means = [mean_linear_gradient(a, δ) for a, δ in zip(inputs, output_gradients, strict=True)]
-        own = _norm(means)
-        scale = self.norm(inputs, output_gradients) / own if own else 0.0
-        for layer, mean in zip(layers, means, strict=True):
-            subtract(layer, *mean, rate * scale)
+        means = [mean(layer) for layer in layers]
+        own = norm(means)
+        scale = self.norm(layers) / own if own else 0.0
+        for parameters, of_layer in zip(into, means, strict=True):
+            subtract(parameters, of_layer, rate * scale)
 
 
 class NormClip(OfWinsorizedNorm):
@@ -95,23 +92,13 @@ class NormClip(OfWinsorizedNorm):
             )
         super().__init__(c)
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
+    def update(self, layers: Sequence[LayerGradients], into: Sequence[Parameters], rate: float) -> None:
         """Subtract it."""
-        products = sum(
-            (δ.double() @ δ.double().T) * (a.double() @ a.double().T + 1)
-            for a, δ in zip(inputs, output_gradients, strict=True)
-        )  # (b, b), of per-example gradients
-        assert isinstance(products, torch.Tensor)
-        target = len(products) * self.norm(inputs, output_gradients)
-        shares = torch.from_numpy(norm_shares(products.numpy(force=True), target)).to(inputs[0])  # (b,)
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            subtract(layer, *mean_linear_gradient(a, shares[:, None] * δ), rate)
+        products = torch.stack([layer.pairs() for layer in layers]).sum(0)  # (b, b)
+        target = len(products) * self.norm(layers)
+        shares = torch.from_numpy(norm_shares(products.numpy(force=True), target)).to(layers[0].δ)  # (b,)
+        for layer, parameters in zip(layers, into, strict=True):
+            subtract(parameters, mean(layer.scaled(shares)), rate)
 
 
 def norm_shares(products: Floats, target: float) -> Floats:
@@ -154,12 +141,6 @@ def norm_shares(products: Floats, target: float) -> Floats:
     return scaled
 
 
-def _norm(gradients: Sequence[Gradient]) -> float:
-    """Norm of the gradient of a network."""
-    norms = [torch.linalg.vector_norm(p, dtype=torch.float64) for layer in gradients for p in layer]
-    return float(torch.stack(norms).square().sum().sqrt())
-
-
 class InlierClip(UpdateRule):
     """Mean with the 2c values nearest to the median moved onto it, for each parameter on its own.
 
@@ -178,14 +159,17 @@ class InlierClip(UpdateRule):
         """Whether there is a kernel: on the CPU."""
         return device == "cpu"
 
-    def update_layer(self, layer: Layer, a: torch.Tensor, δ: torch.Tensor, rate: float) -> None:
-        """Subtract it."""
+    def direction(self, layer: LayerGradients) -> dict[str, torch.Tensor]:
+        """The mean."""
+        if not is_matrix(layer):
+            return by_parameter(layer, lambda values: reference.inlier_clipped_mean(values, self.c))
+        a, δ = layer.inputs[0], layer.δ
         by_kernel = a.dtype == torch.float32 and a.device.type == "cpu" and operators.ready() != "reference"
         if by_kernel:
-            weight, bias = torch.ops.cgpipe.inlier_clipped_linear_gradient.default(a, δ, self.c)
+            gradient = torch.ops.cgpipe.inlier_clipped_linear_gradient.default(a, δ, self.c)
         else:
-            weight, bias = reference.inlier_clipped_linear_gradient(a, δ, self.c)
-        subtract(layer, weight, bias, rate)
+            gradient = reference.inlier_clipped_linear_gradient(a, δ, self.c)
+        return dict(zip(layer.parameters, gradient, strict=False))
 
 
 class RandomDrop(UpdateRule):
@@ -207,29 +191,41 @@ class RandomDrop(UpdateRule):
     def __init__(self, c: int, rng: np.random.Generator) -> None:
         self.c, self._seed, self._updates = c, int(rng.integers(2**63)), 0
 
-    def update(
-        self,
-        layers: Sequence[Layer],
-        inputs: Sequence[torch.Tensor],
-        output_gradients: Sequence[torch.Tensor],
-        rate: float,
-    ) -> None:
+    def update(self, layers: Sequence[LayerGradients], into: Sequence[Parameters], rate: float) -> None:
         """Subtract it."""
         rng = np.random.Generator(np.random.PCG64([self._seed, self._updates]))
-        batch, device = len(inputs[0]), inputs[0].device
-        order = torch.from_numpy(rng.permutation(batch)).to(device)
+        batch = len(layers[0].δ)
+        order = torch.from_numpy(rng.permutation(batch)).to(layers[0].δ.device)
         around = torch.cat([order, order[: 2 * self.c - 1]])  # (b + 2c - 1,)
-        for layer, a, δ in zip(layers, inputs, output_gradients, strict=True):
-            first = rng.integers(batch, size=(δ.shape[1], a.shape[1] + 1))  # (o, i + 1), the last of the bias
-            dropped = self._sum_from(torch.from_numpy(first).to(device), a[around], δ[around])
-            of_all = δ.T @ a, δ.sum(0)
-            for parameter, total, out in zip(layer, of_all, dropped, strict=True):
-                parameter.sub_(total.sub_(out), alpha=rate / (batch - 2 * self.c))
+        for layer, parameters in zip(layers, into, strict=True):
+            drop = self._dropped_of_matrix if is_matrix(layer) else self._dropped
+            dropped = drop(layer, around, rng)
+            for name, total in layer.sums().items():
+                parameters[name].sub_(total.sub_(dropped[name]), alpha=rate / (batch - 2 * self.c))
         self._updates += 1
 
-    def _sum_from(self, first: torch.Tensor, a: torch.Tensor, δ: torch.Tensor) -> Gradient:
+    def _dropped(
+        self, layer: LayerGradients, around: torch.Tensor, rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
         """Of each parameter's gradients, the sum of 2c neighbours."""
+        first = {
+            name: torch.from_numpy(rng.integers(len(layer.δ), size=tuple(p.shape))).to(p.device)
+            for name, p in layer.parameters.items()
+        }
+        found = {name: torch.zeros_like(p) for name, p in layer.parameters.items()}
+        for name, index, values in layer.tiles(VALUES_AT_ONCE):
+            places = first[name][index]
+            found[name][index] = sum(values.gather(0, around[places + k][None])[0] for k in range(2 * self.c))
+        return found
+
+    def _dropped_of_matrix(
+        self, layer: LayerGradients, around: torch.Tensor, rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        """The same of a linear layer, without forming the gradients."""
+        batch, a, δ = len(layer.δ), layer.inputs[0][around], layer.δ[around]
         units, width = δ.shape[1], a.shape[1]
+        drawn = rng.integers(batch, size=(units, width + 1))  # (o, i + 1), the last of the bias
+        first = torch.from_numpy(drawn).to(δ.device)
         # Where the first stands in memory; its neighbours stand a row further on.
         of_δ = first * units + torch.arange(units, device=first.device)[:, None]  # (o, i + 1)
         of_a = (first[:, :-1] * width + torch.arange(width, device=first.device)).flatten()  # (o · i,)
@@ -238,7 +234,7 @@ class RandomDrop(UpdateRule):
         for δ_later, a_later in ((δ[k:].flatten(), a[k:].flatten()) for k in range(2 * self.c)):
             weight.addcmul_(δ_later.index_select(0, at_weight), a_later.index_select(0, of_a))
             bias.add_(δ_later.index_select(0, at_bias))
-        return weight.view(units, width), bias
+        return {"weight": weight.view(units, width), "bias": bias}
 
     def state(self) -> dict[str, torch.Tensor]:
         """The seed, and how many updates were sampled from it."""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import pixels_of
 
-from cgpipe.gradients.products import linear, outer_sum
-from cgpipe.learning.aggregation import operators
+from cgpipe.kernels import operators
+from cgpipe.kernels.products import linear, outer_sum
 
 
 @given(

@@ -145,6 +145,16 @@ def inlier_clipped_linear_gradient(
     return _by_rows(inputs, output_gradients, lambda rows, at: _inlier_row_mean(rows, c, in_place=at))
 
 
+def sorted_mean(values: torch.Tensor, c: int, trimmed: bool) -> torch.Tensor:
+    """Winsorized or trimmed mean over the first axis, shape (b, ...), without looking at what is given."""
+    return _winsorized_row_mean(values.movedim(0, -1), c, trimmed)
+
+
+def inlier_clipped_mean(values: torch.Tensor, c: int) -> torch.Tensor:
+    """The same mean over the first axis of given values, shape (b, ...)."""
+    return _inlier_row_mean(values.movedim(0, -1), c)
+
+
 def _by_rows(
     inputs: torch.Tensor,
     output_gradients: torch.Tensor,

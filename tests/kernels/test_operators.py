@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as hnp
 from problems import pixels_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from cgpipe.learning.aggregation import build, operators, oracle, reference
-from cgpipe.learning.aggregation.rules import Clipped
+from cgpipe.kernels import build, operators, oracle, reference
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.evaluation import evaluate
+from cgpipe.learning.rules import Clipped
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
@@ -376,9 +376,9 @@ def networks(mnist):
         return inputs, output_gradients(layers, inputs, logits, labels[batch])
 
     drawn = minibatch()
-    trainer = Trainer(layers, images, labels, 100, 0.1, Clipped(2))
+    trainer = Trainer(layers, images, labels, 100, Clipped(2))
     for _ in range(400):
-        trainer.step(order.next())
+        trainer.step(order.next(), 0.1)
     assert evaluate(layers, images, labels).accuracy > 0.4  # of 0.55 by the digits alone
     return {"as drawn": drawn, "trained": minibatch()}
 
@@ -787,7 +787,7 @@ def test_a_fake_layer_of_other_shapes_is_refused_too(name):
 WITHOUT_KERNEL = """
 import json, warnings
 import torch
-from cgpipe.learning.aggregation import operators, reference
+from cgpipe.kernels import operators, reference
 
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
@@ -887,7 +887,7 @@ def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch):
 REFUSED_WITHOUT_KERNEL = """
 import json, warnings
 import torch
-from cgpipe.learning.aggregation import operators
+from cgpipe.kernels import operators
 
 warnings.simplefilter("ignore")
 operators.ready()
@@ -922,7 +922,7 @@ def test_without_a_compiler_the_same_is_refused_and_leaves_the_weights(tmp_path)
 
 READY = """
 import json
-from cgpipe.learning.aggregation import build, operators
+from cgpipe.kernels import build, operators
 
 print(json.dumps([operators.ready(), str(build.load())]))
 """

@@ -16,8 +16,8 @@ import torch
 import triton
 import triton.language as tl
 
-from cgpipe.learning.aggregation import reference
-from cgpipe.learning.aggregation.reference import MOST_LISTED
+from cgpipe.kernels import reference
+from cgpipe.kernels.reference import MOST_LISTED
 
 TILE = 512  # weights of a program: 4 for each of its 128 threads
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgpipe.learning.aggregation import operators, oracle, reference
-from cgpipe.learning.aggregation.rules import update_rule
+from cgpipe.kernels import operators, oracle, reference
+from cgpipe.learning.rules import update_rule
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import initial_layers
 
@@ -53,7 +53,7 @@ def assert_is_winsorized(weight, bias, a, δ, c, trimmed):
 INTERPRETED = """
 import json, sys
 import numpy as np, torch
-from cgpipe.learning.aggregation import gpu
+from cgpipe.kernels import gpu
 found = []
 for a, d, c, trimmed in json.load(sys.stdin):
     a, d = torch.tensor(a, dtype=torch.float32), torch.tensor(d, dtype=torch.float32)
@@ -96,7 +96,7 @@ COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from cgpipe.learning.aggregation import gpu
+from cgpipe.kernels import gpu
 pointers = dict.fromkeys(("inputs", "gradients", "to"), "*fp32")
 sizes = dict.fromkeys(("batch", "width", "units", "stride_o", "stride_i"), "i32")
 for c in (0, 1, 8, gpu.MOST_LISTED):
@@ -229,10 +229,10 @@ def test_a_captured_step_is_one_that_is_not_captured(name):
     for warm_up in (3, 10**9):
         layers = initial_layers([20, 16, 4], "xavier", np.random.default_rng(1), "cuda")
         rule = update_rule(name, 2 if name == "winsorized_mean" else 0, 40)
-        trainer = Trainer(layers, images, labels, 40, 0.1, rule)
+        trainer = Trainer(layers, images, labels, 40, rule)
         trainer.WARM_UP = warm_up
         for batch in batches:
-            trainer.step(batch)
+            trainer.step(batch, 0.1)
         trainer.check()
         ends.append([p.cpu() for of_layer in layers for p in of_layer])
     for captured, plain in zip(*ends, strict=True):

@@ -1,1 +1,0 @@
-"""How the per-example gradients of a minibatch become one update."""

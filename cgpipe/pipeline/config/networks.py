@@ -1,0 +1,72 @@
+"""The section `network` of an experiment."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from cgpipe.networks.registry import source_hash
+from cgpipe.pipeline.config.section import Section
+
+
+class WithoutArguments(Section):
+    """A network of the registry that takes no arguments: `{}`."""
+
+
+class AlexnetSmall(Section):
+    """The arguments of `alexnet_small`."""
+
+    channels: int = Field(64, ge=1, description="Outputs of each of the two convolutions")
+
+
+class Network(Section):
+    """Which network, by one of its keys."""
+
+    dense: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None,
+        description="A fully connected ReLU network: units of each hidden layer. `[2048]` is one hidden "
+        "layer, `[]` a linear classifier",
+    )
+    conv_small: WithoutArguments | None = Field(
+        None, description="`{}`: two convolutions and a linear layer, for images of 8x8"
+    )
+    lenet5: WithoutArguments | None = Field(None, description="`{}`: LeNet-5, for images from 28x28 on")
+    alexnet_small: AlexnetSmall | None = Field(
+        None, description="`{}` or `{channels: 32}`: the small AlexNet of Zhang et al. 2017"
+    )
+    vgg11: WithoutArguments | None = Field(None, description="`{}`: VGG-11, for images from 28x28 on")
+    resnet18: WithoutArguments | None = Field(
+        None, description="`{}`: ResNet-18 with GroupNorm, and a stem for small images"
+    )
+    module: str | None = Field(
+        None,
+        description="A network of your own, a `torch.nn.Module`: `path.py:function` or "
+        "`package.module:function`. The function gets `shape` (channels, rows, columns) and `classes`, if it "
+        "has such parameters, and `args`",
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="Further arguments of the function of `module`"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        kinds = [name for name in type(self).model_fields if name != "args"]
+        given = [name for name in kinds if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"one of {', '.join(kinds)}; given {', '.join(given) or 'none'}")
+        if self.args and self.module is None:
+            raise ValueError("args only with module")
+        if self.module is not None:
+            source_hash(self.module)
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The key that was given."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    def described(self) -> dict[str, Any]:
+        """What a training reads: the network with its arguments; of one's own, also what its source is."""
+        given = getattr(self, self.kind)
+        if self.module is not None:
+            return {"module": given, "args": self.args, "source": source_hash(self.module)}
+        return {self.kind: given.model_dump() if isinstance(given, Section) else given}
