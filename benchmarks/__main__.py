@@ -27,7 +27,7 @@ from cgpipe.learning.trainer import Trainer
 from cgpipe.names import CLIPPING
 from cgpipe.networks.dense import forward, output_gradients
 from cgpipe.pipeline.artifacts import software
-from cgpipe.pipeline.plan import expanded
+from cgpipe.pipeline.config.datasets import expanded
 
 PAPER = [784, 256, 256, 256, 10]
 WIDE = [784, 2048, 10]  # of the paper, too

@@ -13,9 +13,10 @@ from typing import Any, get_type_hints
 
 import click
 
-from cgpipe.pipeline import errors, fingerprint, plan
+from cgpipe.pipeline import errors, fingerprint
 from cgpipe.pipeline.config import files as config_files
 from cgpipe.pipeline.config import reference
+from cgpipe.pipeline.config.datasets import expanded
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.documents import write_between
 from cgpipe.pipeline.progress import log, start_log
@@ -95,9 +96,10 @@ def of_all_examples(name: str, text: str) -> Stage:
 DATA_ROOT = click.Option(
     ["--data-root"],
     envvar="CGPIPE_DATA_ROOT",
-    callback=lambda context, option, path: plan.expanded(path) if path else None,
+    callback=lambda context, option, path: expanded(path) if path else None,
     help="Raw data, in torchvision's layout.",
 )
+IMAGES = option("folder", "Folder of images, where the settings are of one.", FOLDER)
 DOWNLOADS = option("downloads", "Where to download to without --data-root.", FOLDER, required=True)
 TRAIN = """Train a network, or several.
 
@@ -123,7 +125,7 @@ FIGURE = [
 ]
 SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
-    "data": Stage("Write the raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, DOWNLOADS]),
+    "data": Stage("Write raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, IMAGES, DOWNLOADS]),
     "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
     "train": Stage(TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), argument("folders", FOLDER)]),
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),

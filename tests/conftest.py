@@ -23,7 +23,7 @@ def digits():
 @pytest.fixture(scope="session")
 def mnist_root() -> Path:
     """Folder in torchvision's layout that holds MNIST."""
-    from cgpipe.pipeline.plan import expanded
+    from cgpipe.pipeline.config.datasets import expanded
 
     root = os.environ.get("CGPIPE_DATA_ROOT")
     if not root:

@@ -1,14 +1,16 @@
-"""The raw images: handwritten digits embedded in scikit-learn, and files that were published.
+"""The raw images: handwritten digits embedded in scikit-learn, files that were published, and one's own.
 
 Nothing is believed that is not checked: a file is known by its content, which has the MD5 sum of what was
 published, unpacked. So it may lie in another folder than torchvision puts it in, or packed, and one that has
-another sum is refused by name. Nothing is written but by torchvision, when it downloads.
+another sum is refused by name. Nothing is written but by torchvision, when it downloads. Files of one's own
+are known by the sum of what was read.
 """
 
 import gzip
 import hashlib
 import io
 import logging
+import math
 import os
 import pickle
 import re
@@ -22,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from cgpipe.data.errors import DamagedError, DataError
+from cgpipe.data.folder import Reader, content_of, listed
 from cgpipe.data.shapes import DATASETS
 
 log = logging.getLogger(__name__)
@@ -50,14 +54,6 @@ CIFAR10_MD5 = {
 DEEPEST = 3  # folders below the root to look into
 SHOWN = 12  # entries of a folder, in a message
 ALTERED = "it is truncated or altered. Remove it and download or copy it again"
-
-
-class DataError(RuntimeError):
-    """Raw data are missing, or not what was published."""
-
-
-class DamagedError(DataError):
-    """Raw data are there, and not what was published."""
 
 
 class Published(NamedTuple):
@@ -112,7 +108,8 @@ def load(name: str, root: Path | None = None, *, download: bool = False) -> xr.D
     Dataset
         `train_images`, `test_images` (uint8, 0 to the attribute `pixel_max`; dimensions
         `train_example` or `test_example`, `height`, `width` and, for colours, `channel`),
-        `train_labels`, `test_labels` (the true classes), and the attribute `checksum`.
+        `train_labels`, `test_labels` (the true classes), `channel_mean` and `channel_deviation` of all
+        training images (float64, at the scale 0 to 1), and the attribute `checksum`.
 
     Raises
     ------
@@ -131,11 +128,49 @@ def load(name: str, root: Path | None = None, *, download: bool = False) -> xr.D
     else:
         *names, last = DATASETS
         raise ValueError(f"dataset {name!r}: give {', '.join(names)} or {last}")
-    dataset = xr.Dataset(
-        _variables("train", train) | _variables("test", test),
-        attrs={"dataset": name, "pixel_max": pixel_max, "source": source},
+    return _dataset(train, test, dataset=name, pixel_max=pixel_max, source=source)
+
+
+def load_folder(folder: Path, size: int | None = None) -> xr.Dataset:
+    """Load one's own images, of any number of classes.
+
+    Parameters
+    ----------
+    folder : Path
+        In it `train` and `test` (or else `val`), each in the layout of torchvision's `ImageFolder`: a folder
+        of images for each class. All are grey, or all in colour, of 8 bits for each value.
+    size : int, optional
+        Height and width that each image is given: its shorter side is resized to it, with antialiasing
+        (Pillow's bilinear filter), and the middle is kept. Images are never enlarged. Without it all must
+        have one size.
+
+    Returns
+    -------
+    Dataset
+        As `load` returns it, with the names of the classes as coordinate `class`, in alphabetical order, and
+        the attribute `files_sha256`, the SHA-256 of names and bytes of the files.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing, there are fewer than two classes, a class is empty or not in both parts, or an
+        image cannot be read, is too small, or not like the first.
+    """
+    listing = listed(folder)
+    reader, files = Reader(listing, size), hashlib.sha256()
+
+    def read(path: Path) -> npt.NDArray[np.uint8]:
+        content = content_of(path)
+        files.update(listing.entry(path, content))
+        return np.asarray(reader.read(path, content))
+
+    train, test = (
+        Images(np.stack([read(path) for path, _ in part]), np.array([label for _, label in part]))
+        for part in (listing.train, listing.test)
     )
-    return dataset.assign_attrs(checksum=checksum(dataset))
+    dataset = _dataset(train, test, dataset="folder", pixel_max=255, source="a folder of images")
+    names = "class", listing.classes, {"long_name": "name of the class"}
+    return dataset.assign_coords({"class": names}).assign_attrs(files_sha256=files.hexdigest())
 
 
 def checksum(dataset: xr.Dataset) -> str:
@@ -152,11 +187,32 @@ def checksum(dataset: xr.Dataset) -> str:
         Hexadecimal digest over name, shape, type and bytes of each variable, by name.
     """
     digest = hashlib.sha256()
-    for name in sorted(str(v) for v in dataset.data_vars):
+    for name in ("test_images", "test_labels", "train_images", "train_labels"):
         values = np.ascontiguousarray(dataset[name].values)
         digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()
+
+
+def _dataset(train: Images, test: Images, **attributes: Any) -> xr.Dataset:
+    mean, deviation = _channels(train.images, attributes["pixel_max"])
+    of = "of each channel over all training images, at the scale 0 to 1"
+    channels = {
+        "channel_mean": ("channel", mean, {"long_name": f"mean {of}", "units": "1"}),
+        "channel_deviation": ("channel", deviation, {"long_name": f"standard deviation {of}", "units": "1"}),
+    }
+    dataset = xr.Dataset(_variables("train", train) | _variables("test", test) | channels, attrs=attributes)
+    return dataset.assign_attrs(checksum=checksum(dataset))
+
+
+def _channels(images: npt.NDArray[np.uint8], pixel_max: int) -> npt.NDArray[np.float64]:
+    """Mean and standard deviation of each channel, shape (2, channel): by exact whole numbers."""
+    pixels = images.reshape(*images.shape[:3], -1)  # (example, row, column, channel)
+    n = pixels[..., 0].size
+    sums = pixels.sum((0, 1, 2), dtype=np.int64).tolist()
+    squares = np.einsum("erwc,erwc->c", pixels, pixels, dtype=np.int64).tolist()
+    deviations = [math.sqrt(n * square - total**2) / n for total, square in zip(sums, squares, strict=True)]
+    return np.array([[total / n for total in sums], deviations]) / pixel_max
 
 
 def _variables(part: str, data: Images) -> dict[str, tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Images as a fully connected network sees them."""
+"""Images as networks see them: each with its shape, or flat."""
 
 from typing import Literal
 
@@ -7,8 +7,10 @@ import numpy.typing as npt
 import xarray as xr
 
 
-def flat_images(dataset: xr.Dataset, part: Literal["train", "test"]) -> npt.NDArray[np.float32]:
-    """Intensities from 0 to 1, one row an image; no other preprocessing.
+def shaped_images(
+    dataset: xr.Dataset, part: Literal["train", "test"], *, normalize: bool = False
+) -> npt.NDArray[np.float32]:
+    """Intensities from 0 to 1, as convolutional networks see them.
 
     Parameters
     ----------
@@ -16,6 +18,38 @@ def flat_images(dataset: xr.Dataset, part: Literal["train", "test"]) -> npt.NDAr
         As `load` returned it.
     part : {"train", "test"}
         Which set.
+    normalize : bool
+        Subtract the mean of each channel and divide by its standard deviation; both are those of all training
+        images, `channel_mean` and `channel_deviation` of the dataset.
+
+    Returns
+    -------
+    array of float32, shape (example, channel, row, column)
+        Grey images have one channel.
+
+    Raises
+    ------
+    ValueError
+        If a channel has one value everywhere in the training images, and so cannot be normalized.
+
+    Examples
+    --------
+    >>> from cgpipe.data.datasets import load
+    >>> shaped_images(load("digits"), "train").shape
+    (1000, 1, 8, 8)
+    """
+    return np.ascontiguousarray(_intensities(dataset, part, normalize).transpose(0, 3, 1, 2))
+
+
+def flat_images(
+    dataset: xr.Dataset, part: Literal["train", "test"], *, normalize: bool = False
+) -> npt.NDArray[np.float32]:
+    """Intensities from 0 to 1, one row an image, as fully connected networks see them.
+
+    Parameters
+    ----------
+    dataset, part, normalize
+        As for `shaped_images`, which also gives the errors.
 
     Returns
     -------
@@ -25,10 +59,25 @@ def flat_images(dataset: xr.Dataset, part: Literal["train", "test"]) -> npt.NDAr
     Examples
     --------
     >>> from cgpipe.data.datasets import load
-    >>> images = flat_images(load("digits"), "train")
-    >>> images.shape, float(images.min()), float(images.max())
+    >>> flat = flat_images(load("digits"), "train")
+    >>> flat.shape, float(flat.min()), float(flat.max())
     ((1000, 64), 0.0, 1.0)
     """
-    images = dataset[f"{part}_images"].values  # (example, height, width, ...)
-    flat = images.reshape(len(images), -1).astype(np.float32)  # (example, feature)
-    return flat / np.float32(dataset.attrs["pixel_max"])
+    flat = _intensities(dataset, part, normalize)
+    return flat.reshape(len(flat), -1)
+
+
+def _intensities(dataset: xr.Dataset, part: str, normalize: bool) -> npt.NDArray[np.float32]:
+    stored = dataset[f"{part}_images"].values  # (example, row, column), of colours also channel
+    pixels = stored.reshape(*stored.shape[:3], -1).astype(np.float32)  # (example, row, column, channel)
+    pixels /= np.float32(dataset.attrs["pixel_max"])
+    if normalize:
+        mean, deviation = (dataset[f"channel_{of}"].values for of in ("mean", "deviation"))  # (channel,)
+        if not deviation.all():
+            raise ValueError(
+                f"channel {deviation.argmin()} has the value {mean[deviation.argmin()]:g} in all training "
+                "images, so it cannot be normalized: set normalize: false, or give other images"
+            )
+        pixels -= mean.astype(np.float32)
+        pixels /= deviation.astype(np.float32)
+    return pixels

@@ -1,4 +1,4 @@
-"""The datasets, and the size of each; the place where a new one gets its name.
+"""The published datasets, and the size of each; the place where a new one gets its name.
 
 Imports nothing but Python, so that settings can be checked before any data are there.
 """
@@ -10,13 +10,20 @@ class Shape(NamedTuple):
     """Size of a dataset."""
 
     examples: int  # of the training set
-    features: int  # values of an image: height x width x channels
+    height: int
+    width: int
+    channels: int
     classes: int
+
+    @property
+    def features(self) -> int:
+        """Values of an image."""
+        return self.height * self.width * self.channels
 
 
 DATASETS = {
-    "digits": Shape(examples=1_000, features=64, classes=10),
-    "mnist": Shape(examples=60_000, features=784, classes=10),
-    "fashion_mnist": Shape(examples=60_000, features=784, classes=10),
-    "cifar10": Shape(examples=50_000, features=3_072, classes=10),
+    "digits": Shape(examples=1_000, height=8, width=8, channels=1, classes=10),
+    "mnist": Shape(examples=60_000, height=28, width=28, channels=1, classes=10),
+    "fashion_mnist": Shape(examples=60_000, height=28, width=28, channels=1, classes=10),
+    "cifar10": Shape(examples=50_000, height=32, width=32, channels=3, classes=10),
 }

@@ -138,8 +138,8 @@ def group_gradients(
         of_group.end()
     if not np.isfinite(energy).all():
         raise ValueError(
-            f"the gradients of {network.named(np.flatnonzero(~np.isfinite(energy).all(0)))} are not finite: the run diverged "
-            "or its snapshots are damaged"
+            f"the gradients of {network.named(np.flatnonzero(~np.isfinite(energy).all(0)))} are not finite: "
+            "the run diverged or its snapshots are damaged"
         )
     return GroupGradients(sums, energy, loss, size)
 

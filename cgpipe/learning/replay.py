@@ -63,8 +63,8 @@ class Replay:
         if self._run.rule.state() or momentum:
             of = f"momentum {momentum:g}" if momentum else f"update {settings['update']}"
             raise ValueError(
-                f"{of} depends on earlier minibatches, which snapshots do not keep, so the run's steps cannot "
-                "be made again from a snapshot: give a run of another update rule, without momentum"
+                f"{of} depends on earlier minibatches, which snapshots do not keep, so the steps cannot be "
+                "made again from a snapshot: give a run of another update rule, without momentum"
             )
         self._beginning = self._run.order.state()
         (self._pack,) = packs([self._run])

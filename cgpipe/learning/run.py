@@ -21,7 +21,7 @@ from cgpipe.networks.network import Network
 
 Arrays = dict[str, npt.NDArray[Any]]
 State = tuple[Arrays, dict[str, Any]]
-SHAPES = "as cgpipe.data.flat_images or cgpipe.data.images returns them"
+SHAPES = "as cgpipe.data.flat_images or cgpipe.data.shaped_images returns them"
 
 
 # Dimensions and meanings of the variables of a history.

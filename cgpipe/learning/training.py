@@ -60,7 +60,7 @@ def train(
     ----------
     images, test_images : array or tensor of float, shape (example, ...)
         Images as the network sees them, (channel, row, column) or, for a fully connected one, (feature,);
-        intensities usually from 0 to 1 (`cgpipe.data.flat_images`, `cgpipe.data.images`); taken as float32.
+        intensities usually from 0 to 1 (`cgpipe.data.flat_images`, `cgpipe.data.shaped_images`); taken as float32.
     labels, test_labels : array or tensor of int, shape (example,)
         The classes to train on, some of them corrupt perhaps, and the true classes of the test set.
     hidden : sequence of int, optional
@@ -117,8 +117,9 @@ def train(
         Along `step`: `loss_training`, `loss_test` (mean cross-entropy, nats), `accuracy_training` and
         `accuracy_test`. Along `step` and `layer` (the ReLUs, of a dense network from 1 on): `dead` and
         `active`, the shares of the units that no training example activates, and that one activates on
-        average. Along `step` and `example`: `correct`, whether a training example is classified as its label. Along
-        `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given.
+        average. Along `step` and `example`: `correct`, whether a training example is classified as its
+        label. Along `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine`
+        where given.
         The attribute `classes` is the number of classes.
 
     Raises

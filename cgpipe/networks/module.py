@@ -185,7 +185,7 @@ class ModuleNetwork(Network):
         if self.normalized:
             raise ValueError(
                 f"layer {', '.join(self.normalized)}: batch normalization lets the gradient of an example "
-                "depend on its minibatch, so that only plain SGD trains it: use GroupNorm, or plain SGD"
+                "depend on its minibatch: train it by plain SGD (winsor 0), or use GroupNorm"
             )
 
     def _mean_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:

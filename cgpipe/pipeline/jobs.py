@@ -16,6 +16,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import apply_wildcards
 from snakemake.logging import logger
 
+from cgpipe.data.errors import DataError
 from cgpipe.pipeline.records import why_stale
 
 # Names of files that no stage is given: `Planned` is for Snakemake, and a stage names its record itself.
@@ -128,13 +129,15 @@ def _paths(names: Any, wildcards: Any) -> list[Path]:
 
 def _why_stale(job: Any, wildcards: Any) -> dict[str, Path]:
     params, spec = job.params, job.params.spec
-    of_job = {
-        "stage": params.stage,
-        "spec": spec(wildcards) if callable(spec) else spec,
-        "code": params.code,
-    }
     try:
+        of_job = {
+            "stage": params.stage,
+            "spec": spec(wildcards) if callable(spec) else spec,
+            "code": params.code,
+        }
         return why_stale(_paths(job.output, wildcards), _paths(job.input, wildcards), **of_job)
+    except DataError as error:
+        raise WorkflowError(f"dataset: {error}") from None
     except OSError as error:
         raise WorkflowError(
             f"results that are there could not be read ({error}): nothing was changed. Try again"

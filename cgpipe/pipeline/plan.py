@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import entry_of
+from cgpipe.pipeline.config.datasets import Folder, expanded, shape_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.layout import part_of_path
@@ -25,8 +25,8 @@ SETTINGS = {
     "data": "dataset",  # not where the files lie: their checksums identify them
     "corrupt": "corruption.selection examples noise replicate seed",
     "train": "device experiment.batch_size experiment.examples experiment.init experiment.learning_rate "
-    "experiment.momentum experiment.network experiment.schedule experiment.snapshots experiment.steps "
-    "experiment.update experiment.weight_decay kernel noise replicate seed winsor",
+    "experiment.momentum experiment.network experiment.normalize experiment.schedule experiment.snapshots "
+    "experiment.steps experiment.update experiment.weight_decay kernel noise replicate seed winsor",
     "gradients": "device gradients.draws gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
@@ -138,11 +138,6 @@ def environment(config: Config) -> dict[str, str]:
     }
 
 
-def expanded(path: str) -> Path:
-    """A path with `~` and variables such as `$HOME` replaced, from the working folder if it is relative."""
-    return Path(os.path.expandvars(os.path.expanduser(path))).absolute()  # noqa: PTH111  (takes a ~ of nobody)
-
-
 def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any]:
     """The settings that a job of a stage reads.
 
@@ -175,14 +170,15 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
         elif section == "experiment":
             values[key] = getattr(_experiment(config, at), key)
         else:
-            values[key] = getattr(getattr(config, section) if section else config, key)
+            value = getattr(getattr(config, section) if section else config, key)
+            values[key] = value.planned() if isinstance(value, Folder) else value
     return values
 
 
 def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
     """The parts of the path of the labels that a run trains on, by those of its own path."""
     examples = _experiment(config, at).examples
-    subset = None if examples == DATASETS[config.dataset].examples else examples
+    subset = None if examples == shape_of(config.dataset).examples else examples
     return {"examples": part_of_path(subset), "noise": at["noise"], "replicate": at["replicate"]}
 
 
@@ -210,7 +206,7 @@ def figure(config: Config, name: str) -> dict[str, Any]:
     entry = entry_of(name)
     section = config.figures.wanted().get(name)
     shared: dict[str, Any] = {
-        "classes": DATASETS[config.dataset].classes,
+        "classes": shape_of(config.dataset).classes,
         "examples": config.gradients.examples,
     }
     if section is not None:

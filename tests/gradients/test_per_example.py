@@ -97,11 +97,12 @@ def test_weights_come_from_the_generator_alone():
     assert not np.array_equal(a.output * 40 + a.input, other.output * 40 + other.input)
 
 
-def test_more_weights_than_a_layer_has_are_refused():
-    with pytest.raises(
-        ValueError, match=r"layer 2 of 3 has 4 x 5 = 20 weights, fewer than the 21 .* at most 20"
-    ):
-        draw_weights([(5, 6), (4, 5), (3, 4)], 21, np.random.default_rng(0))
+def test_of_a_layer_with_fewer_weights_all_are_taken_and_of_one_without_none():
+    sample = draw_weights([(5, 6), (4, 5), None, (2, 2, 2, 3)], 22, np.random.default_rng(0))
+    assert np.bincount(sample.layer).tolist() == [22, 20, 0, 22]
+    of_second = sample.layer == 1
+    assert (sample.output[of_second] * 5 + sample.input[of_second]).tolist() == list(range(20))
+    assert sample.input[sample.layer == 3].max() < 12
 
 
 def test_one_sample_of_examples_and_weights_is_measured_over_a_run():

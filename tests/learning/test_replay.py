@@ -48,10 +48,11 @@ def assert_made_again(kept, training, update="winsorized_mean", c=0):
     replay, stored = replay_of(kept, training, update, c)
     for start in (10, 0, 10):  # from anywhere, again
         seen = set()
-        for step, (layers, _) in enumerate(replay.updates(start, stored[start], 30 - start), start):
+        for step, (network, _) in enumerate(replay.updates(start, stored[start], 30 - start), start):
             if step in kept:
                 assert all(
-                    torch.equal(*pair) for pair in zip(sum(layers, ()), sum(kept[step], ()), strict=True)
+                    torch.equal(*pair)
+                    for pair in zip(sum(network.stack, ()), sum(kept[step], ()), strict=True)
                 )
                 seen.add(step)
         assert {10, 20} <= seen
@@ -75,7 +76,8 @@ def test_an_update_is_by_the_minibatch_that_comes_with_it():
     kept, training = trained()
     replay, stored = replay_of(kept, training)
     updates = [
-        ([p.double() for of in layers for p in of], b) for layers, b in replay.updates(10, stored[10], 7)
+        ([p.double() for of in network.stack for p in of], b)
+        for network, b in replay.updates(10, stored[10], 7)
     ]
     for (before, batch), (after, _) in pairwise(updates):
         assert len(set(batch)) == 20

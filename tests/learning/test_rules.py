@@ -307,7 +307,7 @@ def test_a_restored_rule_goes_on_bit_by_bit(name, taken_at, dtype):
     for _ in range(4):
         given = minibatch(layers, rng, 10, dtype)
         update(rule, layers, *given, RATE)
-        again.update(other, *given, RATE)
+        update(again, other, *given, RATE)
         assert_equal(layers, other)
     assert changed(layers, network(dtype))
     # What was kept stays as it was.

@@ -176,8 +176,8 @@ class Seen(UpdateRule):
     def __init__(self):
         self.values, self.held = [], []
 
-    def update(self, layers, inputs, output_gradients, rate):
-        tensors = [*inputs, *output_gradients]
+    def update(self, layers, into, rate):
+        tensors = [*(layer.inputs[0] for layer in layers), *(layer.δ for layer in layers)]
         self.values.append([tensor.clone() for tensor in tensors])
         self.held.append(tensors)  # so that no memory is freed and then given out again
         assert rate == 0.5

@@ -111,7 +111,7 @@ def test_the_number_of_classes_follows_from_both_sets_or_is_given():
 @pytest.mark.parametrize("hidden", [[], [5], [5, 6, 7]])
 def test_hidden_layers_are_counted_from_the_input(hidden):
     history = train(*examples(), **SETTINGS | {"hidden": hidden}, rng=0)
-    assert history["layer"].values.tolist() == list(range(1, len(hidden) + 1))
+    assert history["layer"].values.tolist() == [str(number) for number in range(1, len(hidden) + 1)]
     assert history["dead"].shape == history["active"].shape == (13, len(hidden))
 
 
@@ -168,7 +168,7 @@ IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = examples()
         ({1: LABELS[:-1]}, ValueError, r"labels have shape \(69,\) with 70 images: give one for each"),
         ({1: LABELS.astype(np.float32)}, TypeError, "labels are torch.float32: give integers"),
         ({3: TEST_LABELS > 1}, TypeError, "labels are torch.bool: give integers"),
-        ({2: TEST_IMAGES[:, :5]}, ValueError, "test images have 5 features, training images 6"),
+        ({2: TEST_IMAGES[:, :5]}, ValueError, "test images of shape \\(5,\\), training images of \\(6,\\)"),
         ({1: LABELS - 1}, ValueError, "labels from -1 to 2 with 4 classes: give 0 to 3"),
         ({"classes": 3}, ValueError, "labels from 0 to 3 with 3 classes: give 0 to 2"),
         ({"steps": -1}, ValueError, "steps -1: give 0 or more"),

@@ -342,7 +342,7 @@ def test_batch_normalization_is_taken_with_saved_statistics_and_one_warning():
         network = agree(module)
     assert len(warned) == 1
     assert torch.equal(network.state()["1.running_mean"], module[1].running_mean.double())
-    with pytest.raises(ValueError, match=r"layer 1, 3: .*use GroupNorm, or plain SGD"):
+    with pytest.raises(ValueError, match=r"layer 1, 3: .*or use GroupNorm"):
         network.require_per_example_gradients()
 
 

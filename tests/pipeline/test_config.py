@@ -161,8 +161,8 @@ def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
     wrong["nullworlds"]["level"] = 95
     told = "\n".join(sorted(mistakes(wrong)))
     expected = [
-        "dataset: given 'mnits' (text); allowed: 'digits', 'mnist', 'fashion_mnist' or 'cifar10' "
-        "(did you mean mnist?)",
+        "dataset: given 'mnits' (text); allowed: 'digits', 'mnist', 'fashion_mnist', 'cifar10' or "
+        "{folder: PATH, size: 32} (did you mean mnist?)",
         "device: given 'gpu' (text); allowed: 'auto', 'cpu' or 'cuda'",
         "experiments.label_noise.learning_rate: given '1e-3' (text); allowed: a valid number. "
         "YAML reads 1e-3 as text: write 1.0e-3",
@@ -541,7 +541,8 @@ def test_whatever_is_given_the_answer_is_a_config_or_a_list_of_mistakes(data):
 
 
 def test_every_dataset_that_may_be_named_has_a_shape():
-    assert get_args(Config.model_fields["dataset"].annotation) == tuple(DATASETS)
+    names, _ = get_args(Config.model_fields["dataset"].annotation)
+    assert get_args(names) == tuple(DATASETS)
 
 
 # --- update ----------------------------------------------------------------------------------------------
@@ -719,7 +720,10 @@ def test_full_batch_descent_is_compared_with_the_same_network():
         with_claims(EVERY, full=other)
     )
     fewer = {"hidden": [8], "steps": 5, "examples": 500, "batch_size": "all"}
-    assert "the training set of mini, examples: 1000; it has 500" in mistake(with_claims(EVERY, full=fewer))
+    told = mistake(with_claims(EVERY, full=fewer))
+    assert "the training set of mini, examples: 1000 and normalize: false; it has 500 and false" in told
+    scaled = {"hidden": [8], "steps": 5, "normalize": True, "batch_size": "all"}
+    assert "normalize: false; it has 1000 and true" in mistake(with_claims(EVERY, full=scaled))
     load(with_claims(EVERY, full=fewer, mini={"hidden": [8], "steps": 5, "examples": 500}))
     small = {"hidden": [8], "steps": 5, "batch_size": 999}
     assert "batch_size: all; that of full is 999" in mistake(with_claims(EVERY, full=small))

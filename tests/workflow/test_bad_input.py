@@ -38,7 +38,7 @@ def test_several_mistakes_are_told_at_once(fresh: Tree) -> None:
     for part in (
         "6 mistakes in the config",
         "sed: there is no such key (did you mean seed?)",
-        "dataset: given 'mnits' (text); allowed: 'digits', 'mnist', 'fashion_mnist' or 'cifar10'",
+        "dataset: given 'mnits' (text); allowed: 'digits', 'mnist', 'fashion_mnist', 'cifar10' or {folder: ",
         "(did you mean mnist?)",
         "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
         "experiments.label_noise.learning_rate: given '1e-3' (text)",

@@ -100,6 +100,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         800,
         {"corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE},
     ),
+    "experiments.*.normalize": ("experiments.label_noise.normalize", False, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.batch_size": ("experiments.label_noise.batch_size", 40, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.steps": ("experiments.label_noise.steps", 13, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.update": (

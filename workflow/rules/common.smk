@@ -172,8 +172,9 @@ def file_options(wildcards, input, output):
 
 
 def data_options(wildcards, output):
-    """The file that stage data writes, as an option, and where it may download to."""
-    return as_options(output, {"downloads": str(Path(output.dataset).parents[1] / "downloads")})
+    """The file that stage data writes, as an option, where it may download to, and a folder of images."""
+    folder = {} if isinstance(CONFIG.dataset, str) else {"folder": str(CONFIG.dataset.path)}
+    return as_options(output, {"downloads": str(Path(output.dataset).parents[1] / "downloads"), **folder})
 
 
 def of_stage(name, *, files=file_options, **more):

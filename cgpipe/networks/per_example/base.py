@@ -6,14 +6,13 @@ What entered the layer, a, and the gradient of the *summed* loss at its output, 
 Index letters: e example. All gradients are at the scale of one example, and sums are sums.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import prod
 from typing import NamedTuple, Self, TypeAlias
 
 import torch
-from torch.func import functional_call, jvp, vjp, vmap
+from torch.func import functional_call, vjp, vmap
 from torch.nn import Module
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -22,7 +21,7 @@ from cgpipe.networks.dense import Layer
 AnyLayer: TypeAlias = Module | Layer
 
 # Numbers formed at once, examples × parameters: on a CPU what its cache holds, on a GPU few large operations.
-VALUES = {"cpu": 2**22}
+VALUES = {"cpu": 2**20}
 VALUES_ELSEWHERE = 2**26
 
 
@@ -63,8 +62,8 @@ class LayerGradients:
         self.δ = δ.detach()
         self.parameters = own_parameters(module)
 
-    @classmethod
-    def serves(cls, module: AnyLayer) -> bool:
+    @staticmethod
+    def serves(module: AnyLayer) -> bool:
         """Whether this class is right for the layer as it is set; if not, torch.func takes its place."""
         return True
 
@@ -74,7 +73,7 @@ class LayerGradients:
         Parameters
         ----------
         members : tensor of int or bool, shape (n,) or (e,)
-            Which.
+            Which, one at least.
         """
         return type(self)(self.module, tuple(value[members] for value in self.inputs), self.δ[members])
 
@@ -124,10 +123,10 @@ class LayerGradients:
             By name, of the parameters' shapes.
         """
         along = {name: direction[name].to(p.dtype) for name, p in self.parameters.items()}
-        with warnings.catch_warnings(), suppress(NotImplementedError):  # no forward mode of an operator
-            # Torch's own rules of forward mode are scripted, which it warns of when they are first used.
-            warnings.filterwarnings("ignore", r".*torch\.jit\.script", FutureWarning)
-            return dot(jvp(self._outputs, (self.parameters,), (along,))[1], self.δ)
+        pull = vjp(self._outputs, self.parameters)[1]
+        with suppress(NotImplementedError):  # an operator without a second derivative
+            # ⟨along, pull(δ)⟩ is linear in δ. Forward mode would not see the padding of an embedding.
+            return dot(vjp(pull, self.δ)[1]((along,))[0], self.δ)
         return self._formed_products(along)
 
     def pairs(self) -> torch.Tensor:
@@ -149,8 +148,8 @@ class LayerGradients:
         fits = len(self.δ) * size_of(self.parameters) <= values
         formed = self.formed() if fits else None
         for name, parameter in self.parameters.items():
-            for index in blocks(parameter.shape, values // max(1, len(self.δ))):
-                whole = [formed] if formed else (part.formed() for part in self.parts(values))
+            for index in blocks(parameter.shape, values // len(self.δ)):
+                whole = [formed] if formed else (part.formed() for part in self.parts())
                 found = [gradients[name][:, *index] for gradients in whole]
                 yield Tile(name, index, found[0] if formed else torch.cat(found))
 
@@ -166,11 +165,16 @@ class LayerGradients:
         """
         return torch.cat([rows(part.formed()[name])[:, index] for part in self.parts()])
 
-    def parts(self, values: int | None = None) -> Iterator[Self]:
-        """Some examples at a time, at least one, so that `formed` returns at most so many values."""
-        if values is None:
-            values = VALUES.get(self.δ.device.type, VALUES_ELSEWHERE)
-        at_once = max(1, values // size_of(self.parameters))
+    def parts(self, each: int | None = None) -> Iterator[Self]:
+        """Some examples at a time, at least one.
+
+        Parameters
+        ----------
+        each : int, optional
+            Numbers that one example takes; by default the parameters, or more that leave the layer.
+        """
+        each = each or max(1, size_of(self.parameters), self.δ[:1].numel())
+        at_once = max(1, values_at_once(self.δ) // each)
         if at_once >= len(self.δ):
             yield self
             return
@@ -212,7 +216,8 @@ class SmallLayerGradients(LayerGradients):
 
     def sums(self) -> dict[str, torch.Tensor]:
         """Σ_e g_e, shapes of the parameters."""
-        return {name: gradients.sum(0) for name, gradients in self.formed().items()}
+        parts = [part.formed() for part in self.parts()]
+        return {name: torch.stack([part[name].sum(0) for part in parts]).sum(0) for name in self.parameters}
 
     def products(self, direction: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """⟨direction, g_e⟩, as in `LayerGradients`."""
@@ -250,6 +255,11 @@ def dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 def rows(values: torch.Tensor) -> torch.Tensor:
     """The values of each example (e, ...) as one row, (e, n)."""
     return values.flatten(1) if values.ndim > 1 else values[:, None]
+
+
+def values_at_once(like: torch.Tensor) -> int:
+    """How many numbers are formed at once, on the device of a tensor."""
+    return VALUES.get(like.device.type, VALUES_ELSEWHERE)
 
 
 def size_of(parameters: Mapping[str, torch.Tensor]) -> int:

@@ -1,36 +1,56 @@
-"""temporary"""
+"""Linear layers: g_e = δ_e a_eᵀ, summed over the positions, if the inputs have any.
+
+Index letters: e example, o output unit, i input unit, t position.
+"""
+
+from collections.abc import Mapping
 
 import torch
+from torch.nn.functional import linear
 
-from cgpipe.networks.per_example.base import LayerGradients, Tile, blocks
+from cgpipe.networks.per_example.base import dot
+from cgpipe.networks.per_example.outer import ALL, OuterGradients
 
 
-class LinearGradients(LayerGradients):
-    def sums(self):
-        return {"weight": self.δ.T @ self.inputs[0], "bias": self.δ.sum(0)}
+class LinearGradients(OuterGradients):
+    """Of a linear layer; `inputs[0]` has shape (e, i) or (e, ..., i), and `δ` (e, o) or (e, ..., o)."""
 
-    def squared_norms(self):
-        a = torch.linalg.vecdot(self.inputs[0], self.inputs[0]).double()
-        d = self.δ.double()
-        return torch.linalg.vecdot(d, d) * (a + 1)
+    groups = 1
 
-    def products(self, direction):
-        along = torch.addmm(direction["bias"], self.inputs[0], direction["weight"].T)
-        return torch.linalg.vecdot(along, self.δ).double()
+    def windows(self, groups: slice = ALL, channels: slice = ALL) -> torch.Tensor:
+        """What entered some input units, shape (e, i, t)."""
+        return _positions(self.inputs[0][..., channels])
 
-    def tiles(self, values):
-        a, d = self.inputs[0], self.δ
-        for o, i in blocks((d.shape[1], a.shape[1]), max(1, values // len(d))):
-            yield Tile("weight", (o, i), d[:, o, None] * a[:, None, i])
-        for (o,) in blocks((d.shape[1],), max(1, values // len(d))):
-            yield Tile("bias", (o,), d[:, o].clone())
+    def at_positions(self) -> torch.Tensor:
+        """δ as (e, o, t)."""
+        return _positions(self.δ)
 
-    def sampled(self, name, index):
-        if name == "bias":
-            return self.δ[:, index]
-        n = self.inputs[0].shape[1]
-        return self.δ[:, index // n] * self.inputs[0][:, index % n]
+    def sums(self) -> dict[str, torch.Tensor]:
+        """Σ_e g_e, shapes of the parameters."""
+        δ = self.δ.flatten(0, -2)
+        sums = {"weight": δ.T @ self.inputs[0].flatten(0, -2), "bias": δ.sum(0)}
+        return {name: sums[name] for name in self.parameters}
 
-    def pairs(self):
-        a, d = self.inputs[0].double(), self.δ.double()
-        return (d @ d.T) * (a @ a.T + 1)
+    def squared_norms(self) -> torch.Tensor:
+        """‖g_e‖², as in `LayerGradients`; with one position ‖δ_e‖²(‖a_e‖² + 1)."""
+        if self.δ.ndim > 2:
+            return super().squared_norms()
+        a, δ = self.inputs[0], self.δ.double()
+        return dot(δ, δ) * (dot(a, a) + ("bias" in self.parameters))
+
+    def products(self, direction: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """⟨direction, g_e⟩, as in `LayerGradients`: δ_eᵀ(D_W a_e + D_b)."""
+        along = [direction[name].to(self.δ.dtype) for name in self.parameters]
+        return dot(linear(self.inputs[0], *along), self.δ)
+
+    def pairs(self) -> torch.Tensor:
+        """⟨g_e, g_e'⟩, as in `LayerGradients`; with one position (δ_e·δ_e')(a_e·a_e' + 1)."""
+        if self.δ.ndim > 2:
+            return super().pairs()
+        a, δ = self.inputs[0].double(), self.δ.double()
+        return (δ @ δ.T) * (a @ a.T + ("bias" in self.parameters))
+
+
+def _positions(values: torch.Tensor) -> torch.Tensor:
+    """Values (e, n) or (e, ..., n) as (e, n, t)."""
+    return values.flatten(1, -2).mT if values.ndim > 2 else values[:, :, None]

@@ -4,11 +4,26 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch import nn
 
+from cgpipe.networks.dense import Layer
 from cgpipe.networks.per_example.base import AnyLayer, LayerGradients
+from cgpipe.networks.per_example.convolution import ConvolutionGradients
+from cgpipe.networks.per_example.embedding import EmbeddingGradients
+from cgpipe.networks.per_example.linear import LinearGradients
+from cgpipe.networks.per_example.norms import GroupNormGradients, LayerNormGradients
 
 _Kind = TypeVar("_Kind", bound=type[LayerGradients])
-_registered: dict[type, type[LayerGradients]] = {}
+_registered: dict[type, type[LayerGradients]] = {
+    Layer: LinearGradients,
+    nn.Linear: LinearGradients,
+    nn.Conv1d: ConvolutionGradients,
+    nn.Conv2d: ConvolutionGradients,
+    nn.Conv3d: ConvolutionGradients,
+    nn.GroupNorm: GroupNormGradients,
+    nn.LayerNorm: LayerNormGradients,
+    nn.Embedding: EmbeddingGradients,
+}
 
 
 def register(*kinds: type) -> Callable[[_Kind], _Kind]:

@@ -89,10 +89,10 @@ def _not_alike(full: Experiment, name: str, other: Experiment) -> Iterator[str]:
             f"an experiment with the network of {name}, {other.network.described()}, init {other.init}; it "
             f"has {full.network.described()}, init {full.init}"
         )
-    if full.examples != other.examples:
+    if (full.examples, full.normalize) != (other.examples, other.normalize):
         yield (
-            f"an experiment with the training set of {name}, examples: {other.examples}; it has "
-            f"{full.examples}"
+            f"an experiment with the training set of {name}, examples: {other.examples} and normalize: "
+            f"{str(other.normalize).lower()}; it has {full.examples} and {str(full.normalize).lower()}"
         )
     if other.batch_size >= full.batch_size:
         yield (

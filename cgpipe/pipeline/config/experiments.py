@@ -14,8 +14,8 @@ from pydantic import (
     field_validator,
 )
 
-from cgpipe.data.shapes import DATASETS
 from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
+from cgpipe.pipeline.config.datasets import shape_of
 from cgpipe.pipeline.config.networks import Network
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
@@ -121,6 +121,11 @@ class Experiment(Section):
         "all",
         description="Training examples: `all` of the training set, or how many of it. These are chosen at "
         "random for each replicate, so that the sizes of the classes differ as little as possible",
+    )
+    normalize: bool = Field(
+        False,
+        description="Whether the mean of each channel is subtracted from the images, and the rest divided by "
+        "its standard deviation. Both are those of all images of the training set",
     )
     batch_size: Examples = Field(
         100,
@@ -248,7 +253,7 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
 
 def training_examples(valid: Mapping[str, Any]) -> float:
     """Size of the training set of the dataset in these settings; no limit without a valid dataset."""
-    return DATASETS[valid["dataset"]].examples if "dataset" in valid else math.inf
+    return shape_of(valid["dataset"]).examples if "dataset" in valid else math.inf
 
 
 def is_mixed(noise: float, selection: Selection, examples: float) -> bool:

@@ -6,21 +6,16 @@ all errors are reported together.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from cgpipe.data.shapes import DATASETS
 from cgpipe.names import Device, Kernel
 from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
+from cgpipe.pipeline.config.datasets import Dataset
 from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
-
-if TYPE_CHECKING:
-    DatasetName = str
-else:
-    DatasetName = Literal[tuple(DATASETS)]
 
 
 class Gradients(Section):
@@ -104,8 +99,9 @@ class Config(Section):
     seed: int = Field(
         0, ge=0, description="Seed of all random streams. Each replicate and each purpose has its own stream"
     )
-    dataset: DatasetName = Field(
-        description="Dataset to train on. `digits` comes with scikit-learn, the others with torchvision"
+    dataset: Dataset = Field(
+        description="Dataset to train on. `digits` comes with scikit-learn, the others with torchvision. A "
+        "section is one's own images: `{folder: PATH, size: 32}`, as below"
     )
     data_root: str | None = Field(
         None,

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, get_origin
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.section import Section, section_in
@@ -26,10 +27,11 @@ def leaves(model: type[Section] = Config, path: str = "") -> Iterator[tuple[str,
     """
     for name, field in model.model_fields.items():
         section = section_in(field.annotation)
-        if section is None:
+        is_dict = get_origin(field.annotation) is dict
+        if section is None or (not is_dict and {*get_args(field.annotation)} - {section, NoneType}):
             yield f"{path}{name}", field
         else:
-            below = f"{path}{name}.*." if get_origin(field.annotation) is dict else f"{path}{name}."
+            below = f"{path}{name}.*." if is_dict else f"{path}{name}."
             yield from leaves(section, below)
 
 
@@ -49,10 +51,10 @@ def table() -> str:
 def _schema_at(definitions: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     at: Any = definitions
     for key in path.split("."):
-        at = next(iter(at["patternProperties"].values())) if key == "*" else at["properties"][key]
         for option in [at, *at.get("anyOf", [])]:
             if "$ref" in option:
                 at = definitions["$defs"][option["$ref"].rsplit("/", 1)[-1]]
+        at = next(iter(at["patternProperties"].values())) if key == "*" else at["properties"][key]
     return at  # type: ignore[no-any-return]
 
 
@@ -60,6 +62,8 @@ def _kind(definition: Mapping[str, Any]) -> str:
     """The type of a value, for people."""
     if "anyOf" in definition:
         return " or ".join(map(_kind, definition["anyOf"]))
+    if "$ref" in definition:
+        return "section"
     if "enum" in definition:
         return ", ".join(f"`{value}`" for value in definition["enum"])
     if definition["type"] == "array":

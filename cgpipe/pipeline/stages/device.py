@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import xarray as xr
 
-from cgpipe.data.images import flat_images
+from cgpipe.data.images import flat_images, shaped_images
 from cgpipe.names import Device
 from cgpipe.pipeline import disks, gpus
 from cgpipe.pipeline.progress import log
@@ -69,12 +69,15 @@ def choose(device: Device) -> torch.device:
 class TrainingImages:
     """The images of a training set on a device; runs on the same examples share them."""
 
-    def __init__(self, dataset: xr.Dataset, device: torch.device) -> None:
-        self._all = torch.from_numpy(flat_images(dataset, "train")).to(device)
+    def __init__(
+        self, dataset: xr.Dataset, device: torch.device, *, normalize: bool = False, flat: bool = True
+    ) -> None:
+        images = (flat_images if flat else shaped_images)(dataset, "train", normalize=normalize)
+        self._all = torch.from_numpy(images).to(device)
         self._subsets: dict[bytes, torch.Tensor] = {}
 
     def of(self, corrupted: xr.Dataset) -> torch.Tensor:
-        """Those that these labels belong to, shape (example, feature)."""
+        """Those that these labels belong to, shape (example, feature) or (example, channel, row, column)."""
         index = corrupted["index"].values
         if len(index) == len(self._all):
             return self._all

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.device import TrainingImages, choose
 from cgpipe.pipeline.stages.inputs import each_run, read_corrupted
+from cgpipe.pipeline.stages.networks import is_dense
 from cgpipe.pipeline.stages.snapshots import Snapshots, open_snapshots
 
 
@@ -53,13 +55,13 @@ def measure_runs(
     runs = each_run(spec, provenance, corrupted=corrupted, snapshots=snapshots, **out)
     device = choose(runs[0][0].device)
     images = read_netcdf(dataset, "data")
-    on_device = TrainingImages(images, device)
+    on_device = cache(lambda normalize, flat: TrainingImages(images, device, normalize=normalize, flat=flat))
     for one, made, (of_labels, of_snapshots, written) in runs:
         labels = read_corrupted(of_labels, images)
         classes = torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device)
         log.info("%s", of_snapshots)
         with open_snapshots(of_snapshots, images, device) as (description, settings, kept):
-            training = (on_device.of(labels), classes)
+            training = (on_device(settings["normalize"], is_dense(settings)).of(labels), classes)
             result = measure(one, EndedRun(settings, kept, training, labels))
             made = made.of(images, labels).of_tensors(description)
         of_run = f"{title}, {one.noise:.0%} noise, replicate {one.replicate}"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from cgpipe.data.images import flat_images
+from cgpipe.data.images import flat_images, shaped_images
 from cgpipe.kernels import operators
 from cgpipe.learning.evaluation import snapshot_steps
 from cgpipe.learning.finite import NonFiniteError
@@ -58,6 +58,7 @@ class Spec:
     winsor: int
     kernel: Kernel = "auto"
     examples: int | None = None  # of the training set; None: as many as there are labels
+    normalize: bool = False
 
 
 class KernelError(RuntimeError):
@@ -67,12 +68,13 @@ class KernelError(RuntimeError):
 class Data:
     """All that the runs of a job train on: the files as they were read, and tensors on the device."""
 
-    def __init__(self, dataset: Path, device: torch.device) -> None:
+    def __init__(self, dataset: Path, device: torch.device, *, normalize: bool, flat: bool) -> None:
         self.device = device
         self.images = read_netcdf(dataset, "data")
         self.classes = int(self.images["train_labels"].max()) + 1
-        self._training = TrainingImages(self.images, device)
-        self.test = examples(flat_images(self.images, "test"), self.images["test_labels"].values, device)
+        self._training = TrainingImages(self.images, device, normalize=normalize, flat=flat)
+        test = (flat_images if flat else shaped_images)(self.images, "test", normalize=normalize)
+        self.test = examples(test, self.images["test_labels"].values, device)
         self.labels = cache(lambda path: read_corrupted(path, self.images))
 
     def training(self, labels: xr.Dataset) -> Examples:
@@ -99,7 +101,8 @@ def run(
     device = choose(runs[0][0].device)
     for one, _, _ in runs:
         require_kernel(one, device)
-    data = Data(dataset, device)
+    first = runs[0][0]
+    data = Data(dataset, device, normalize=first.normalize, flat=is_dense(asdict(first)))
     if device.type == "cuda":
         require_room([one for one, _, _ in runs], data, torch.cuda.mem_get_info()[0])
     with room_for(len(runs)):

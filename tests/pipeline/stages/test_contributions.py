@@ -39,7 +39,8 @@ def made(tmp_path_factory):
             for name in ("weight", "bias")
         }
         images, read = read_netcdf(dataset, "data"), read_netcdf(labels, "corrupt")
-        written = Provenance("train", canonical(run), "").of(images, read).attributes()
+        trained = canonical({**run, "normalize": False})
+        written = Provenance("train", trained, "").of(images, read).attributes()
         write_tensors(tensors, snapshots, {"steps": [0, 7], **written})
         files["corrupted"].append(labels)
         files["snapshots"].append(snapshots)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cgpipe.data.corruption import corruption
-from cgpipe.data.images import flat_images
+from cgpipe.data.images import flat_images, shaped_images
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf
 from cgpipe.pipeline.stages import corrupt, data
 from cgpipe.pipeline.stages.device import TrainingImages
@@ -65,6 +65,8 @@ def test_images_are_those_of_the_labels(labels, dataset):
     level, other = labels(0.5, examples=30), labels(0.25, examples=30)
     assert np.array_equal(on_device.of(level), flat_images(images, "train")[level["index"]])
     assert on_device.of(other) is on_device.of(level)
+    shaped = TrainingImages(images, torch.device("cpu"), normalize=True, flat=False)
+    assert np.array_equal(shaped.of(level), shaped_images(images, "train", normalize=True)[level["index"]])
 
 
 def test_more_examples_than_there_are_are_refused(labels):

@@ -25,7 +25,8 @@ TRAINING = {
     "device": "cpu",
     "hidden": (8,),
     "init": "xavier",
-    "learning_rate": 0.5,
+    "learning_rate": 0.05,
+    "normalize": True,
     "seed": 3,
     "snapshots": True,
     "steps": 45,
@@ -81,7 +82,8 @@ def test_a_run_has_the_same_bytes_alone_and_in_any_company(made, tmp_path, name)
 def path(made):
     """The second run: its weights before every update, its minibatches, images, labels and designations."""
     digits, read = read_netcdf(made["dataset"], "data"), read_netcdf(made["corrupted"][1], "corrupt")
-    images, labels = flat_images(digits, "train"), read["label_train"].values
+    images = flat_images(digits, "train", normalize=TRAINING["normalize"])
+    labels = read["label_train"].values
     weights = []
 
     def keep(run):

@@ -124,9 +124,9 @@ def test_snapshots_are_kept_at_some_of_the_logged_steps(trained):
         assert len(tensors.get_tensor("0.bias")) == len(description["steps"])
 
 
-@pytest.mark.parametrize("update", ["winsorized_mean", "random_drop"])
-def test_the_stage_writes_what_a_direct_call_returns(trained, inputs, update):
-    history = trained((None, "", 1, {}), snapshots=True, update=update)
+@pytest.mark.parametrize(("update", "normalize"), [("winsorized_mean", False), ("random_drop", True)])
+def test_the_stage_writes_what_a_direct_call_returns(trained, inputs, update, normalize):
+    history = trained((None, "", 1, {}), snapshots=True, update=update, normalize=normalize)
     torch.set_num_threads(1)
     digits, labels = read_netcdf(inputs["dataset"], "data"), read_netcdf(inputs["corrupted"], "corrupt")
     snapshots: dict[str, list[np.ndarray]] = {}
@@ -136,9 +136,9 @@ def test_the_stage_writes_what_a_direct_call_returns(trained, inputs, update):
             snapshots.setdefault(name, []).append(values)
 
     returned = cgpipe.learning.train(
-        flat_images(digits, "train"),
+        flat_images(digits, "train", normalize=normalize),
         labels["label_train"].values,
-        flat_images(digits, "test"),
+        flat_images(digits, "test", normalize=normalize),
         digits["test_labels"].values,
         hidden=[8],
         steps=12,
