@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -166,3 +169,12 @@ def test_the_source_of_an_installed_module_is_found_without_importing_it(tmp_pat
     assert source_path("my_nets.deep:build") == inner / "__init__.py"
     with pytest.raises(ValueError, match=r"failed: RuntimeError: imported \(at .*my_nets/__init__\.py:1\)"):
         built("my_nets.deep.small:build")
+
+
+def test_the_example_of_the_docs_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
+    docs = Path(__file__).parents[2] / "docs" / "networks.md"
+    network, check = re.findall(r"```python\n(.*?)```", docs.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("my_network.py").write_text(network, encoding="utf-8")
+    exec(compile(check, str(docs), "exec"), {})
+    assert capsys.readouterr().out.splitlines()[1] == "1 ScaleGradients"
