@@ -75,7 +75,7 @@ class ModuleNetwork(Network):
         self.activations, self.classes, self.width = seen.activations, seen.classes, seen.width
         if self.normalized:
             warnings.warn(
-                f"layer {', '.join(self.normalized)}: batch normalization is taken with its saved "
+                f"{self._normalizing()}: batch normalization is taken with its saved "
                 "statistics, so that the gradient of an example does not depend on others; a training step "
                 "that takes the statistics of the minibatch has another gradient (cosine_to_training)",
                 stacklevel=2,
@@ -184,9 +184,13 @@ class ModuleNetwork(Network):
         """Raise ValueError if training cannot go by per-example gradients, as with batch normalization."""
         if self.normalized:
             raise ValueError(
-                f"layer {', '.join(self.normalized)}: batch normalization lets the gradient of an example "
+                f"{self._normalizing()}: batch normalization lets the gradient of an example "
                 "depend on its minibatch: train it by plain SGD (winsor 0), or use GroupNorm"
             )
+
+    def _normalizing(self) -> str:
+        first, *others = self.normalized
+        return f"layer {first}" + (f" and {len(others)} more" if others else "")
 
     def _mean_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Mean gradient by torch, in the mode that the module is in."""

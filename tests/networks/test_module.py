@@ -338,15 +338,17 @@ def normalized():
 
 def test_batch_normalization_is_taken_with_saved_statistics_and_one_warning():
     module = normalized()
-    with pytest.warns(UserWarning, match=r"layer 1, 3: batch normalization .* saved statistics") as warned:
+    with pytest.warns(
+        UserWarning, match=r"layer 1 and 1 more: batch normalization .* saved statistics"
+    ) as warned:
         network = agree(module)
     assert len(warned) == 1
     assert torch.equal(network.state()["1.running_mean"], module[1].running_mean.double())
-    with pytest.raises(ValueError, match=r"layer 1, 3: .*or use GroupNorm"):
+    with pytest.raises(ValueError, match=r"layer 1 and 1 more: .*or use GroupNorm"):
         network.require_per_example_gradients()
 
 
-@pytest.mark.filterwarnings("ignore:layer 1, 3")
+@pytest.mark.filterwarnings("ignore:layer 1 and 1 more")
 def test_how_far_the_gradient_is_from_that_of_a_training_step():
     network = network_of(normalized()).double()
     images, labels = problem(6)
