@@ -87,9 +87,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     layers_at = f"Layers at {percent(levels[0])} noise"
     if len(levels) > 1:
         layers_at += f" (solid) and {percent(levels[-1])} (dashed)"
-    shown = summarise(numbers[numbers["quantity"] == "m_coherence"], "experiment")
-    note(
-        figure,
-        f"{replicates_note(shown)} Dotted: orthogonal gradients. {layers_at}.\n" + ". ".join(names) + ".",
-    )
+    shown = summarise(numbers[numbers["quantity"] == "m_coherence"])
+    note(figure, "\n".join([f"{replicates_note(shown)} Dotted: orthogonal gradients. {layers_at}.", *names]))
     return figure
