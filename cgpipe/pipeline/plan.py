@@ -169,7 +169,7 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
             values[key] = getattr(_experiment(config, at), key)
         else:
             value = getattr(getattr(config, section) if section else config, key)
-            values[key] = value.planned() if isinstance(value, Folder) else value
+            values[key] = value.planned if isinstance(value, Folder) else value
     return values
 
 
