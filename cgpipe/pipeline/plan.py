@@ -171,7 +171,7 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
         section, _, key = path.rpartition(".")
         if stage == "data":
             dataset = datasets(config)[at["dataset"]]
-            values[key] = dataset.planned() if isinstance(dataset, Folder) else dataset
+            values[key] = dataset.planned if isinstance(dataset, Folder) else dataset
         elif path in FROM_PATH:
             values[key] = _from_path(config, key, at[key])
         elif path == "experiment.network":

@@ -63,6 +63,7 @@ class Folder(Section):
         """Size of the dataset."""
         return self.listing.shape(self.size)
 
+    @cached_property
     def planned(self) -> dict[str, Any]:
         """What stage data reads of it: what is in it, not where it lies."""
         return {"files": self.listing.checksum(NOTES), "size": self.size}
