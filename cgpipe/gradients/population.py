@@ -246,7 +246,8 @@ def measure_contributions(
         nats². Over step, layer and group: `gram` (group, other_group), inner products of the groups' summed
         gradients, and `energy`, Σ‖g_e‖², both in nats². Over step and group: `loss`, a sum in nats, and
         `size`. Over step, of a network with batch normalization, `training_cosine`, between the mean gradient
-        of 100 of the sampled examples as it is taken here and that of a training step. Over step and pair: `sign_stiffness` and `cosine_stiffness`. `pristine` and `label`, as given.
+        of 100 of the sampled examples as it is taken here and that of a training step. Over step and pair:
+        `sign_stiffness` and `cosine_stiffness`. `pristine` and `label`, as given.
         Coordinates `group_pristine` and `group_learned` say what a group consists of.
 
     Raises
