@@ -416,27 +416,18 @@ def test_on_a_gpu_few_examples_at_once_are_summed_as_many_are():
 
 def test_of_a_network_with_batch_normalization_the_cosine_to_a_training_step_is_kept():
     torch.manual_seed(0)
-    module = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 3, 3),
-        torch.nn.BatchNorm2d(3),
-        torch.nn.ReLU(),
-        torch.nn.Flatten(),
-        torch.nn.Linear(48, 4),
-    )
-    images, labels = torch.rand(30, 1, 6, 6), torch.arange(30) % 4
+    layers = torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.ReLU(), torch.nn.Flatten()
+    module = torch.nn.Sequential(*layers, torch.nn.Linear(48, 4))
+    images, labels, rng = torch.rand(30, 1, 6, 6), torch.arange(30) % 4, np.random.default_rng(0)
     with pytest.warns(UserWarning, match="batch normalization"):
         whole = measure_contributions(
-            [(0, module)],
-            images,
-            labels,
-            np.ones(30, bool),
-            stiffness_examples=30,
-            rng=np.random.default_rng(0),
+            [(0, module)], images, labels, np.ones(30, bool), stiffness_examples=30, rng=rng
         )
     gradients = []
-    for mode in (module.eval(), module.train()):
+    for training in (False, True):
         with torch.enable_grad():
-            found = torch.autograd.grad(cross_entropy(mode(images), labels), list(module.parameters()))
+            loss = cross_entropy(module.train(training)(images), labels)
+        found = torch.autograd.grad(loss, list(module.parameters()))
         gradients.append(torch.cat([g.flatten() for g in found]))
     expected = torch.cosine_similarity(*gradients, dim=0).item()
     assert expected < 0.999
