@@ -14,7 +14,7 @@ from cgpipe.data.corruption import corruption
 from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import OF_RUNS
 from cgpipe.names import CLIPPING, MOST_PAIRED
-from cgpipe.pipeline.config.experiments import is_mixed, widths
+from cgpipe.pipeline.config.experiments import is_mixed
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.config.messages import RENAMED
@@ -33,7 +33,7 @@ def complete():
         "corruption": {"selection": "bernoulli"},
         "experiments": {
             "label_noise": {
-                "hidden": [40, 32],
+                "network": {"dense": [40, 32]},
                 "init": "official",
                 "learning_rate": 0.5,
                 "examples": 500,
@@ -45,7 +45,7 @@ def complete():
                 "snapshots": True,
             },
             "winsorization": {
-                "hidden": [8],
+                "network": {"dense": [8]},
                 "examples": 900,
                 "steps": 5,
                 "winsor": [0, 1, 2],
@@ -53,7 +53,7 @@ def complete():
                 "snapshots": False,
             },
             "full_batch": {
-                "hidden": [8],
+                "network": {"dense": [8]},
                 "examples": 900,
                 "steps": 5,
                 "batch_size": 900,
@@ -86,7 +86,7 @@ def minimal(**experiment):
     return {
         "name": "tiny",
         "dataset": "digits",
-        "experiments": {"one": {"hidden": [8], "steps": 5, **experiment}},
+        "experiments": {"one": {"network": {"dense": [8]}, "steps": 5, **experiment}},
     }
 
 
@@ -134,9 +134,8 @@ def test_the_settings_given_are_not_changed_and_the_config_cannot_be():
 
 
 def test_a_linear_classifier_needs_no_hidden_layer():
-    experiment = load(minimal(hidden=[])).experiments["one"]
-    assert widths("digits", experiment) == [64, 10]
-    assert widths("mnist", load(minimal(hidden=[2048])).experiments["one"]) == [784, 2048, 10]
+    experiment = load(minimal(network={"dense": []})).experiments["one"]
+    assert experiment.network.dense == []
 
 
 def test_every_leaf_is_described():
@@ -157,7 +156,7 @@ def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
     wrong["experiments"]["label_noise"]["noise"] = [0.5, 1.5]
     wrong["experiments"]["label_noise"]["learning_rate"] = "1e-3"
     wrong["experiments"]["winsorization"]["winsor"] = [0, 50]
-    wrong["experiments"]["winsorization"]["hiden"] = wrong["experiments"]["winsorization"].pop("hidden")
+    wrong["experiments"]["winsorization"]["netwrk"] = wrong["experiments"]["winsorization"].pop("network")
     wrong["nullworlds"]["level"] = 95
     told = "\n".join(sorted(mistakes(wrong)))
     expected = [
@@ -167,8 +166,8 @@ def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
         "experiments.label_noise.learning_rate: given '1e-3' (text); allowed: a valid number. "
         "YAML reads 1e-3 as text: write 1.0e-3",
         "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
-        "experiments.winsorization.hidden: not given, and it has no default: Units of each hidden layer",
-        "experiments.winsorization.hiden: there is no such key (did you mean hidden?); allowed here: hidden",
+        "experiments.winsorization.network: not given, and it has no default: The network, by exactly one of",
+        "experiments.winsorization.netwrk: there is no such key (did you mean network?); allowed here: netw",
         "experiments.winsorization.winsor.1: given 50; allowed: c with 2c below batch_size, "
         "which is 100, so at most 49",
         "nullworlds.level: given 95; allowed: less than 1",
@@ -280,7 +279,7 @@ def test_the_default_batch_size_bounds_c_too():
     [
         (
             "experiments",
-            {"one": {"hidden": [8], "steps": 5, "batch_size": 1001}},
+            {"one": {"network": {"dense": [8]}, "steps": 5, "batch_size": 1001}},
             "experiments.one.batch_size: given 1001; allowed: at most 1000, the training examples of digits",
         ),
         ("gradients", {"examples": 1001}, "gradients.examples: given 1001; allowed: at most 1000"),
@@ -310,7 +309,7 @@ def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
 
 
 def figure_of(figure, **experiment):
-    return {**minimal(hidden=[40, 40], **experiment), "figures": {figure: {"experiment": "one"}}}
+    return {**minimal(network={"dense": [40, 40]}, **experiment), "figures": {figure: {"experiment": "one"}}}
 
 
 @pytest.mark.parametrize("figure", ["figure2", "figure3"])
@@ -320,7 +319,6 @@ def figure_of(figure, **experiment):
         ({"noise": [0, 1]}, "a noise level between 0 and 1"),
         ({"snapshots": False}, "snapshots: true"),
         ({"winsor": [1]}, "winsor level 0, plain SGD"),
-        ({"hidden": [20]}, "the 300 weights that gradients.weights samples; the smallest of one has 200"),
     ],
 )
 def test_figures_of_gradients_need_an_experiment_that_has_them(figure, experiment, said):
@@ -339,7 +337,7 @@ def test_figures_of_gradients_need_an_experiment_that_has_them(figure, experimen
 @pytest.mark.parametrize("figure", ["figure2_exact", "figure3_exact", "coherence"])
 def test_exact_figures_need_snapshots_but_no_sample(figure):
     small = figure_of(figure)
-    load(replaced(small, ("experiments", "one", "hidden"), [20]))
+    load(replaced(small, ("experiments", "one", "network", "dense"), [20]))
     assert "snapshots: true" in mistake(figure_of(figure, snapshots=False))
     if figure == "coherence":
         load(figure_of(figure, noise=[0, 1]))
@@ -408,7 +406,7 @@ def test_a_sample_of_one_example_has_an_empty_group(figure):
 def test_the_figure_of_activity_needs_hidden_units_but_neither_snapshots_nor_plain_sgd():
     load(figure_of("activity", winsor=[1], noise=[0], snapshots=False))
     assert "hidden units; one has none" in mistake(
-        replaced(figure_of("activity"), ("experiments", "one", "hidden"), [])
+        replaced(figure_of("activity"), ("experiments", "one", "network", "dense"), [])
     )
 
 
@@ -472,7 +470,7 @@ ANYTHING = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.text(max_size=5) | st.sampled_from(["experiment", "hidden", "shown"]), inner, max_size=3
+            st.text(max_size=5) | st.sampled_from(["experiment", "network", "shown"]), inner, max_size=3
         )
     ),
     max_leaves=4,
@@ -650,14 +648,14 @@ def test_no_more_is_sampled_than_the_subset_of_a_figure_has(figure, section, key
 def test_stiffness_is_of_examples_that_there_are():
     told = mistake({**minimal(), "contributions": {"stiffness_examples": 1_001}})
     assert told.startswith("contributions.stiffness_examples: given 1001; allowed: at most 1000")
-    noise = {"hidden": [8], "steps": 5, "examples": 999}
+    noise = {"network": {"dense": [8]}, "steps": 5, "examples": 999}
     assert "at least the 1,000 training examples that contributions.stiffness_examples samples" in mistake(
         with_claims({"label_noise": "noise"}, noise=noise)
     )
 
 
 def with_claims(claims, **experiments):
-    one = {"hidden": [8], "steps": 5}
+    one = {"network": {"dense": [8]}, "steps": 5}
     known = {
         "noise": one,
         "clip": {**one, "winsor": [0, 2], "snapshots": False},
@@ -683,12 +681,12 @@ def test_claims_name_experiments_that_can_say_something():
     )
     assert "one of noise, clip" in mistake(with_claims(EVERY | {"minibatch": "min"}))
     assert "snapshots: true; clip has false" in mistake(with_claims(EVERY | {"label_noise": "clip"}))
-    clipped = {"hidden": [8], "steps": 5, "winsor": [2]}
+    clipped = {"network": {"dense": [8]}, "steps": 5, "winsor": [2]}
     assert "winsor level 0" in mistake(with_claims(EVERY, clip=clipped))
 
 
 def test_claims_need_the_sample_of_gradients():
-    few = {"hidden": [8], "steps": 5, "examples": 99, "batch_size": 9}
+    few = {"network": {"dense": [8]}, "steps": 5, "examples": 99, "batch_size": 9}
     settings = {
         **with_claims({"label_noise": "noise"}, noise=few),
         "contributions": {"stiffness_examples": 50},
@@ -696,11 +694,6 @@ def test_claims_need_the_sample_of_gradients():
     assert mistake(settings) == (
         "claims.label_noise: given 'noise' (text); allowed: an experiment with at least the 100 training "
         "examples that gradients.examples samples; noise has 99"
-    )
-    narrow = {"hidden": [7], "steps": 5}
-    assert mistake(with_claims({"label_noise": "noise"}, noise=narrow)).endswith(
-        "an experiment whose layers each have the 80 weights that gradients.weights samples; the smallest of "
-        "noise has 70"
     )
 
 
@@ -715,22 +708,21 @@ def test_replicates_that_were_seen_are_no_experiment():
 def test_full_batch_descent_is_compared_with_the_same_network():
     assert "only with minibatch" in mistake(with_claims({"full_batch": "full"}))
     assert "only with full_batch" in mistake(with_claims({"minibatch": "mini"}))
-    other = {"hidden": [9], "steps": 5, "batch_size": "all"}
-    assert "the network of mini, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
-        with_claims(EVERY, full=other)
-    )
-    fewer = {"hidden": [8], "steps": 5, "examples": 500, "batch_size": "all"}
+    other = {"network": {"dense": [9]}, "steps": 5, "batch_size": "all"}
+    told = mistake(with_claims(EVERY, full=other))
+    assert told.endswith("mini, {'dense': [8]}, init xavier; it has {'dense': [9]}, init xavier")
+    fewer = {"network": {"dense": [8]}, "steps": 5, "examples": 500, "batch_size": "all"}
     told = mistake(with_claims(EVERY, full=fewer))
     assert "the training set of mini, examples: 1000 and normalize: false; it has 500 and false" in told
-    scaled = {"hidden": [8], "steps": 5, "normalize": True, "batch_size": "all"}
+    scaled = {"network": {"dense": [8]}, "steps": 5, "normalize": True, "batch_size": "all"}
     assert "normalize: false; it has 1000 and true" in mistake(with_claims(EVERY, full=scaled))
-    load(with_claims(EVERY, full=fewer, mini={"hidden": [8], "steps": 5, "examples": 500}))
-    small = {"hidden": [8], "steps": 5, "batch_size": 999}
+    load(with_claims(EVERY, full=fewer, mini={"network": {"dense": [8]}, "steps": 5, "examples": 500}))
+    small = {"network": {"dense": [8]}, "steps": 5, "batch_size": 999}
     assert "batch_size: all; that of full is 999" in mistake(with_claims(EVERY, full=small))
     assert mistake(with_claims(EVERY | {"minibatch": "full"})).endswith(
         "an experiment with larger batches than full, batch_size: 1000; it has 1000"
     )
-    full = {"hidden": [8], "steps": 5, "batch_size": "all"}
+    full = {"network": {"dense": [8]}, "steps": 5, "batch_size": "all"}
     for more in ({"noise": [0.1]}, {"replicates": 4}, {"replicates": [3]}):
         assert "whose noise levels and replicates mini has too; that has replicates [0, 1, 2]" in mistake(
             with_claims(EVERY, full=full | more)
@@ -739,7 +731,7 @@ def test_full_batch_descent_is_compared_with_the_same_network():
 
 
 def test_claims_are_of_winsorized_sgd():
-    other = {"hidden": [8], "steps": 5, "update": "sign_of_sum"}
+    other = {"network": {"dense": [8]}, "steps": 5, "update": "sign_of_sum"}
     assert "update: winsorized_mean; noise has sign_of_sum" in mistake(with_claims(EVERY, noise=other))
 
 
