@@ -3,3 +3,9 @@ from .dense import forward as forward
 from .dense import initial_layers as initial_layers
 from .dense import losses as losses
 from .dense import output_gradients as output_gradients
+from .module import ModuleNetwork as ModuleNetwork
+from .network import Network as Network
+from .per_example.base import LayerGradients as LayerGradients
+from .per_example.base import SmallLayerGradients as SmallLayerGradients
+from .per_example.registry import layer_gradients as layer_gradients
+from .per_example.registry import register as register

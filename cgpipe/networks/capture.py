@@ -163,8 +163,9 @@ class Relus(TorchFunctionMode):
         return logits, seen.counts
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = function(*args, **(kwargs or {}))
-        if function in _RELUS or (function is functional.hardtanh and args[1:2] == (0.0,)):
+        kwargs = kwargs or {}
+        output = function(*args, **kwargs)
+        if function in _RELUS or (function is functional.hardtanh and kwargs.get("min_val") == 0):
             path, module = self._running[-1]
             own = isinstance(module, (nn.ReLU, nn.ReLU6))
             name = path if own and path else f"{path}.relu".lstrip(".")

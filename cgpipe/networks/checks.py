@@ -28,8 +28,8 @@ class Found(NamedTuple):
     layers: dict[str, list[str]]  # by path, in the order of the forward pass: names of their parameters
     copied: list[str]  # paths of layers of which something is changed in place afterwards
     activations: tuple[str, ...]  # names of the ReLUs
-    width: int  # numbers that an example has where it has most
     classes: int
+    width: int  # numbers that an example has where it has most
 
 
 class Returned(NamedTuple):
@@ -88,7 +88,7 @@ def found(module: nn.Module, shape: Sequence[int], classes: int | None) -> Found
     copied = _require_sums(module, layers, images, logits.shape[1])
     outputs = [value for one in returned for value in one.output if value.shape[:1] == (EXAMPLES,)]
     width = max(value.numel() // EXAMPLES for value in [images, *outputs])
-    return Found(layers, copied, tuple(Relus.of(module, images)[1]), width, logits.shape[1])
+    return Found(layers, copied, tuple(Relus.of(module, images)[1]), logits.shape[1], width)
 
 
 def _require_logits(module: nn.Module, logits: Any, classes: int | None) -> None:

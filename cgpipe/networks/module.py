@@ -36,6 +36,11 @@ class ModuleNetwork(Network):
     device : torch.device or str
         Where the copy goes; the module is checked on the CPU.
 
+    Attributes
+    ----------
+    normalized : list of str
+        Paths of the layers that normalize by the batch.
+
     Raises
     ------
     ValueError
@@ -62,17 +67,19 @@ class ModuleNetwork(Network):
         device: torch.device | str = "cpu",
     ) -> None:
         self.module = copy.deepcopy(module).cpu().eval()
-        normalized = [path for path, inside in self.module.named_modules() if isinstance(inside, _BatchNorm)]
+        self.normalized = [
+            path for path, inside in self.module.named_modules() if isinstance(inside, _BatchNorm)
+        ]
         seen = found(self.module, shape, classes)
-        self._parameters, self._copied, self.activations, self.width, self.classes = seen
-        if normalized:
+        self._parameters, self._copied = seen.layers, seen.copied
+        self.activations, self.classes, self.width = seen.activations, seen.classes, seen.width
+        if self.normalized:
             warnings.warn(
-                f"layer {', '.join(normalized)}: batch normalization is taken with its saved statistics, so "
-                "that the gradient of an example does not depend on others; a training step that takes the "
-                "statistics of the minibatch has another gradient (cosine_to_training)",
+                f"{self._normalizing()}: batch normalization is taken with its saved "
+                "statistics, so that the gradient of an example does not depend on others; a training step "
+                "that takes the statistics of the minibatch has another gradient (cosine_to_training)",
                 stacklevel=2,
             )
-        self.normalized = bool(normalized)
         self.layers = tuple(path or type(module).__name__ for path in self._parameters)
         self.module.to(device)
         self._bind()
@@ -93,9 +100,9 @@ class ModuleNetwork(Network):
 
     def copy(self) -> "ModuleNetwork":
         """A copy."""
-        copied = copy.deepcopy(self)
-        copied._bind()
-        return copied
+        twin = copy.deepcopy(self)
+        twin._bind()
+        return twin
 
     def double(self) -> "ModuleNetwork":
         """A copy in float64."""
@@ -141,60 +148,58 @@ class ModuleNetwork(Network):
         return ""
 
     def training_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
-        """Mean gradient of a minibatch in training mode, by layer and parameter.
+        """Mean gradient of a minibatch in training mode, by torch, of each layer by parameter.
 
-        Batch normalization takes the statistics of the minibatch, and moves those that are saved.
+        It differs from the mean of the per-example gradients if the network has batch normalization, which
+        then takes the statistics of the minibatch, and moves those that it saves.
 
         Parameters
         ----------
         images, labels
             The minibatch, as of `pass_examples`.
         """
-        trained = [dict(layer.named_parameters(recurse=False)) for layer in self._layers.values()]
         self.module.train()
         try:
-            with torch.enable_grad():
-                logits = self.module(images)
+            return self._mean_gradient(images, labels)
         finally:
             self.module.eval()
-        δ = logit_gradients(logits.detach(), labels) / len(labels)
-        gradients = iter(torch.autograd.grad(logits, [p for of in trained for p in of.values()], δ))
-        return [{name: next(gradients) for name in of} for of in trained]
-
-    def require_per_example_gradients(self) -> None:
-        """Raise ValueError if in training the gradient of an example depends on others."""
-        if self.normalized:
-            raise ValueError(
-                "the network has batch normalization, by which the gradient of an example depends on the "
-                "others of its minibatch: train it by plain SGD (winsor 0), or take GroupNorm"
-            )
 
     def cosine_to_training(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """Cosine between the mean gradient of a minibatch as it is taken here and that in training mode.
+        """Cosine between the mean of the per-example gradients of a minibatch and `training_gradient`.
 
-        Less than 1 if the network has batch normalization, which then takes the statistics of the minibatch;
-        those saved stay as they are.
+        Over all parameters that need a gradient. Saved statistics stay as they are.
 
         Parameters
         ----------
         images, labels
             The minibatch, as of `pass_examples`.
-
-        Returns
-        -------
-        float
-            Over all parameters that need a gradient.
         """
+        both = self._mean_gradient(images, labels), self.copy().training_gradient(images, labels)
+        here, training = (
+            torch.cat([g.flatten() for of in by_layer for g in of.values()]) for by_layer in both
+        )
+        return float(torch.cosine_similarity(here.double(), training.double(), dim=0, eps=0))
 
-        def gradient(module: nn.Module) -> torch.Tensor:
-            trained = [p for p in module.parameters() if p.requires_grad]
-            with torch.enable_grad():
-                logits = module(images)
-            gradients = torch.autograd.grad(logits, trained, logit_gradients(logits.detach(), labels))
-            return torch.cat([g.flatten() for g in gradients]).double()
+    def require_per_example_gradients(self) -> None:
+        """Raise ValueError if training cannot go by per-example gradients, as with batch normalization."""
+        if self.normalized:
+            raise ValueError(
+                f"{self._normalizing()}: batch normalization lets the gradient of an example "
+                "depend on its minibatch: train it by plain SGD (winsor 0), or use GroupNorm"
+            )
 
-        here, training = gradient(self.module), gradient(copy.deepcopy(self.module).train())
-        return float(torch.cosine_similarity(here, training, dim=0, eps=0))
+    def _normalizing(self) -> str:
+        first, *others = self.normalized
+        return f"layer {first}" + (f" and {len(others)} more" if others else "")
+
+    def _mean_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Mean gradient by torch, in the mode that the module is in."""
+        trained = [p for layer in self._layers.values() for p in layer.parameters(recurse=False)]
+        with torch.enable_grad():
+            logits = self.module(images)
+        δ = logit_gradients(logits.detach(), labels) / len(labels)
+        gradients = iter(torch.autograd.grad(logits, trained, δ))
+        return [{name: next(gradients) for name in of} for of in self.parameters()]
 
     def _bind(self) -> None:
         """Let the layers be those of the module as it is."""

@@ -14,6 +14,7 @@ from typing import NamedTuple, Self, TypeAlias
 import torch
 from torch.func import functional_call, vjp, vmap
 from torch.nn import Module
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cgpipe.networks.dense import Layer
 
@@ -199,7 +200,8 @@ class LayerGradients:
     def _output(self, parameters: Mapping[str, torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
         """What one example gives."""
         alone = tuple(value[None] for value in inputs)
-        left: torch.Tensor = functional_call(self.module, dict(parameters), alone)  # type: ignore[arg-type]
+        with sdpa_kernel(SDPBackend.MATH):  # torch's other ways of attention know neither vmap nor jvp
+            left: torch.Tensor = functional_call(self.module, dict(parameters), alone)  # type: ignore[arg-type]
         return left[0]
 
     def _outputs(self, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:

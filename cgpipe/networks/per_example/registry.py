@@ -115,9 +115,6 @@ def layer_gradients(module: AnyLayer, inputs: tuple[torch.Tensor, ...], δ: torc
 
 def _inherits(kind: type, base: type) -> bool:
     """Whether a type overrides no method of a base, but those that construct and describe a layer."""
-    free = {"__init__", "reset_parameters", "extra_repr"}
-    return all(
-        getattr(kind, name, None) is method
-        for name, method in vars(base).items()
-        if callable(method) and name not in free
-    )
+    nearer = kind.__mro__[: kind.__mro__.index(base)]
+    of_base = {name for name in vars(base) if not name.startswith("__")} - {"reset_parameters", "extra_repr"}
+    return not any(of_base & vars(one).keys() for one in nearer)

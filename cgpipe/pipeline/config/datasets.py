@@ -1,6 +1,8 @@
 """The key `dataset`: one by its name, or a folder of images."""
 
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +41,14 @@ class Folder(Section):
 
     def __str__(self) -> str:
         return self.folder
+
+    @property
+    def name(self) -> str:
+        """Short, for paths."""
+        settings = f"{self.folder} {self.size}".encode()
+        return (
+            f"{re.sub(r'[^a-z0-9]+', '-', self.path.name.lower())}-{hashlib.sha256(settings).hexdigest()[:8]}"
+        )
 
     @property
     def path(self) -> Path:

@@ -1,7 +1,7 @@
 """The sections `experiments` and `corruption`, and what follows from them alone."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
-from cgpipe.pipeline.config.datasets import shape_of
+from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
@@ -107,6 +107,9 @@ class Experiment(Section):
     )
     learning_rate: float = Field(
         0.1, gt=0, le=1.0e38, description="Learning rate of SGD, for the mean gradient of a minibatch"
+    )
+    dataset: Dataset | None = Field(
+        None, description="Dataset to train on, if it is another than that of `dataset` above"
     )
     schedule: Schedule = Field(
         "constant",
@@ -252,8 +255,10 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
 
 
 def training_examples(valid: Mapping[str, Any]) -> float:
-    """Size of the training set of the dataset in these settings; no limit without a valid dataset."""
-    return shape_of(valid["dataset"]).examples if "dataset" in valid else math.inf
+    """Size of the largest training set in these settings; no limit without a valid dataset."""
+    experiments: Iterable[Experiment] = valid.get("experiments", {}).values()
+    datasets = [of for of in (valid.get("dataset"), *(e.dataset for e in experiments)) if of is not None]
+    return max((shape_of(of).examples for of in datasets), default=math.inf)
 
 
 def is_mixed(noise: float, selection: Selection, examples: float) -> bool:

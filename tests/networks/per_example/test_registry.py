@@ -88,11 +88,11 @@ def test_the_nearest_registered_base_serves_a_layer(monkeypatch):
 @pytest.mark.parametrize("option", [{"max_norm": 1.0}, {"scale_grad_by_freq": True}])
 def test_an_embedding_that_mixes_the_examples_is_an_error(option):
     (name,) = option
-    with pytest.raises(ValueError, match=f"Embedding with {name}.*make it without"):
+    with pytest.raises(ValueError, match=rf"Embedding with {name}.*make it without"):
         layer_gradients(nn.Embedding(3, 2, **option), (torch.tensor([0]),), torch.ones(1, 2))
 
 
 @pytest.mark.parametrize("entered", [torch.ones(2, 3), torch.ones(())])
 def test_inputs_without_the_examples_along_their_first_axis_are_an_error(entered):
-    with pytest.raises(ValueError, match="Linear got shapes .* first axis of each must be the examples"):
+    with pytest.raises(ValueError, match=r"Linear got shapes .* first axis of each must be the examples"):
         layer_gradients(nn.Linear(3, 3), (torch.ones(4, 3), entered), torch.ones(4, 3))
