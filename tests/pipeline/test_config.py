@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from cgpipe.data.corruption import corruption
 from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import OF_RUNS
-from cgpipe.names import CLIPPING, MOST_PAIRED
+from cgpipe.learning.rules import update_rule
+from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, UpdateName
 from cgpipe.pipeline.config.experiments import is_mixed
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import advice, load
@@ -36,6 +37,10 @@ def complete():
                 "network": {"dense": [40, 32]},
                 "init": "official",
                 "learning_rate": 0.5,
+                "dataset": "digits",
+                "schedule": "cosine",
+                "momentum": 0.0,
+                "weight_decay": 0.01,
                 "examples": 500,
                 "batch_size": 50,
                 "steps": 20,
@@ -46,6 +51,7 @@ def complete():
             },
             "winsorization": {
                 "network": {"dense": [8]},
+                "dataset": "digits",
                 "examples": 900,
                 "steps": 5,
                 "winsor": [0, 1, 2],
@@ -54,6 +60,7 @@ def complete():
             },
             "full_batch": {
                 "network": {"dense": [8]},
+                "dataset": "digits",
                 "examples": 900,
                 "steps": 5,
                 "batch_size": 900,
@@ -166,7 +173,7 @@ def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
         "experiments.label_noise.learning_rate: given '1e-3' (text); allowed: a valid number. "
         "YAML reads 1e-3 as text: write 1.0e-3",
         "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
-        "experiments.winsorization.network: not given, and it has no default: The network, by exactly one of",
+        "experiments.winsorization.network: not given, and it has no default: The network, by exactly one",
         "experiments.winsorization.netwrk: there is no such key (did you mean network?); allowed here: netw",
         "experiments.winsorization.winsor.1: given 50; allowed: c with 2c below batch_size, "
         "which is 100, so at most 49",
@@ -343,6 +350,31 @@ def test_exact_figures_need_snapshots_but_no_sample(figure):
         load(figure_of(figure, noise=[0, 1]))
     else:
         assert "a noise level between 0 and 1" in mistake(figure_of(figure, noise=[0, 1]))
+
+
+AGAIN = [*(f"figure{n}_{of}" for n in (2, 3) for of in ("exact", "displacement")), "strata", "descent"]
+
+
+@pytest.mark.parametrize("figure", AGAIN)
+@pytest.mark.parametrize(
+    ("experiment", "has"), [({"momentum": 0.5}, "momentum: 0.5"), ({"update": "ra3"}, "update: ra3")]
+)
+def test_figures_of_updates_that_are_made_again_need_some_that_can_be(figure, experiment, has):
+    told = mistake(figure_of(figure, **experiment))
+    assert told.startswith(
+        f"figures.{figure}.experiment: given 'one' (text); allowed: an experiment whose up"
+    )
+    assert told.endswith(f"without momentum, and with another update than rm3 and ra3; one has {has}")
+
+
+@pytest.mark.parametrize("figure", [name for name in OF_RUNS if name not in AGAIN])
+def test_other_figures_are_of_any_update(figure):
+    load(figure_of(figure, momentum=0.5, winsor=[0, 2]))
+
+
+def test_the_rules_that_remember_are_those_with_a_state_of_plain_sgd():
+    rules = [name for name in get_args(UpdateName) if update_rule(name, 0, 10).state()]
+    assert tuple(rules) == REMEMBERING
 
 
 # --- noise levels without corrupt examples ----------------------------------------------------------
@@ -710,13 +742,19 @@ def test_full_batch_descent_is_compared_with_the_same_network():
     assert "only with full_batch" in mistake(with_claims({"minibatch": "mini"}))
     other = {"network": {"dense": [9]}, "steps": 5, "batch_size": "all"}
     told = mistake(with_claims(EVERY, full=other))
-    assert told.endswith("mini, {'dense': [8]}, init xavier; it has {'dense': [9]}, init xavier")
+    assert told.endswith("the network of mini, {dense: [8]}, init xavier; it has {dense: [9]}, init xavier")
     fewer = {"network": {"dense": [8]}, "steps": 5, "examples": 500, "batch_size": "all"}
     told = mistake(with_claims(EVERY, full=fewer))
-    assert "the training set of mini, examples: 1000 and normalize: false; it has 500 and false" in told
+    assert (
+        "the training set of mini, 1000 examples of digits, normalize: false; it has 500 examples of" in told
+    )
     scaled = {"network": {"dense": [8]}, "steps": 5, "normalize": True, "batch_size": "all"}
-    assert "normalize: false; it has 1000 and true" in mistake(with_claims(EVERY, full=scaled))
+    assert "normalize: false; it has 1000 examples of digits, normalize: true" in mistake(
+        with_claims(EVERY, full=scaled)
+    )
     load(with_claims(EVERY, full=fewer, mini={"network": {"dense": [8]}, "steps": 5, "examples": 500}))
+    elsewhere = {**scaled, "normalize": False, "dataset": "mnist", "examples": 1_000}
+    assert "it has 1000 examples of mnist, normalize: false" in mistake(with_claims(EVERY, full=elsewhere))
     small = {"network": {"dense": [8]}, "steps": 5, "batch_size": 999}
     assert "batch_size: all; that of full is 999" in mistake(with_claims(EVERY, full=small))
     assert mistake(with_claims(EVERY | {"minibatch": "full"})).endswith(
@@ -728,6 +766,16 @@ def test_full_batch_descent_is_compared_with_the_same_network():
             with_claims(EVERY, full=full | more)
         )
     load(with_claims(EVERY, full=full | {"replicates": [2]}))
+
+
+def test_claims_about_gradients_need_updates_that_can_be_made_again():
+    noise = {"network": {"dense": [8]}, "steps": 5, "momentum": 0.9}
+    told = mistake(with_claims(EVERY, noise=noise))
+    assert told.startswith(
+        "claims.label_noise: given 'noise' (text); allowed: an experiment whose updates can"
+    )
+    assert told.endswith("noise has momentum: 0.9")
+    load(with_claims(EVERY | {"label_noise": None}, noise=noise, clip={**noise, "winsor": [0, 2]}))
 
 
 def test_claims_are_of_winsorized_sgd():
@@ -759,6 +807,9 @@ def test_a_figure_that_compares_needs_plain_and_winsorized_sgd(figure, winsor, s
     ("other", "said"),
     [
         ({"learning_rate": 0.3}, "the settings of one; this one has learning_rate: 0.3"),
+        ({"network": {"conv_small": {}}}, "this one has network: {conv_small: {}}"),
+        ({"momentum": 0.9, "weight_decay": 0.1}, "this one has momentum: 0.9, weight_decay: 0.1"),
+        ({"dataset": "mnist"}, "this one has dataset: mnist, examples: 60000"),
         ({"noise": [0.5, 1]}, "whose noise one has too, [0.0, 0.5]; this one has [0.5, 1.0]"),
         ({"replicates": [0, 7]}, "whose replicates one has too"),
     ],
