@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "replicates": 3,
     "experiments": {
         "label_noise": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.25,
             "examples": 900,
@@ -43,7 +43,7 @@ SMALL: dict[str, Any] = {
             "snapshots": True,
         },
         "winsorization": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.5,
             "examples": "all",
@@ -59,7 +59,7 @@ SMALL: dict[str, Any] = {
         },
         # As "winsorization", but in one job.
         "pair": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.5,
             "examples": "all",
@@ -74,7 +74,7 @@ SMALL: dict[str, Any] = {
             "snapshots": True,
         },
         "bare": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.125,
             "examples": "all",

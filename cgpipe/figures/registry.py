@@ -64,6 +64,11 @@ class Entry:
         return self.artifact in ("nullworlds_exact", "coherence")
 
     @property
+    def replayed(self) -> bool:
+        """Whether its artifacts are made from updates that are made again from snapshots."""
+        return self.artifact in ("bursts", "nullworlds_exact", "nullworlds_displacement")
+
+    @property
     def snapshots(self) -> bool:
         """Whether its artifacts are made from the parameters that a run kept."""
         return self.artifact not in ("history", "claims")

@@ -9,7 +9,6 @@ from folders import write_folder
 
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.config.datasets import shape_of
-from cgpipe.pipeline.config.experiments import widths
 from cgpipe.pipeline.config.load import ConfigError, load
 
 ALLOWED = "allowed: a folder of images, with a folder for each class in train and the same in test (or val); "
@@ -23,7 +22,7 @@ def folder(digits, tmp_path, monkeypatch):
 
 
 def settings(dataset, **experiment):
-    one = {"hidden": [8], "steps": 5, "batch_size": 10, **experiment}
+    one = {"network": {"dense": [8]}, "steps": 5, "batch_size": 10, **experiment}
     few = {"examples": 20}, {"stiffness_examples": 20}
     return {
         "name": "tiny",
@@ -47,8 +46,8 @@ def test_its_size_is_known_when_settings_are_checked(folder, path):
     assert config.dataset.path == folder
     one = config.experiments["one"]
     assert (one.examples, one.batch_size) == (24, 24)
-    assert widths(config.dataset, one) == [16, 8, 3]
-    assert widths(load(settings({"folder": path})).dataset, one) == [64, 8, 3]
+    assert shape_of(config.dataset).features == 16
+    assert shape_of(load(settings({"folder": path})).dataset).features == 64
     assert plan.labels_at(config, {"experiment": "one", "noise": "050", "replicate": "0"})["examples"] == ""
     assert load(config.model_dump()) == config
 

@@ -47,13 +47,13 @@ def base(**changed):
         "dataset": "digits",
         "experiments": {
             "noisy": {
-                "hidden": [40],
+                "network": {"dense": [40]},
                 "steps": 5,
                 "noise": [0.5, 0, 0.125, 1],
                 "winsor": [2, 0],
                 "replicates": 2,
             },
-            "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
+            "other": {"network": {"dense": []}, "steps": 7, "noise": [0.3], "replicates": 1},
         },
         "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
         "claims": {},
@@ -266,7 +266,7 @@ def test_settings_are_those_of_the_path():
     config = load(base())
     planned = plan.settings(config, "train", AT)
     assert (planned["noise"], planned["winsor"], planned["replicate"]) == (0.125, 2, 1)
-    assert (planned["hidden"], planned["steps"], planned["seed"]) == ([40], 5, 3)
+    assert (planned["network"], planned["steps"], planned["seed"]) == ({"dense": [40]}, 5, 3)
     assert plan.settings(config, "train", {**AT, "experiment": "other", "noise": "030"})["steps"] == 7
     labels = {"examples": "", "noise": "100", "replicate": "0"}
     assert plan.settings(config, "corrupt", labels)["noise"] == 1.0

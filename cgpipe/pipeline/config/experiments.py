@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
+from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, Init, Schedule, Selection, UpdateName
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
@@ -98,7 +98,9 @@ Replicates = Annotated[
 class Experiment(Section):
     """One network and one schedule, at several levels of label noise and winsorization."""
 
-    network: Network = Field(description="The network, by exactly one of the keys below")
+    network: Network = Field(
+        description="The network, by exactly one key, such as `network: {dense: [2048]}`"
+    )
     init: Init = Field(
         "xavier",
         description="Distribution of the initial weights of a `dense` network: normal, with variance "
@@ -182,6 +184,14 @@ class Experiment(Section):
         "every 10,000, and at the last. Figures 2 and 3 and the figure of coherence need them",
     )
 
+    @field_validator("init")
+    @classmethod
+    def _of_dense(cls, init: str, info: ValidationInfo) -> str:
+        network: Network | None = info.data.get("network")
+        if init != "xavier" and network is not None and network.dense is None:
+            raise ValueError(f"xavier; {network.kind} draws its own initial weights, and {init} is for dense")
+        return init
+
     @field_validator("batch_size")
     @classmethod
     def _of_the_subset(cls, batch: int, info: ValidationInfo) -> int:
@@ -243,6 +253,16 @@ def without_snapshots(name: str, experiment: Experiment) -> Iterator[str]:
     """What is allowed instead of an experiment that keeps no snapshots; nothing if it does."""
     if not experiment.snapshots:
         yield f"an experiment with snapshots: true; {name} has false"
+
+
+def without_replay(name: str, experiment: Experiment) -> Iterator[str]:
+    """What is allowed instead of one whose updates cannot be made again; nothing if they can."""
+    has = f"momentum: {experiment.momentum:g}" if experiment.momentum else f"update: {experiment.update}"
+    if experiment.momentum or experiment.update in REMEMBERING:
+        yield (
+            "an experiment whose updates can be made again from snapshots, as each is by one minibatch: "
+            f"without momentum, and with another update than {' and '.join(REMEMBERING)}; {name} has {has}"
+        )
 
 
 def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: str) -> Iterator[str]:

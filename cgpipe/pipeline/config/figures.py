@@ -15,6 +15,7 @@ from cgpipe.pipeline.config.experiments import (
     is_mixed,
     with_too_few_examples,
     without_plain_sgd,
+    without_replay,
     without_snapshots,
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
@@ -118,8 +119,12 @@ def _alike(name: str, experiment: Experiment, control: Experiment | None) -> Ite
     """What is allowed instead of a control that does not go with an experiment."""
     if control is None:
         return
-    ours, its = experiment.model_dump(exclude=OF_CONTROLS), control.model_dump(exclude=OF_CONTROLS)
-    if differ := [f"{key}: {its[key]}" for key, value in ours.items() if value != its[key]]:
+    pairs = [
+        (key, getattr(experiment, key), getattr(control, key))
+        for key in Experiment.model_fields
+        if key not in OF_CONTROLS
+    ]
+    if differ := [f"{key}: {its}" for key, ours, its in pairs if its != ours]:
         yield f"an experiment with the settings of {name}; this one has {', '.join(differ)}"
     for key in ("noise", "replicates"):
         ours, its = getattr(experiment, key), getattr(control, key)
@@ -164,3 +169,5 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
     if entry.snapshots:
         yield from without_snapshots(name, experiment)
+    if entry.replayed:
+        yield from without_replay(name, experiment)

@@ -154,6 +154,10 @@ class Config(Section):
                 dataset = experiment.dataset or shared
                 most = size(dataset)
                 allowed = f"at most {most}, the training examples of {dataset}"
+                if dataset is not None:
+                    network = experiment.network
+                    for fitting in network.misfits(shape_of(dataset)):
+                        yield Mistake((name, "network", network.kind), network.arguments, fitting)
                 if not is_all(experiment.examples) and experiment.examples > most:
                     yield Mistake((name, "examples"), experiment.examples, f"{allowed}, or all")
                     continue
