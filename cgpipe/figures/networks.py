@@ -61,13 +61,15 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         )
         whole = of_one[(of_one["part"] == "network") & (of_one["group"] == "all")]
         last = int(of_one["step"].max())
+        own = sorted(of_one["noise"].unique())
         for level, color in zip(levels, cycle(colors), strict=False):
+            if level not in own:
+                continue
             at_level = whole[whole["noise"] == level]
             rows = at_level[at_level["quantity"] == "m_coherence"]
             curve(column[0], rows, color)
             coherence.against_loss(column[1], rows, at_level[at_level["quantity"] == "loss"], color)
-        of_layers = ""
-        for level, linestyle in {levels[0]: "-", levels[-1]: DASHED}.items():
+        for level, linestyle in {own[-1]: DASHED, own[0]: "-"}.items():
             of_layers = coherence.layer_lines(column[2], of_one[of_one["noise"] == level], linestyle)
         names.append(f"{name}: {of_layers}")
         for axes in column:
