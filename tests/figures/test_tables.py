@@ -399,7 +399,7 @@ def test_several_networks_stand_side_by_side_each_with_its_own_layers() -> None:
     row = {"experiment": "other", "quantity": "m_coherence", "group": "all", "part": "layer only", "step": 2}
     found = numbers[(numbers[list(row)] == pd.Series(row)).all(axis=1)]
     assert found["value"].tolist() == [float(of_one["m_coherence"].sel(step=2, group="all")[1])]
-    # Of the first network two curves, two against the loss, two layers twice; of the other one each; and lines at 1.
+    # Of the first network two curves, two against the loss, two layers twice; of the other one each.
     assert lines(figure) == 2 + 2 + 4 + 1 + 1 + 1 + 6
 
 
