@@ -31,6 +31,9 @@
 // 6. Tiles. The vectors are copied to [tile][example][WIDTH], so that a tile stays in the first-level cache
 //    while the coefficients of a block of rows pass over it.
 //
+// Per-example gradients that were formed, of layers other than linear ones, pass along the same lists, and are
+// read where they lie.
+//
 // The additions to one weight come in an order that depends neither on the number of threads nor on the
 // instruction set, and so do the bits of the result.
 //
@@ -342,17 +345,17 @@ struct TwoSidedOfAll : TwoSided<C, Vector> {
 
 // All values of some entries, in blocks where these take fewer operations than one value after the other.
 // `start`: nothing was visited before, and zeros do not matter; `last`: nothing is visited afterwards.
-template <int C, bool start, typename Cascade, typename Value>
-INLINE void visit_all(Cascade& cascade, const Coefficient* entry, int64_t n, bool last, Value value) {
-    static constexpr Coefficient zero{0, 0};
+template <int C, bool start, typename Cascade, typename Entry, typename Value>
+INLINE void visit_all(Cascade& cascade, Entry entry, int64_t n, bool last, Value value) {
     constexpr int BLOCK = Cascade::BLOCK;
-    const Coefficient* const end = entry + n;
+    const Entry end = entry + n;
     int64_t singles = BLOCK > 1 ? n % BLOCK : n;
     if constexpr (BLOCK > 1 && start) {
         // A block of what is left over, filled up with zeros, or a whole one: whichever is cheaper.
         const auto begin = [&]<int N>(std::integral_constant<int, N>, int64_t filled) INLINED {
-            decltype(value(*entry)) block[N];
-            each<N>([&](auto i) INLINED { block[i] = value(i < filled ? entry[i] : zero); });
+            static constexpr Coefficient zero{0, 0};
+            decltype(value(entry)) block[N];
+            each<N>([&](auto i) INLINED { block[i] = value(i < filled ? entry + i : &zero); });
             cascade.start(block);
             entry += filled;
         };
@@ -363,15 +366,15 @@ INLINE void visit_all(Cascade& cascade, const Coefficient* entry, int64_t n, boo
             begin(std::integral_constant<int, BLOCK>(), left_over ? std::exchange(singles, 0) : BLOCK);
         }
     }
-    for (; singles > 0; --singles, ++entry) cascade.visit(value(*entry));
+    for (; singles > 0; --singles, ++entry) cascade.visit(value(entry));
     if constexpr (BLOCK > 1) {
-        decltype(value(*entry)) block[BLOCK];
+        decltype(value(entry)) block[BLOCK];
         for (; end - entry > (last ? BLOCK : 0); entry += BLOCK) {
-            each<BLOCK>([&](auto i) INLINED { block[i] = value(entry[i]); });
+            each<BLOCK>([&](auto i) INLINED { block[i] = value(entry + i); });
             cascade.template visit<false>(block);
         }
         if (entry != end) {
-            each<BLOCK>([&](auto i) INLINED { block[i] = value(entry[i]); });
+            each<BLOCK>([&](auto i) INLINED { block[i] = value(entry + i); });
             cascade.template visit<true>(block);
         }
     }
@@ -382,27 +385,33 @@ Vector sum_one_side(const Coefficient* entries, int64_t n, const float* tile, En
     if (n <= C) return Vector::of(0);
     OneSided<C, Vector> cascade;
     visit_all<C, true>(cascade, entries, n, true,
-                       [&](const Coefficient& entry) INLINED { return entry.times<Vector>(tile); });
+                       [&](const Coefficient* entry) INLINED { return entry->times<Vector>(tile); });
     return cascade.sum(ends);
 }
 
 template <int C, typename Vector>
 Vector sum_both_sides_among_zeros(const Coefficients& of, int64_t row, const float* tile, Ends ends) {
     TwoSided<C, Vector> cascade;
-    const auto value = [&](const Coefficient& entry) INLINED { return entry.times<Vector>(tile); };
+    const auto value = [&](const Coefficient* entry) INLINED { return entry->times<Vector>(tile); };
     visit_all<C, true>(cascade, of.positives(row), of.positive[row], of.negative[row] == 0, value);
     visit_all<C, false>(cascade, of.negatives(row), of.negative[row], true, value);
     return cascade.sum(ends);
 }
 
+template <int C, typename Vector, typename Entry, typename Value>
+INLINE Vector sum_of_all(Entry first, int64_t n, Ends ends, Value value) {
+    TwoSidedOfAll<C, Vector> cascade;
+    for (int j = 0; j < C; ++j) cascade.fill_largest(value(first + j));
+    for (int j = C; j < 2 * C; ++j) cascade.fill_smallest(value(first + j));
+    visit_all<C, false>(cascade, first + 2 * C, n - 2 * C, true, value);
+    return cascade.sum(ends);
+}
+
 template <int C, typename Vector>
 Vector sum_both_sides_of_all(const Coefficients& of, int64_t row, const float* tile, Ends ends) {
-    TwoSidedOfAll<C, Vector> cascade;
-    const auto value = [&](const Coefficient& entry) INLINED { return entry.times<Vector>(tile); };
-    for (int j = 0; j < C; ++j) cascade.fill_largest(value(of.row(row)[j]));
-    for (int j = C; j < 2 * C; ++j) cascade.fill_smallest(value(of.row(row)[j]));
-    visit_all<C, false>(cascade, of.row(row) + 2 * C, of.batch - 2 * C, true, value);
-    return cascade.sum(ends);
+    return sum_of_all<C, Vector>(of.row(row), of.batch, ends, [&](const Coefficient* entry) INLINED {
+        return entry->times<Vector>(tile);
+    });
 }
 
 using RowSum = void (*)(const Coefficients&, int64_t row, const float* tile, Ends, float* out);
@@ -595,6 +604,64 @@ void sum_products(std::vector<Sums> all, int64_t c, Ends ends) {
     });
 }
 
+// ---- Values that were formed ----
+
+// The sums of the values of WIDTH parameters, an example every `stride`; NaN where one is not finite.
+template <int C>
+void listed_values(const float* values, int64_t stride, int64_t batch, Ends ends, float* out) {
+    using Vector = std::conditional_t<(C < 3), Pair, Lanes>;
+    for (int i = 0; i < WIDTH; i += Vector::count) {
+        Vector odd = Vector::of(0);
+        const auto value = [&](int64_t b) INLINED {
+            const Vector x = Vector::load(values + b * stride + i);
+            odd = add_product(odd, x, Vector::of(0));
+            return x;
+        };
+        const Vector sum = sum_of_all<C, Vector>(int64_t{0}, batch, ends, value);
+        (sum + odd).store(out + i);
+    }
+}
+
+using ValueSum = void (*)(const float* values, int64_t stride, int64_t batch, Ends, float* out);
+
+template <std::size_t... C>
+constexpr std::array<ValueSum, sizeof...(C)> listed_values_for(std::index_sequence<C...>) {
+    return {listed_values<static_cast<int>(C)>...};
+}
+constexpr auto LISTED_VALUES = listed_values_for(std::make_index_sequence<MOST_LISTED + 1>());
+
+// The means over the rows of (batch, width); where they lie, unless values are sorted, or lanes are left
+// over.
+void mean_values(const float* values, int64_t batch, int64_t width, int64_t c, Ends ends, float* means) {
+    const float count = static_cast<float>(ends == Ends::trimmed ? batch - 2 * c : batch);
+    const bool listed = c <= MOST_LISTED;
+    at::parallel_for(0, (width + WIDTH - 1) / WIDTH, 64, [&](int64_t begin, int64_t end) {
+        std::vector<float> copy(batch * WIDTH), room(listed ? 0 : batch * WIDTH);
+        Coefficients ones(batch, c, listed);
+        ones.positive[0] = batch;
+        ones.negative[0] = 0;
+        for (int64_t b = 0; b < batch; ++b) ones.entries[b] = {1, static_cast<int32_t>(b * WIDTH)};
+        float sums[WIDTH];
+        for (int64_t tile = begin; tile < end; ++tile) {
+            const float* const from = values + tile * WIDTH;
+            const int64_t lanes = std::min<int64_t>(WIDTH, width - tile * WIDTH);
+            const bool copied = !listed || lanes < WIDTH;
+            for (int64_t b = 0; copied && b < batch; ++b) {
+                std::copy_n(from + b * width, lanes, copy.data() + b * WIDTH);
+            }
+            if (listed) {
+                LISTED_VALUES[c](copied ? copy.data() : from, copied ? WIDTH : width, batch, ends, sums);
+            } else {
+                float odd[WIDTH];  // 0, or NaN
+                LISTED_VALUES[0](copy.data(), WIDTH, batch, Ends::trimmed, odd);
+                sorted(ones, 0, copy.data(), c, ends, room.data(), sums);
+                for (int lane = 0; lane < WIDTH; ++lane) sums[lane] += 0 * odd[lane];
+            }
+            for (int64_t lane = 0; lane < lanes; ++lane) means[tile * WIDTH + lane] = sums[lane] / count;
+        }
+    });
+}
+
 // ---- The operators ----
 
 std::string shape(const at::Tensor& t) {
@@ -621,6 +688,16 @@ void check_finite(const char* name, const Factor& f) {
                       " values are not finite, the first at (", first / f.width, ", ", first % f.width, ")");
 }
 
+void check_count(int64_t c, int64_t batch) {
+    TORCH_CHECK_VALUE(batch > 0, "the minibatch is empty: give at least one example");
+    TORCH_CHECK_VALUE(batch <= std::numeric_limits<int32_t>::max() / WIDTH, "a minibatch of ", batch,
+                      " is too large for one call: give at most ",
+                      std::numeric_limits<int32_t>::max() / WIDTH);
+    TORCH_CHECK_VALUE(c >= 0 && c <= (batch - 1) / 2, "c = ", c, " with a minibatch of ", batch,
+                      ": clipping c values on each side needs 0 <= 2c < ", batch, ", so c may be 0 to ",
+                      (batch - 1) / 2);
+}
+
 void check_layer(const at::Tensor& inputs, const at::Tensor& output_gradients, int64_t c) {
     check_float("inputs", inputs);
     check_float("output_gradients", output_gradients);
@@ -630,13 +707,7 @@ void check_layer(const at::Tensor& inputs, const at::Tensor& output_gradients, i
     const int64_t batch = inputs.size(0);
     TORCH_CHECK_VALUE(batch == output_gradients.size(0), shapes,
                       ": the number of examples, their first axis, must be the same");
-    TORCH_CHECK_VALUE(batch > 0, "the minibatch is empty: give at least one example");
-    TORCH_CHECK_VALUE(batch <= std::numeric_limits<int32_t>::max() / WIDTH, "a minibatch of ", batch,
-                      " is too large for one call: give at most ",
-                      std::numeric_limits<int32_t>::max() / WIDTH);
-    TORCH_CHECK_VALUE(c >= 0 && c <= (batch - 1) / 2, "c = ", c, " with a minibatch of ", batch,
-                      ": clipping c values on each side needs 0 <= 2c < ", batch, ", so c may be 0 to ",
-                      (batch - 1) / 2);
+    check_count(c, batch);
 }
 
 }  // namespace
@@ -712,6 +783,18 @@ Gradient inlier_clipped_linear_gradient(const at::Tensor& inputs, const at::Tens
     return gradient(inputs, output_gradients, c, Ends::inliers);
 }
 
+at::Tensor winsorized_values(const at::Tensor& values, int64_t c, bool trimmed) {
+    check_float("values", values);
+    TORCH_CHECK_VALUE(values.dim() == 2, "values ", shape(values), ": give shape (batch, parameters)");
+    check_count(c, values.size(0));
+    const at::Tensor rows = values.contiguous();
+    const int64_t batch = rows.size(0), width = rows.size(1);
+    const at::Tensor means = at::empty({width}, at::kFloat);
+    mean_values(rows.const_data_ptr<float>(), batch, width, c, trimmed ? Ends::trimmed : Ends::clipped,
+                means.mutable_data_ptr<float>());
+    return means;
+}
+
 void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Tensor& inputs,
                                const at::Tensor& output_gradients, int64_t c, double rate, bool trimmed) {
     check_update(weight, bias, inputs, output_gradients, c);
@@ -723,6 +806,7 @@ void winsorized_linear_update_(at::Tensor weight, at::Tensor bias, const at::Ten
 
 TORCH_LIBRARY_IMPL(cgpipe, CPU, library) {
     library.impl("winsorized_linear_gradient", &winsorized_linear_gradient);
+    library.impl("winsorized_values", &winsorized_values);
     library.impl("winsorized_linear_update_", &winsorized_linear_update_);
     library.impl("inlier_clipped_linear_gradient", &inlier_clipped_linear_gradient);
 }

@@ -163,6 +163,9 @@ struct Pair {
 [[gnu::always_inline]] inline Pair operator*(Pair x, Pair y) {
     return {x.left * y.left, x.right * y.right};
 }
+[[gnu::always_inline]] inline Pair add_product(Pair sum, Pair x, Pair y) {
+    return {add_product(sum.left, x.left, y.left), add_product(sum.right, x.right, y.right)};
+}
 [[gnu::always_inline]] inline Pair larger(Pair x, Pair y) {
     return {larger(x.left, y.left), larger(x.right, y.right)};
 }

@@ -5,7 +5,9 @@ gradient; `torch.ops.cgpipe.winsorized_linear_update_(weight, bias, inputs, outp
 trimmed)` subtracts `rate` times them in place. float32. On the CPU they are kernel.cpp, compiled at the first
 use; on a GPU, gpu.py; or, where the one or the other cannot be used, the sorting reference.
 
-`torch.ops.cgpipe.inlier_clipped_linear_gradient(inputs, output_gradients, c)` is kernel.cpp's alone.
+`torch.ops.cgpipe.inlier_clipped_linear_gradient(inputs, output_gradients, c)`, and
+`torch.ops.cgpipe.winsorized_values(values, c, trimmed)`, of gradients that were formed, are kernel.cpp's
+alone.
 
 `torch.ops.cgpipe.sgd_step_` is a whole step of a network, of step.cpp alone: the examples `batch` of `images`
 and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there
@@ -33,6 +35,9 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "winsorized_linear_update_(Tensor(a!) weight, Tensor(b!) bias, Tensor inputs, Tensor output_gradients,"
     " int c, float rate, bool trimmed=False) -> ()"
+)
+_LIBRARY.define(  # type: ignore[no-untyped-call]
+    "winsorized_values(Tensor values, int c, bool trimmed=False) -> Tensor"
 )
 _LIBRARY.define(  # type: ignore[no-untyped-call]
     "inlier_clipped_linear_gradient(Tensor inputs, Tensor output_gradients, int c) -> (Tensor, Tensor)"
@@ -116,7 +121,7 @@ def winsorized_linear_gradient(
 def winsorized_values(values: torch.Tensor, c: int, *, trimmed: bool = False) -> torch.Tensor:
     """Winsorized or trimmed mean over the first axis, of per-example gradients that were formed.
 
-    In float32 on the CPU by the kernel, best for a few thousand parameters at a time; else by sorting.
+    In float32 on the CPU by the kernel, which reads them where they lie; else by sorting.
 
     Parameters
     ----------
@@ -128,18 +133,11 @@ def winsorized_values(values: torch.Tensor, c: int, *, trimmed: bool = False) ->
     Returns
     -------
     tensor of float, shape (n,)
-        At the scale of one example.
-
-    Raises
-    ------
-    ValueError
-        On the CPU in float32, if a value is not finite.
+        At the scale of one example; NaN where a value is not finite.
     """
     if values.dtype != torch.float32 or values.device.type != "cpu" or ready() == "reference":
-        return reference.sorted_mean(values, c, trimmed)
-    # They are those of the biases of a layer without inputs.
-    nothing = values.new_empty(len(values), 0)
-    mean: torch.Tensor = torch.ops.cgpipe.winsorized_linear_gradient(nothing, values, c, trimmed)[1]
+        return reference.sorted_mean(values, c, trimmed).add_(values.sum(0), alpha=0)
+    mean: torch.Tensor = torch.ops.cgpipe.winsorized_values(values, c, trimmed)
     return mean
 
 

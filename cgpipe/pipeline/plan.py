@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from cgpipe.figures.registry import entry_of
 from cgpipe.pipeline.config.datasets import Dataset, Folder, expanded, shape_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
+from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.layout import part_of_path
 
@@ -109,9 +110,14 @@ def figure_runs(config: Config, figure: str) -> list[RunPath]:
     entry, section = entry_of(figure), config.figures.wanted()[figure]
     return [
         run
-        for experiment in (section.experiment, *getattr(section, "controls", ()))
+        for experiment in experiments_of(section)
         for run in runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
     ]
+
+
+def experiments_of(figure: Figure) -> tuple[str, ...]:
+    """The experiments that a figure plots."""
+    return figure.experiment, *getattr(figure, "controls", ()), *getattr(figure, "others", ())
 
 
 def all_figures(config: Config) -> list[str]:
@@ -165,7 +171,7 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
         section, _, key = path.rpartition(".")
         if stage == "data":
             dataset = datasets(config)[at["dataset"]]
-            values[key] = dataset.planned() if isinstance(dataset, Folder) else dataset
+            values[key] = dataset.planned if isinstance(dataset, Folder) else dataset
         elif path in FROM_PATH:
             values[key] = _from_path(config, key, at[key])
         elif path == "experiment.network":
@@ -188,9 +194,8 @@ def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
     dataset = experiment.dataset or config.dataset
     subset = None if experiment.examples == shape_of(dataset).examples else experiment.examples
     part = _part_of(config, dataset)
-    return {"dataset": part, "examples": part_of_path(subset)} | {
-        key: at[key] for key in ("noise", "replicate")
-    }
+    of_run = {key: at[key] for key in ("noise", "replicate")}
+    return {"dataset": part, "examples": part_of_path(subset), **of_run}
 
 
 def _others(config: Config) -> list[Dataset]:

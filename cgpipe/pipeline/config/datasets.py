@@ -45,10 +45,8 @@ class Folder(Section):
     @property
     def name(self) -> str:
         """Short, for paths."""
-        settings = f"{self.folder} {self.size}".encode()
-        return (
-            f"{re.sub(r'[^a-z0-9]+', '-', self.path.name.lower())}-{hashlib.sha256(settings).hexdigest()[:8]}"
-        )
+        digest = hashlib.sha256(f"{self.folder} {self.size}".encode()).hexdigest()
+        return f"{re.sub(r'[^a-z0-9]+', '-', self.path.name.lower())}-{digest[:8]}"
 
     @property
     def path(self) -> Path:
@@ -65,6 +63,7 @@ class Folder(Section):
         """Size of the dataset."""
         return self.listing.shape(self.size)
 
+    @cached_property
     def planned(self) -> dict[str, Any]:
         """What stage data reads of it: what is in it, not where it lies."""
         return {"files": self.listing.checksum(NOTES), "size": self.size}

@@ -51,6 +51,12 @@ class Controls(Figure):
     )
 
 
+class Others(Figure):
+    """A figure that shows several experiments."""
+
+    others: list[Slug] = Field([], description="Further experiments, of any network and dataset")
+
+
 class Style(Section):
     """The look of the figures."""
 
@@ -62,7 +68,12 @@ class Style(Section):
 
 def _section(name: str, entry: Entry) -> Any:
     """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
-    model: type[Figure] = Controls if entry.controls else Curves if entry.levels else Figure
+    kinds: dict[type[Figure], bool] = {
+        Controls: entry.controls,
+        Others: entry.others,
+        Curves: bool(entry.levels),
+    }
+    model: type[Figure] = next((kind for kind, fits in kinds.items() if fits), Figure)
     if entry.keys:
         fields: dict[str, Any] = {
             key: (option.kind, Field(option.default, description=option.description))
@@ -95,6 +106,10 @@ def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[
             given = figure.experiment
             for allowed in _allowed(OF_RUNS[name], given, experiments[given], valid):
                 yield Mistake((name, "experiment"), given, allowed)
+            for place, other in enumerate(getattr(figure, "others", ())):
+                if other in experiments:
+                    for allowed in _allowed(OF_RUNS[name], other, experiments[other], valid):
+                        yield Mistake((name, "others", place), other, allowed)
             for place, control in enumerate(getattr(figure, "controls", ())):
                 for allowed in _alike(given, experiments[given], experiments.get(control)):
                     yield Mistake((name, "controls", place), control, allowed)

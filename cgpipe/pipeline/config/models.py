@@ -102,7 +102,7 @@ class Config(Section):
     )
     dataset: Dataset = Field(
         description="Dataset to train on. `digits` comes with scikit-learn, the others with torchvision. A "
-        "section is one's own images: `{folder: PATH, size: 32}`, as below"
+        "section is your own images: `{folder: PATH, size: 32}`"
     )
     data_root: str | None = Field(
         None,
