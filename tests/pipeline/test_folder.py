@@ -69,15 +69,15 @@ def test_figures_know_the_number_of_its_classes(folder):
 
 def test_stage_data_reads_what_is_in_it_and_not_where_it_lies(folder):
     Path(".snakemake").mkdir()
-    known = plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {})
+    known = plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {"dataset": ""})
     assert known == {"dataset": {"files": known["dataset"]["files"], "size": 4}}
     shutil.copytree("digits", "moved", copy_function=shutil.copyfile)
-    assert plan.settings(load(settings({"folder": "moved", "size": 4})), "data", {}) == known
+    assert plan.settings(load(settings({"folder": "moved", "size": 4})), "data", {"dataset": ""}) == known
     image = folder / "train/class 0/0.png"
     os.utime(image)
-    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {}) == known
+    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {"dataset": ""}) == known
     shutil.copyfile(folder / "train/class 0/1.png", image)
-    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {}) != known
+    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {"dataset": ""}) != known
 
 
 @pytest.mark.parametrize(
