@@ -236,9 +236,9 @@ KINDS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 @pytest.fixture(params=KINDS)
 def kind(request, monkeypatch):
     """Name of a dataset whose small files are those that were published."""
-    published = published.PUBLISHED[request.param].md5
+    sums = published.PUBLISHED[request.param].md5
     for name, content in raw_files().items():
-        monkeypatch.setitem(published, name, md5(content))
+        monkeypatch.setitem(sums, name, md5(content))
     return request.param
 
 
