@@ -110,6 +110,7 @@ SMALL: dict[str, Any] = {
             "experiment": "label_noise" if entry.plain else "winsorization",
             **({"compare_with": None} if entry.levels else {}),
             **({"controls": []} if entry.controls else {}),
+            **({"others": []} if entry.others else {}),
             **{key: of.default for key, of in entry.keys.items()},
         }
         for name, entry in OF_RUNS.items()

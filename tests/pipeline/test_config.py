@@ -822,9 +822,10 @@ def test_a_control_has_the_settings_of_what_it_is_compared_with(other, said):
     assert said in told
 
 
-def test_an_unknown_control_is_refused_with_a_suggestion():
-    told = mistake(comparing("controls", {"controls": ["onne"]}))
-    assert told == "figures.controls.controls.0: given 'onne' (text); allowed: one of one (did you mean one?)"
+@pytest.mark.parametrize(("figure", "key"), [("controls", "controls"), ("networks", "others")])
+def test_an_unknown_experiment_beside_it_is_refused_with_a_suggestion(figure, key):
+    told = mistake(comparing(figure, {key: ["onne"]}))
+    assert told == f"figures.{figure}.{key}.0: given 'onne' (text); allowed: one of one (did you mean one?)"
 
 
 def test_what_is_clipped_takes_larger_minibatches():

@@ -192,6 +192,11 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "figures.matched.experiment": ("figures.matched.experiment", "pair", {}),
     "figures.controls.experiment": ("figures.controls.experiment", "pair", {}),
     "figures.controls.controls": ("figures.controls.controls", ["pair"], {}),
+    "figures.networks.others": (
+        "figures.networks.others",
+        ["pair"],
+        {"figure_networks": 1, **ANALYSES["coherence"]},
+    ),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),

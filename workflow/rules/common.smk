@@ -162,6 +162,11 @@ def dataset_of_pack(pack):
     return lambda wildcards: dataset_of(pack[0]._asdict())
 
 
+def data_of(wildcards):
+    """Settings of stage data, of the dataset that a run trains on, as text."""
+    return canonical(plan.settings(CONFIG, "data", plan.labels_at(CONFIG, dict(wildcards))))
+
+
 def labels_of_each(pack):
     """Input of a rule, the labels that the runs of a pack train on."""
     return lambda wildcards: [labels_of(run._asdict()) for run in pack]

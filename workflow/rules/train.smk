@@ -25,6 +25,7 @@ rule train:
         runtime=minutes(TRAINING_MINUTES),
     params:
         **of_stage("train", files=training_options),
+        of_data=data_of,
     shell:
         COMMAND
 
