@@ -43,15 +43,15 @@ class Network(ABC):
         Units of the output.
     width : int
         Numbers that an example has where it has most: as an image, or at the output of a layer.
-    normalized : bool
-        Whether it has batch normalization, and so in training mode another gradient than here.
+    normalized : sequence of str
+        Layers with batch normalization. With some, the gradient in training mode is another than here.
     """
 
     layers: tuple[str, ...]
     activations: tuple[str, ...]
     classes: int
     width: int
-    normalized: bool = False
+    normalized: Sequence[str] = ()
 
     @abstractmethod
     def parameters(self) -> list[dict[str, torch.Tensor]]:
