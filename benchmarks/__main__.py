@@ -38,10 +38,14 @@ TRAIN = {
     "device": "cpu",
     "init": "xavier",
     "learning_rate": 0.1,
+    "momentum": 0.0,
     "noise": 0.5,
+    "normalize": False,
+    "schedule": "constant",
     "seed": 0,
     "snapshots": False,
     "update": "winsorized_mean",
+    "weight_decay": 0.0,
 }
 
 
@@ -272,7 +276,7 @@ def jobs(steps: int) -> list[dict[str, Any]]:
         stage("corrupt", corrupt, "--dataset", folder / "d.nc", "--corrupted", folder / "c.nc")
         inputs = ["--dataset", folder / "d.nc", "--corrupted", folder / "c.nc"]
         for hidden, c in [([256, 256, 256], 0), ([256, 256, 256], 2), ([256, 256, 256], 8), ([2048], 0)]:
-            settings = TRAIN | {"hidden": hidden, "steps": steps, "winsor": c}
+            settings = TRAIN | {"network": {"dense": hidden}, "steps": steps, "winsor": c}
             for turn, together in product(range(2), (True, False)):
                 start = time.perf_counter()
                 running = []

@@ -1,10 +1,10 @@
 """Experiments behind the Coherent Gradients hypothesis, from raw data to figures and a verdict on each claim.
 
 In the order of the data: `cgpipe.data` (datasets and label noise), `cgpipe.networks` (networks and their
-per-example gradients), `cgpipe.learning` (training, winsorized updates), `cgpipe.gradients` (what examples
-contribute to the gradient), `cgpipe.inference` (null worlds and claims) and `cgpipe.figures`. They take and
-return arrays, tensors and Datasets, so each function can be called from a notebook. `cgpipe.pipeline` has
-what only the workflow needs: files, settings, logs.
+per-example gradients), `cgpipe.learning` (training, winsorized updates, by `cgpipe.kernels`),
+`cgpipe.gradients` (what examples contribute to the gradient), `cgpipe.inference` (null worlds and claims) and
+`cgpipe.figures`. They take and return arrays, tensors and Datasets, so each function can be called from a
+notebook. `cgpipe.pipeline` has what only the workflow needs: files, settings, logs.
 
 Names are loaded when they are first used: importing `cgpipe` imports neither torch nor xarray.
 """

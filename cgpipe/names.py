@@ -33,6 +33,8 @@ CLIPPING: tuple[UpdateName, ...] = (
     "inlier_clip",
     "norm_clip",
 )
+# The update rules that need earlier minibatches.
+REMEMBERING: tuple[UpdateName, ...] = ("rm3", "ra3")
 MOST_PAIRED = 2_000  # examples of a minibatch, for a rule that takes the products of all pairs of gradients
 Device = Literal["auto", "cpu", "cuda"]
 Kernel = Literal["auto", "required"]

@@ -19,6 +19,7 @@ class Run(NamedTuple):
     replicate: int
     data: xr.Dataset
     update: UpdateName = "winsorized_mean"  # the update rule
+    experiment: str = ""  # its name in the settings; of a figure of one experiment it is not asked for
 
 
 def proper_accuracy(noise: float, classes: int) -> float:

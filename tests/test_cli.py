@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from cgpipe import cli
-from cgpipe.data import datasets
+from cgpipe.data import datasets, published
 from cgpipe.inference.claims.claim import Runs
 from cgpipe.pipeline import stages
 
@@ -116,7 +116,7 @@ def test_the_data_root_is_a_path_as_shells_know_them(tmp_path, monkeypatch, capl
 def test_an_empty_data_root_counts_as_unset(tmp_path, monkeypatch, caplog, how):
     raw = tmp_path / "downloads/MNIST/raw"
     raw.mkdir(parents=True)
-    for name in datasets.MNIST_RAW_MD5:
+    for name in published.MNIST_RAW_MD5:
         (raw / name).write_bytes(b"")
     options = ("--data-root", "") if how == "option" else ()
     environment = {"CGPIPE_DATA_ROOT": "" if how == "variable" else None}

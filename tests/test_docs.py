@@ -50,8 +50,8 @@ def test_the_paper_is_configured_as_the_paper_says() -> None:
     paper = load(yaml.safe_load(read("config/config.yaml")))
     noise = [0, 0.25, 0.5, 0.75, 1]
     labels, winsor = paper.experiments["label_noise"], paper.experiments["winsorization"]
-    assert (labels.hidden, labels.steps, labels.noise, labels.winsor) == ([2048], 100_000, noise, [0])
-    assert (winsor.hidden, winsor.steps) == ([256, 256, 256], 60_000)
+    assert (labels.network.dense, labels.steps, labels.noise, labels.winsor) == ([2048], 100_000, noise, [0])
+    assert (winsor.network.dense, winsor.steps) == ([256, 256, 256], 60_000)
     assert (winsor.noise, winsor.winsor) == (noise, [0, 1, 2, 4, 8])
     for experiment in (labels, winsor):
         assert (experiment.batch_size, experiment.learning_rate, experiment.init) == (100, 0.1, "xavier")

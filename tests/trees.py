@@ -28,9 +28,12 @@ SMALL: dict[str, Any] = {
     "replicates": 3,
     "experiments": {
         "label_noise": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.25,
+            "schedule": "constant",
+            "momentum": 0.0,
+            "weight_decay": 0.0,
             "examples": 900,
             "normalize": True,
             "batch_size": 50,
@@ -43,9 +46,12 @@ SMALL: dict[str, Any] = {
             "snapshots": True,
         },
         "winsorization": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.5,
+            "schedule": "constant",
+            "momentum": 0.0,
+            "weight_decay": 0.0,
             "examples": "all",
             "normalize": False,
             "batch_size": 50,
@@ -59,9 +65,12 @@ SMALL: dict[str, Any] = {
         },
         # As "winsorization", but in one job.
         "pair": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.5,
+            "schedule": "constant",
+            "momentum": 0.0,
+            "weight_decay": 0.0,
             "examples": "all",
             "normalize": False,
             "batch_size": 50,
@@ -74,9 +83,12 @@ SMALL: dict[str, Any] = {
             "snapshots": True,
         },
         "bare": {
-            "hidden": [16],
+            "network": {"dense": [16]},
             "init": "xavier",
             "learning_rate": 0.125,
+            "schedule": "constant",
+            "momentum": 0.0,
+            "weight_decay": 0.0,
             "examples": "all",
             "normalize": False,
             "batch_size": "all",
@@ -98,6 +110,7 @@ SMALL: dict[str, Any] = {
             "experiment": "label_noise" if entry.plain else "winsorization",
             **({"compare_with": None} if entry.levels else {}),
             **({"controls": []} if entry.controls else {}),
+            **({"others": []} if entry.others else {}),
             **{key: of.default for key, of in entry.keys.items()},
         }
         for name, entry in OF_RUNS.items()

@@ -42,6 +42,7 @@ class Entry:
     hidden: bool = False  # needs a network with hidden units
     compares: bool = False  # compares winsorized SGD with plain SGD, and needs both
     controls: bool = False  # plots experiments with other update rules too, those in its key `controls`
+    others: bool = False  # plots any other experiments too, those in its key `others`
     # Columns that match another table of the figure with it; none: no comparison.
     levels: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
@@ -61,6 +62,11 @@ class Entry:
     def stiff(self) -> bool:
         """Whether it plots what is made from stage contributions, and so with stiffness."""
         return self.artifact in ("nullworlds_exact", "coherence")
+
+    @property
+    def replayed(self) -> bool:
+        """Whether its artifacts are made from updates that are made again from snapshots."""
+        return self.artifact in ("bursts", "nullworlds_exact", "nullworlds_displacement")
 
     @property
     def snapshots(self) -> bool:
@@ -159,6 +165,14 @@ FIGURES: dict[str, Entry] = {
         description="m-coherence of the gradients of all examples",
         artifact="coherence",
         plain=True,
+    ),
+    "networks": Entry(
+        title="Coherence of several networks, and of their layers",
+        description="m-coherence of the gradients of all examples, of several experiments, as a whole and "
+        "layer by layer",
+        artifact="coherence",
+        plain=True,
+        others=True,
     ),
     "strata": Entry(
         title="Cosines with the gradient, and null worlds of like sizes",

@@ -23,6 +23,8 @@ from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Parameters
 from cgpipe.networks.per_example.base import LayerGradients
 
+MINIBATCH = 100  # examples of which the gradient of a training step is taken, for batch normalization
+
 # Groups of examples, by pristine and learned: all other groups are unions of these.
 GROUPS = {
     "pristine, learned": (True, True),
@@ -47,6 +49,10 @@ VARIABLES = {
     "energy": (("step", "layer", "group"), "sum of the squared norms over the group's examples, nats²"),
     "loss": (("step", "group"), "sum of the losses of the examples of the group, nats"),
     "size": (("step", "group"), "examples in the group"),
+    "training_cosine": (
+        ("step",),
+        "cosine between the gradient of a minibatch with saved statistics and that of a training step",
+    ),
     "sign_stiffness": (("step", "pair"), "mean sign of the inner product of two examples' gradients"),
     "cosine_stiffness": (("step", "pair"), "mean cosine between two examples' gradients"),
 }
@@ -239,7 +245,9 @@ def measure_contributions(
         Over step, example, layer, as float32: `contribution`, ⟨g, g_e⟩, and `squared_norm`, ‖g_e‖², both in
         nats². Over step, layer and group: `gram` (group, other_group), inner products of the groups' summed
         gradients, and `energy`, Σ‖g_e‖², both in nats². Over step and group: `loss`, a sum in nats, and
-        `size`. Over step and pair: `sign_stiffness` and `cosine_stiffness`. `pristine` and `label`, as given.
+        `size`. Over step, of a network with batch normalization, `training_cosine`, between the mean gradient
+        of 100 of the sampled examples as it is taken here and that of a training step. Over step and pair:
+        `sign_stiffness` and `cosine_stiffness`. `pristine` and `label`, as given.
         Coordinates `group_pristine` and `group_learned` say what a group consists of.
 
     Raises
@@ -278,7 +286,7 @@ def measure_contributions(
         return 2 * corrupt[part].long() + wrong.long()
 
     steps: list[int] = []
-    measured: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in VARIABLES}
+    measured: dict[str, list[npt.NDArray[Any]]] = {}
     for step, given in snapshots:
         network = network_of(given, images)
         steps.append(step)
@@ -296,8 +304,11 @@ def measure_contributions(
             "sign_stiffness": signs,
             "cosine_stiffness": cosines,
         }
+        if network.normalized:
+            few = index[:MINIBATCH]
+            values["training_cosine"] = np.array(network.cosine_to_training(images[few], labels[few]))
         for name, value in values.items():
-            measured[name].append(value)
+            measured.setdefault(name, []).append(value)
 
     is_pristine, is_learned = np.transpose(list(GROUPS.values()))
     members = {"long_name": "designation of the examples, and whether they are classified as trained"}
@@ -306,6 +317,7 @@ def measure_contributions(
             **{
                 name: (dims, np.stack(measured[name]), {"long_name": meaning, "units": "1"})
                 for name, (dims, meaning) in VARIABLES.items()
+                if name in measured
             },
             "pristine": (
                 "example",

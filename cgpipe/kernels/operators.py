@@ -5,8 +5,9 @@ gradient; `torch.ops.cgpipe.winsorized_linear_update_(weight, bias, inputs, outp
 trimmed)` subtracts `rate` times them in place. float32. On the CPU they are kernel.cpp, compiled at the first
 use; on a GPU, gpu.py; or, where the one or the other cannot be used, the sorting reference.
 
-`torch.ops.cgpipe.inlier_clipped_linear_gradient(inputs, output_gradients, c)`, and of gradients that were
-formed `torch.ops.cgpipe.winsorized_values(values, c, trimmed)`, are kernel.cpp's alone.
+`torch.ops.cgpipe.inlier_clipped_linear_gradient(inputs, output_gradients, c)`, and
+`torch.ops.cgpipe.winsorized_values(values, c, trimmed)`, of gradients that were formed, are kernel.cpp's
+alone.
 
 `torch.ops.cgpipe.sgd_step_` is a whole step of a network, of step.cpp alone: the examples `batch` of `images`
 and `labels` are copied into `entered` and `classes`, what leaves each layer into `left`, the gradients there

@@ -40,6 +40,7 @@ class Returned(NamedTuple):
     output: list[torch.Tensor]  # copies
 
 
+@torch.enable_grad()
 def found(module: nn.Module, shape: Sequence[int], classes: int | None) -> Found:
     """Check a module, and find its layers.
 

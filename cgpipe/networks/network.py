@@ -43,12 +43,15 @@ class Network(ABC):
         Units of the output.
     width : int
         Numbers that an example has where it has most: as an image, or at the output of a layer.
+    normalized : sequence of str
+        Layers with batch normalization. With some, the gradient in training mode is another than here.
     """
 
     layers: tuple[str, ...]
     activations: tuple[str, ...]
     classes: int
     width: int
+    normalized: Sequence[str] = ()
 
     @abstractmethod
     def parameters(self) -> list[dict[str, torch.Tensor]]:
@@ -117,6 +120,10 @@ class Network(ABC):
     @abstractmethod
     def non_finite(self, images: torch.Tensor, labels: torch.Tensor) -> str:
         """Where the first value is that is not finite, forward and then backward, as a sentence."""
+
+    def cosine_to_training(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """Cosine between the gradient of a minibatch as it is taken here and that in training mode."""
+        return 1.0
 
     def as_direction(self, direction: Sequence[Parameters]) -> Sequence[Parameters]:
         """Values for each parameter in the type of the parameters, for many products with them."""

@@ -5,6 +5,7 @@ torch.
 """
 
 import hashlib
+import os
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +43,7 @@ def source_path(reference: str) -> Path:
     Parameters
     ----------
     reference : str
-        `path/to/file.py:function` or `package.module:function`.
+        `path/to/file.py:function` or `package.module:function`. In a path, `~` and variables are expanded.
 
     Returns
     -------
@@ -60,7 +61,8 @@ def source_path(reference: str) -> Path:
             f"module: {reference} names no function: give `path/to/file.py:function` or "
             "`package.module:function`"
         )
-    path = Path(place).expanduser() if place.endswith(".py") else _found(place)
+    expanded = os.path.expandvars(os.path.expanduser(place))  # noqa: PTH111  (takes a ~ of nobody)
+    path = Path(expanded) if place.endswith(".py") else _found(place)
     if path is None or not path.is_file():
         where = f"file {path.absolute()}" if path else f"module {place} among what is installed"
         raise ValueError(f"module: {reference}: there is no {where}")

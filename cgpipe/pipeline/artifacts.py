@@ -38,7 +38,7 @@ CONVENTIONS = "CF-1.11"
 # In safetensors it stands in the header, for a file that has this in its place.
 UNSEALED = "0" * 64
 DAMAGED = "it is cut short or damaged. Remove it, and snakemake makes it again"
-SOFTWARE = ("cgpipe", "netCDF4", "numpy", "scikit-learn", "scipy", "torch", "torchvision", "xarray")
+SOFTWARE = ("cgpipe", "netCDF4", "numpy", "pillow", "scikit-learn", "scipy", "torch", "torchvision", "xarray")
 
 
 class ArtifactError(RuntimeError):

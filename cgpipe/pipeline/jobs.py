@@ -128,14 +128,15 @@ def _paths(names: Any, wildcards: Any) -> list[Path]:
 
 
 def _why_stale(job: Any, wildcards: Any) -> dict[str, Path]:
-    params, spec = job.params, job.params.spec
+    params = job.params
+
+    def of_job(name: str) -> Any:
+        value = getattr(params, name, None)
+        return value(wildcards) if callable(value) else value
+
     try:
-        of_job = {
-            "stage": params.stage,
-            "spec": spec(wildcards) if callable(spec) else spec,
-            "code": params.code,
-        }
-        return why_stale(_paths(job.output, wildcards), _paths(job.input, wildcards), **of_job)
+        planned = {name: of_job(name) for name in ("stage", "spec", "code", "of_data")}
+        return why_stale(_paths(job.output, wildcards), _paths(job.input, wildcards), **planned)
     except DataError as error:
         raise WorkflowError(f"dataset: {error}") from None
     except OSError as error:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
-DATASET = "dataset.nc"
-CORRUPTED = "corrupted/{examples}noise-{noise}/replicate-{replicate}.nc"
+DATASET = "{dataset}dataset.nc"
+CORRUPTED = "corrupted/{dataset}{examples}noise-{noise}/replicate-{replicate}.nc"
 HISTORY = f"{RUN}/history.nc"
 SNAPSHOTS = f"{RUN}/snapshots.safetensors"
 GRADIENTS = f"{RUN}/gradients.nc"
@@ -48,7 +48,7 @@ def part_of_path(examples: int | None) -> str:
     return "" if examples is None else f"examples-{examples}/"
 
 
-def made_from(artifact: Path, examples: int | None) -> dict[str, Path]:
+def made_from(artifact: Path, examples: int | None, dataset: str = "") -> dict[str, Path]:
     """Where that lies which an artifact of a run was made from, by stage.
 
     Parameters
@@ -57,6 +57,8 @@ def made_from(artifact: Path, examples: int | None) -> dict[str, Path]:
         A file in the folder of a run.
     examples : int or None
         Size of the subset of the training set that the run trained on; None for all of it.
+    dataset : str
+        What `{dataset}` stands for in the paths of its dataset and its labels.
 
     Returns
     -------
@@ -68,6 +70,7 @@ def made_from(artifact: Path, examples: int | None) -> dict[str, Path]:
         return {}
     replicate, winsor, noise, experiment = (folder.name for folder in (run, *list(run.parents)[:3]))
     at = {
+        "dataset": dataset,
         "examples": part_of_path(examples),
         "experiment": experiment,
         "noise": noise.removeprefix("noise-"),

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgpipe.figures.registry import entry_of
-from cgpipe.pipeline.config.datasets import Folder, expanded, shape_of
+from cgpipe.pipeline.config.datasets import Dataset, Folder, expanded, shape_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
+from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.layout import part_of_path
 
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
 # FROM_PATH come from the path of the job instead. The last parts are the fields of the stage's `Spec`.
-FROM_PATH = ("examples", "noise", "replicate", "source", "winsor")
+FROM_PATH = ("dataset", "examples", "noise", "replicate", "source", "winsor")
 SETTINGS = {
     "data": "dataset",  # not where the files lie: their checksums identify them
-    "corrupt": "corruption.selection examples noise replicate seed",
+    "corrupt": "corruption.selection dataset examples noise replicate seed",
     "train": "device experiment.batch_size experiment.examples experiment.init experiment.learning_rate "
     "experiment.momentum experiment.network experiment.normalize experiment.schedule experiment.snapshots "
     "experiment.steps experiment.update experiment.weight_decay kernel noise replicate seed winsor",
@@ -109,9 +110,14 @@ def figure_runs(config: Config, figure: str) -> list[RunPath]:
     entry, section = entry_of(figure), config.figures.wanted()[figure]
     return [
         run
-        for experiment in (section.experiment, *getattr(section, "controls", ()))
+        for experiment in experiments_of(section)
         for run in runs(config, experiment, mixed=entry.mixed, plain=entry.plain)
     ]
+
+
+def experiments_of(figure: Figure) -> tuple[str, ...]:
+    """The experiments that a figure plots."""
+    return figure.experiment, *getattr(figure, "controls", ()), *getattr(figure, "others", ())
 
 
 def all_figures(config: Config) -> list[str]:
@@ -163,27 +169,47 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
     values = {}
     for path in SETTINGS[stage].split():
         section, _, key = path.rpartition(".")
-        if path in FROM_PATH:
+        if stage == "data":
+            dataset = datasets(config)[at["dataset"]]
+            values[key] = dataset.planned if isinstance(dataset, Folder) else dataset
+        elif path in FROM_PATH:
             values[key] = _from_path(config, key, at[key])
         elif path == "experiment.network":
             values[key] = _experiment(config, at).network.described()
         elif section == "experiment":
             values[key] = getattr(_experiment(config, at), key)
         else:
-            value = getattr(getattr(config, section) if section else config, key)
-            values[key] = value.planned() if isinstance(value, Folder) else value
+            values[key] = getattr(getattr(config, section) if section else config, key)
     return values
 
 
+def datasets(config: Config) -> dict[str, Dataset]:
+    """The datasets by their part of a path, which is empty for the one that experiments share."""
+    return {_part_of(config, of): of for of in (config.dataset, *_others(config))}
+
+
 def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
-    """The parts of the path of the labels that a run trains on, by those of its own path."""
-    examples = _experiment(config, at).examples
-    subset = None if examples == shape_of(config.dataset).examples else examples
-    return {"examples": part_of_path(subset), "noise": at["noise"], "replicate": at["replicate"]}
+    """The parts of the path of the labels and the dataset of a run, by those of its own path."""
+    experiment = _experiment(config, at)
+    dataset = experiment.dataset or config.dataset
+    subset = None if experiment.examples == shape_of(dataset).examples else experiment.examples
+    part = _part_of(config, dataset)
+    of_run = {key: at[key] for key in ("noise", "replicate")}
+    return {"dataset": part, "examples": part_of_path(subset), **of_run}
+
+
+def _others(config: Config) -> list[Dataset]:
+    return [of.dataset for of in config.experiments.values() if of.dataset not in (None, config.dataset)]
+
+
+def _part_of(config: Config, dataset: Dataset) -> str:
+    if dataset == config.dataset:
+        return ""
+    return f"datasets/{dataset.name if isinstance(dataset, Folder) else dataset}/"
 
 
 def _from_path(config: Config, key: str, text: str) -> Any:
-    if key == "source":
+    if key in ("source", "dataset"):
         return text
     if key == "examples":
         return int(text.removeprefix("examples-").removesuffix("/")) if text else None
@@ -205,12 +231,13 @@ def figure(config: Config, name: str) -> dict[str, Any]:
     """The settings that stage `figures` reads for one figure, such as `figure1` or `claims`."""
     entry = entry_of(name)
     section = config.figures.wanted().get(name)
+    experiment = config.experiments[section.experiment] if section is not None else None
     shared: dict[str, Any] = {
-        "classes": shape_of(config.dataset).classes,
+        "classes": shape_of((experiment and experiment.dataset) or config.dataset).classes,
         "examples": config.gradients.examples,
     }
-    if section is not None:
-        shared["learning_rate"] = config.experiments[section.experiment].learning_rate
+    if experiment is not None:
+        shared["learning_rate"] = experiment.learning_rate
     options = {key: getattr(section, key) for key in entry.keys}
     options |= {key: shared[key] for key in entry.shared}
     return {"figure": name, "style": config.figures.style.model_dump(), "options": options}

@@ -92,7 +92,13 @@ def header_of(file: BinaryIO) -> bytes:
 
 
 def why_stale(
-    outputs: Sequence[Path], inputs: Sequence[Path], *, stage: str, spec: str, code: str
+    outputs: Sequence[Path],
+    inputs: Sequence[Path],
+    *,
+    stage: str,
+    spec: str,
+    code: str,
+    of_data: str | None = None,
 ) -> dict[str, Path]:
     """Why the files of a job have to be made again; empty if they are what the plan asks for.
 
@@ -108,6 +114,8 @@ def why_stale(
         Its settings.
     code : str
         Fingerprint of the code of the stage.
+    of_data : str, optional
+        Settings of stage data, to be compared where its result is not there: as it is after a failure.
 
     Returns
     -------
@@ -143,6 +151,10 @@ def why_stale(
             reasons.setdefault("was made by other code", path)
         if complete and set(json.loads(record.get("input_sha256", "[]"))) != lying:
             reasons.setdefault("was made from other files than those that are there now", path)
+        if not complete and of_data:
+            noted = json.loads(record["inputs"]).get("data", {"spec": "{}"})
+            for difference in _differences(noted["spec"], of_data):
+                reasons.setdefault(f"was made from images with {difference}", path)
         # Of a run it is kept. What collects many may have to collect others, and these are not there yet.
         if not complete and record.get("inputs") == "{}":
             reasons.setdefault("is made from many files, and one of them is not there", path)

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torchvision
 
-from cgpipe.data import datasets
-from cgpipe.data.datasets import MNIST_RAW_MD5, checksum, load
+from cgpipe.data import published
+from cgpipe.data.datasets import checksum, load
 from cgpipe.data.errors import DataError
+from cgpipe.data.published import MNIST_RAW_MD5
 
 RAW = tuple(MNIST_RAW_MD5)
 
@@ -160,7 +161,7 @@ def small_mnist(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for name, content in raw_files().items():
         (folder / name).write_bytes(content)
-        monkeypatch.setitem(datasets.MNIST_RAW_MD5, name, md5(content))
+        monkeypatch.setitem(published.MNIST_RAW_MD5, name, md5(content))
     return tmp_path
 
 
@@ -235,9 +236,9 @@ KINDS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 @pytest.fixture(params=KINDS)
 def kind(request, monkeypatch):
     """Name of a dataset whose small files are those that were published."""
-    published = datasets.PUBLISHED[request.param].md5
+    sums = published.PUBLISHED[request.param].md5
     for name, content in raw_files().items():
-        monkeypatch.setitem(published, name, md5(content))
+        monkeypatch.setitem(sums, name, md5(content))
     return request.param
 
 
@@ -303,7 +304,7 @@ ARRANGED = {
     "each in a folder": lambda root, kind: in_folders_of_their_names(root, f"{kind}/raw"),
     "one archive": one_archive,
     "one archive in the root": lambda root, kind: one_archive(
-        root, ".", f"{datasets.PUBLISHED[NAMES[kind]].archive}.tgz"
+        root, ".", f"{published.PUBLISHED[NAMES[kind]].archive}.tgz"
     ),
 }
 NAMES = {kind: name for name, kind in KINDS.items()}
@@ -335,7 +336,7 @@ def test_both_datasets_in_one_folder_are_told_apart(tmp_path, monkeypatch):
         for kind, of in (("mnist", content), ("fashion_mnist", other)):
             (tmp_path / kind).mkdir(exist_ok=True)
             (tmp_path / kind / name).write_bytes(of)
-            monkeypatch.setitem(datasets.PUBLISHED[kind].md5, name, md5(of))
+            monkeypatch.setitem(published.PUBLISHED[kind].md5, name, md5(of))
     labels = {kind: int(load(kind, tmp_path)["test_labels"][-1]) for kind in KINDS}
     assert labels == {"mnist": 3, "fashion_mnist": 7}
     with pytest.raises(DataError, match=rf"{RAW[0]} is of mnist\. "):
@@ -482,7 +483,7 @@ def test_what_torchvision_takes_for_downloaded_but_is_damaged_is_named(tmp_path,
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
 def test_other_datasets_are_what_was_published(mnist_root, name):
-    if not (mnist_root / datasets.PUBLISHED[name].layout).is_dir():
+    if not (mnist_root / published.PUBLISHED[name].layout).is_dir():
         pytest.skip(f"needs {name}: set CGPIPE_DATA_ROOT to a folder in torchvision's layout that holds it")
     loaded = load(name, mnist_root)
     each = (6_000, 1_000) if name == "fashion_mnist" else (5_000, 1_000)
@@ -490,7 +491,7 @@ def test_other_datasets_are_what_was_published(mnist_root, name):
         assert np.bincount(loaded[f"{part}_labels"]).tolist() == [count] * 10
     first = {"fashion_mnist": [9, 0, 0, 3, 0], "cifar10": [6, 9, 9, 4, 1]}[name]
     assert loaded["train_labels"][:5].to_numpy().tolist() == first
-    theirs = getattr(torchvision.datasets, datasets.PUBLISHED[name].name)(str(mnist_root), train=False)
+    theirs = getattr(torchvision.datasets, published.PUBLISHED[name].name)(str(mnist_root), train=False)
     assert np.array_equal(loaded["test_images"], theirs.data)
     assert np.array_equal(loaded["test_labels"], theirs.targets)
 
@@ -518,13 +519,13 @@ def small_cifar(tmp_path, monkeypatch):
         data[:, :1024] += 100  # red
         content = pickle.dumps({"data": data, "labels": [number, 9 - number]})
         (folder / name).write_bytes(content)
-        monkeypatch.setitem(datasets.CIFAR10_MD5, name, md5(content))
+        monkeypatch.setitem(published.CIFAR10_MD5, name, md5(content))
     return tmp_path
 
 
 def test_the_sums_of_cifar10_are_those_of_torchvision():
     kind = torchvision.datasets.CIFAR10
-    assert dict([*kind.train_list, *kind.test_list]) == datasets.CIFAR10_MD5
+    assert dict([*kind.train_list, *kind.test_list]) == published.CIFAR10_MD5
 
 
 def check_small_cifar(loaded):

@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(folder, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", denied)
     assert one_error(folder) == f"{closed} cannot be read: Permission denied"
-    assert one_error(folder / ("x" * 300)).endswith("xxx cannot be read: File name too long")
+    assert one_error(folder / ("x" * 300)).endswith("x/test cannot be read: File name too long")
 
 
 def test_classes_that_are_not_in_both_parts_are_named(folder):

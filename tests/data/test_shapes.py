@@ -1,6 +1,7 @@
 import pytest
 
-from cgpipe.data.datasets import PUBLISHED, load
+from cgpipe.data.datasets import load
+from cgpipe.data.published import PUBLISHED
 from cgpipe.data.shapes import DATASETS
 
 

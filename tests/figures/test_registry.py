@@ -58,7 +58,8 @@ def test_the_section_of_the_config_is_that_of_the_registry() -> None:
             keys.setdefault(figure, {})[key] = field
     assert list(keys) == [*OF_RUNS, "style"]
     for name, entry in OF_RUNS.items():
-        more = ["controls"] if entry.controls else ["compare_with"] if entry.levels else []
+        has = {"controls": entry.controls, "others": entry.others, "compare_with": bool(entry.levels)}
+        more = [key for key, given in has.items() if given]
         assert list(keys[name]) == ["experiment", *more, *entry.keys]
     learned = keys["figure1"]["learned"]
     assert (learned.annotation, learned.default) == (Learned, "at_step")  # type: ignore[attr-defined]

@@ -365,8 +365,42 @@ def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_plo
     )
     assert at.loc[("m_coherence", "corrupt, not learned", "network", 1.0, 1), "n"] == 1
     assert ("m_coherence", "corrupt, not learned", "network", 0.0, 1) not in at.index
-    # A curve a noise level and group, and the lines at 1 and at m.
-    assert lines(figure) == 2 * (1 + 1 + 2 + 2) + 4 * 2
+    # A curve a noise level and group, one a layer, and the lines at 1 and at m.
+    assert lines(figure) == 2 * (1 + 1 + 2 + 2) + 2 * 2 + 6 * 2
+
+
+def test_layers_keep_the_order_of_the_forward_pass() -> None:
+    names = ["conv1", "conv10", "conv2", "a last one"]
+    whole = coherence_of(0)
+    values = np.random.default_rng(1).uniform(1, 2, (4, 6, 5))
+    data = whole.drop_dims("part").assign_coords(part=["network", *(f"layer {name}" for name in names)])
+    for name in ("m_coherence", "pair_coherence", "energy", "squared_norm"):
+        data[name] = ("step", "group", "part"), values
+    data["cosine"] = ("step", "part"), values[:, 0]
+    _, figure = draw("coherence", [Run(0.5, 0, 0, data)])
+    assert "conv1, conv10, conv2, a last one, from dark to light" in figure.get_supxlabel()
+    of_layers = figure.axes[4].get_lines()[:4]
+    for line, name in zip(of_layers, names, strict=True):
+        expected = data["m_coherence"].sel(group="all", part=f"layer {name}")
+        np.testing.assert_allclose(line.get_ydata(), expected)
+    assert [sum(line.get_color()) for line in of_layers] == sorted(
+        sum(line.get_color()) for line in of_layers
+    )
+
+
+def test_several_networks_stand_side_by_side_each_with_its_own_layers() -> None:
+    of_two = coherence_of(0)
+    of_one = coherence_of(1).isel(part=[0, 2]).assign_coords(part=["network", "layer only"])
+    runs = [Run(noise, 0, 0, of_two, experiment="first") for noise in (0.0, 1.0)]
+    numbers, figure = draw("networks", [*runs, Run(0.0, 0, 0, of_one, experiment="other")])
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["first", "other"]
+    assert "first: 0, 1, from dark to light" in figure.get_supxlabel()
+    assert "other: only, from dark to light" in figure.get_supxlabel()
+    row = {"experiment": "other", "quantity": "m_coherence", "group": "all", "part": "layer only", "step": 2}
+    found = numbers[(numbers[list(row)] == pd.Series(row)).all(axis=1)]
+    assert found["value"].tolist() == [float(of_one["m_coherence"].sel(step=2, group="all")[1])]
+    # Of the first network two curves, two against the loss, two layers twice; of the other one each.
+    assert lines(figure) == 2 + 2 + 4 + 1 + 1 + 1 + 6
 
 
 def test_every_replicate_of_a_claim_is_plotted_with_mean_interval_and_verdict() -> None:

@@ -412,3 +412,23 @@ def test_on_a_gpu_few_examples_at_once_are_summed_as_many_are():
     assert few.size.tolist() == many.size.tolist() == [1_000, 1_000, 1_000, 0]
     np.testing.assert_allclose(few.gram(), many.gram(), rtol=1e-9)
     np.testing.assert_allclose(few.energy, many.energy, rtol=1e-9)
+
+
+def test_of_a_network_with_batch_normalization_the_cosine_to_a_training_step_is_kept():
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.ReLU(), torch.nn.Flatten()
+    module = torch.nn.Sequential(*layers, torch.nn.Linear(48, 4))
+    images, labels, rng = torch.rand(30, 1, 6, 6), torch.arange(30) % 4, np.random.default_rng(0)
+    with pytest.warns(UserWarning, match="batch normalization"):
+        whole = measure_contributions(
+            [(0, module)], images, labels, np.ones(30, bool), stiffness_examples=30, rng=rng
+        )
+    gradients = []
+    for training in (False, True):
+        with torch.enable_grad():
+            loss = cross_entropy(module.train(training)(images), labels)
+        found = torch.autograd.grad(loss, list(module.parameters()))
+        gradients.append(torch.cat([g.flatten() for g in found]))
+    expected = torch.cosine_similarity(*gradients, dim=0).item()
+    assert expected < 0.999
+    assert whole["training_cosine"].values == pytest.approx([expected], rel=1e-4)

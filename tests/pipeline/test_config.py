@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from cgpipe.data.corruption import corruption
 from cgpipe.data.shapes import DATASETS
 from cgpipe.figures.registry import OF_RUNS
-from cgpipe.names import CLIPPING, MOST_PAIRED
-from cgpipe.pipeline.config.experiments import is_mixed, widths
+from cgpipe.learning.rules import update_rule
+from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, UpdateName
+from cgpipe.pipeline.config.experiments import is_mixed
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.config.messages import RENAMED
@@ -33,9 +34,13 @@ def complete():
         "corruption": {"selection": "bernoulli"},
         "experiments": {
             "label_noise": {
-                "hidden": [40, 32],
+                "network": {"dense": [40, 32]},
                 "init": "official",
                 "learning_rate": 0.5,
+                "dataset": "digits",
+                "schedule": "cosine",
+                "momentum": 0.0,
+                "weight_decay": 0.01,
                 "examples": 500,
                 "batch_size": 50,
                 "steps": 20,
@@ -45,7 +50,8 @@ def complete():
                 "snapshots": True,
             },
             "winsorization": {
-                "hidden": [8],
+                "network": {"dense": [8]},
+                "dataset": "digits",
                 "examples": 900,
                 "steps": 5,
                 "winsor": [0, 1, 2],
@@ -53,7 +59,8 @@ def complete():
                 "snapshots": False,
             },
             "full_batch": {
-                "hidden": [8],
+                "network": {"dense": [8]},
+                "dataset": "digits",
                 "examples": 900,
                 "steps": 5,
                 "batch_size": 900,
@@ -86,7 +93,7 @@ def minimal(**experiment):
     return {
         "name": "tiny",
         "dataset": "digits",
-        "experiments": {"one": {"hidden": [8], "steps": 5, **experiment}},
+        "experiments": {"one": {"network": {"dense": [8]}, "steps": 5, **experiment}},
     }
 
 
@@ -134,9 +141,8 @@ def test_the_settings_given_are_not_changed_and_the_config_cannot_be():
 
 
 def test_a_linear_classifier_needs_no_hidden_layer():
-    experiment = load(minimal(hidden=[])).experiments["one"]
-    assert widths("digits", experiment) == [64, 10]
-    assert widths("mnist", load(minimal(hidden=[2048])).experiments["one"]) == [784, 2048, 10]
+    experiment = load(minimal(network={"dense": []})).experiments["one"]
+    assert experiment.network.dense == []
 
 
 def test_every_leaf_is_described():
@@ -157,7 +163,7 @@ def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
     wrong["experiments"]["label_noise"]["noise"] = [0.5, 1.5]
     wrong["experiments"]["label_noise"]["learning_rate"] = "1e-3"
     wrong["experiments"]["winsorization"]["winsor"] = [0, 50]
-    wrong["experiments"]["winsorization"]["hiden"] = wrong["experiments"]["winsorization"].pop("hidden")
+    wrong["experiments"]["winsorization"]["netwrk"] = wrong["experiments"]["winsorization"].pop("network")
     wrong["nullworlds"]["level"] = 95
     told = "\n".join(sorted(mistakes(wrong)))
     expected = [
@@ -167,8 +173,8 @@ def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
         "experiments.label_noise.learning_rate: given '1e-3' (text); allowed: a valid number. "
         "YAML reads 1e-3 as text: write 1.0e-3",
         "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
-        "experiments.winsorization.hidden: not given, and it has no default: Units of each hidden layer",
-        "experiments.winsorization.hiden: there is no such key (did you mean hidden?); allowed here: hidden",
+        "experiments.winsorization.network: not given, and it has no default: The network, by exactly one",
+        "experiments.winsorization.netwrk: there is no such key (did you mean network?); allowed here: netw",
         "experiments.winsorization.winsor.1: given 50; allowed: c with 2c below batch_size, "
         "which is 100, so at most 49",
         "nullworlds.level: given 95; allowed: less than 1",
@@ -280,7 +286,7 @@ def test_the_default_batch_size_bounds_c_too():
     [
         (
             "experiments",
-            {"one": {"hidden": [8], "steps": 5, "batch_size": 1001}},
+            {"one": {"network": {"dense": [8]}, "steps": 5, "batch_size": 1001}},
             "experiments.one.batch_size: given 1001; allowed: at most 1000, the training examples of digits",
         ),
         ("gradients", {"examples": 1001}, "gradients.examples: given 1001; allowed: at most 1000"),
@@ -310,7 +316,7 @@ def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
 
 
 def figure_of(figure, **experiment):
-    return {**minimal(hidden=[40, 40], **experiment), "figures": {figure: {"experiment": "one"}}}
+    return {**minimal(network={"dense": [40, 40]}, **experiment), "figures": {figure: {"experiment": "one"}}}
 
 
 @pytest.mark.parametrize("figure", ["figure2", "figure3"])
@@ -320,7 +326,6 @@ def figure_of(figure, **experiment):
         ({"noise": [0, 1]}, "a noise level between 0 and 1"),
         ({"snapshots": False}, "snapshots: true"),
         ({"winsor": [1]}, "winsor level 0, plain SGD"),
-        ({"hidden": [20]}, "the 300 weights that gradients.weights samples; the smallest of one has 200"),
     ],
 )
 def test_figures_of_gradients_need_an_experiment_that_has_them(figure, experiment, said):
@@ -339,12 +344,37 @@ def test_figures_of_gradients_need_an_experiment_that_has_them(figure, experimen
 @pytest.mark.parametrize("figure", ["figure2_exact", "figure3_exact", "coherence"])
 def test_exact_figures_need_snapshots_but_no_sample(figure):
     small = figure_of(figure)
-    load(replaced(small, ("experiments", "one", "hidden"), [20]))
+    load(replaced(small, ("experiments", "one", "network", "dense"), [20]))
     assert "snapshots: true" in mistake(figure_of(figure, snapshots=False))
     if figure == "coherence":
         load(figure_of(figure, noise=[0, 1]))
     else:
         assert "a noise level between 0 and 1" in mistake(figure_of(figure, noise=[0, 1]))
+
+
+AGAIN = [*(f"figure{n}_{of}" for n in (2, 3) for of in ("exact", "displacement")), "strata", "descent"]
+
+
+@pytest.mark.parametrize("figure", AGAIN)
+@pytest.mark.parametrize(
+    ("experiment", "has"), [({"momentum": 0.5}, "momentum: 0.5"), ({"update": "ra3"}, "update: ra3")]
+)
+def test_figures_of_updates_that_are_made_again_need_some_that_can_be(figure, experiment, has):
+    told = mistake(figure_of(figure, **experiment))
+    assert told.startswith(
+        f"figures.{figure}.experiment: given 'one' (text); allowed: an experiment whose up"
+    )
+    assert told.endswith(f"without momentum, and with another update than rm3 and ra3; one has {has}")
+
+
+@pytest.mark.parametrize("figure", [name for name in OF_RUNS if name not in AGAIN])
+def test_other_figures_are_of_any_update(figure):
+    load(figure_of(figure, momentum=0.5, winsor=[0, 2]))
+
+
+def test_the_rules_that_remember_are_those_with_a_state_of_plain_sgd():
+    rules = [name for name in get_args(UpdateName) if update_rule(name, 0, 10).state()]
+    assert tuple(rules) == REMEMBERING
 
 
 # --- noise levels without corrupt examples ----------------------------------------------------------
@@ -408,7 +438,7 @@ def test_a_sample_of_one_example_has_an_empty_group(figure):
 def test_the_figure_of_activity_needs_hidden_units_but_neither_snapshots_nor_plain_sgd():
     load(figure_of("activity", winsor=[1], noise=[0], snapshots=False))
     assert "hidden units; one has none" in mistake(
-        replaced(figure_of("activity"), ("experiments", "one", "hidden"), [])
+        replaced(figure_of("activity"), ("experiments", "one", "network", "dense"), [])
     )
 
 
@@ -472,7 +502,7 @@ ANYTHING = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.text(max_size=5) | st.sampled_from(["experiment", "hidden", "shown"]), inner, max_size=3
+            st.text(max_size=5) | st.sampled_from(["experiment", "network", "shown"]), inner, max_size=3
         )
     ),
     max_leaves=4,
@@ -650,14 +680,14 @@ def test_no_more_is_sampled_than_the_subset_of_a_figure_has(figure, section, key
 def test_stiffness_is_of_examples_that_there_are():
     told = mistake({**minimal(), "contributions": {"stiffness_examples": 1_001}})
     assert told.startswith("contributions.stiffness_examples: given 1001; allowed: at most 1000")
-    noise = {"hidden": [8], "steps": 5, "examples": 999}
+    noise = {"network": {"dense": [8]}, "steps": 5, "examples": 999}
     assert "at least the 1,000 training examples that contributions.stiffness_examples samples" in mistake(
         with_claims({"label_noise": "noise"}, noise=noise)
     )
 
 
 def with_claims(claims, **experiments):
-    one = {"hidden": [8], "steps": 5}
+    one = {"network": {"dense": [8]}, "steps": 5}
     known = {
         "noise": one,
         "clip": {**one, "winsor": [0, 2], "snapshots": False},
@@ -683,12 +713,12 @@ def test_claims_name_experiments_that_can_say_something():
     )
     assert "one of noise, clip" in mistake(with_claims(EVERY | {"minibatch": "min"}))
     assert "snapshots: true; clip has false" in mistake(with_claims(EVERY | {"label_noise": "clip"}))
-    clipped = {"hidden": [8], "steps": 5, "winsor": [2]}
+    clipped = {"network": {"dense": [8]}, "steps": 5, "winsor": [2]}
     assert "winsor level 0" in mistake(with_claims(EVERY, clip=clipped))
 
 
 def test_claims_need_the_sample_of_gradients():
-    few = {"hidden": [8], "steps": 5, "examples": 99, "batch_size": 9}
+    few = {"network": {"dense": [8]}, "steps": 5, "examples": 99, "batch_size": 9}
     settings = {
         **with_claims({"label_noise": "noise"}, noise=few),
         "contributions": {"stiffness_examples": 50},
@@ -696,11 +726,6 @@ def test_claims_need_the_sample_of_gradients():
     assert mistake(settings) == (
         "claims.label_noise: given 'noise' (text); allowed: an experiment with at least the 100 training "
         "examples that gradients.examples samples; noise has 99"
-    )
-    narrow = {"hidden": [7], "steps": 5}
-    assert mistake(with_claims({"label_noise": "noise"}, noise=narrow)).endswith(
-        "an experiment whose layers each have the 80 weights that gradients.weights samples; the smallest of "
-        "noise has 70"
     )
 
 
@@ -715,22 +740,27 @@ def test_replicates_that_were_seen_are_no_experiment():
 def test_full_batch_descent_is_compared_with_the_same_network():
     assert "only with minibatch" in mistake(with_claims({"full_batch": "full"}))
     assert "only with full_batch" in mistake(with_claims({"minibatch": "mini"}))
-    other = {"hidden": [9], "steps": 5, "batch_size": "all"}
-    assert "the network of mini, hidden: [8] and init: xavier; it has [9] and xavier" in mistake(
-        with_claims(EVERY, full=other)
-    )
-    fewer = {"hidden": [8], "steps": 5, "examples": 500, "batch_size": "all"}
+    other = {"network": {"dense": [9]}, "steps": 5, "batch_size": "all"}
+    told = mistake(with_claims(EVERY, full=other))
+    assert told.endswith("the network of mini, {dense: [8]}, init xavier; it has {dense: [9]}, init xavier")
+    fewer = {"network": {"dense": [8]}, "steps": 5, "examples": 500, "batch_size": "all"}
     told = mistake(with_claims(EVERY, full=fewer))
-    assert "the training set of mini, examples: 1000 and normalize: false; it has 500 and false" in told
-    scaled = {"hidden": [8], "steps": 5, "normalize": True, "batch_size": "all"}
-    assert "normalize: false; it has 1000 and true" in mistake(with_claims(EVERY, full=scaled))
-    load(with_claims(EVERY, full=fewer, mini={"hidden": [8], "steps": 5, "examples": 500}))
-    small = {"hidden": [8], "steps": 5, "batch_size": 999}
+    assert (
+        "the training set of mini, 1000 examples of digits, normalize: false; it has 500 examples of" in told
+    )
+    scaled = {"network": {"dense": [8]}, "steps": 5, "normalize": True, "batch_size": "all"}
+    assert "normalize: false; it has 1000 examples of digits, normalize: true" in mistake(
+        with_claims(EVERY, full=scaled)
+    )
+    load(with_claims(EVERY, full=fewer, mini={"network": {"dense": [8]}, "steps": 5, "examples": 500}))
+    elsewhere = {**scaled, "normalize": False, "dataset": "mnist", "examples": 1_000}
+    assert "it has 1000 examples of mnist, normalize: false" in mistake(with_claims(EVERY, full=elsewhere))
+    small = {"network": {"dense": [8]}, "steps": 5, "batch_size": 999}
     assert "batch_size: all; that of full is 999" in mistake(with_claims(EVERY, full=small))
     assert mistake(with_claims(EVERY | {"minibatch": "full"})).endswith(
         "an experiment with larger batches than full, batch_size: 1000; it has 1000"
     )
-    full = {"hidden": [8], "steps": 5, "batch_size": "all"}
+    full = {"network": {"dense": [8]}, "steps": 5, "batch_size": "all"}
     for more in ({"noise": [0.1]}, {"replicates": 4}, {"replicates": [3]}):
         assert "whose noise levels and replicates mini has too; that has replicates [0, 1, 2]" in mistake(
             with_claims(EVERY, full=full | more)
@@ -738,8 +768,18 @@ def test_full_batch_descent_is_compared_with_the_same_network():
     load(with_claims(EVERY, full=full | {"replicates": [2]}))
 
 
+def test_claims_about_gradients_need_updates_that_can_be_made_again():
+    noise = {"network": {"dense": [8]}, "steps": 5, "momentum": 0.9}
+    told = mistake(with_claims(EVERY, noise=noise))
+    assert told.startswith(
+        "claims.label_noise: given 'noise' (text); allowed: an experiment whose updates can"
+    )
+    assert told.endswith("noise has momentum: 0.9")
+    load(with_claims(EVERY | {"label_noise": None}, noise=noise, clip={**noise, "winsor": [0, 2]}))
+
+
 def test_claims_are_of_winsorized_sgd():
-    other = {"hidden": [8], "steps": 5, "update": "sign_of_sum"}
+    other = {"network": {"dense": [8]}, "steps": 5, "update": "sign_of_sum"}
     assert "update: winsorized_mean; noise has sign_of_sum" in mistake(with_claims(EVERY, noise=other))
 
 
@@ -767,6 +807,9 @@ def test_a_figure_that_compares_needs_plain_and_winsorized_sgd(figure, winsor, s
     ("other", "said"),
     [
         ({"learning_rate": 0.3}, "the settings of one; this one has learning_rate: 0.3"),
+        ({"network": {"conv_small": {}}}, "this one has network: {conv_small: {}}"),
+        ({"momentum": 0.9, "weight_decay": 0.1}, "this one has momentum: 0.9, weight_decay: 0.1"),
+        ({"dataset": "mnist"}, "this one has dataset: mnist, examples: 60000"),
         ({"noise": [0.5, 1]}, "whose noise one has too, [0.0, 0.5]; this one has [0.5, 1.0]"),
         ({"replicates": [0, 7]}, "whose replicates one has too"),
     ],
@@ -779,9 +822,10 @@ def test_a_control_has_the_settings_of_what_it_is_compared_with(other, said):
     assert said in told
 
 
-def test_an_unknown_control_is_refused_with_a_suggestion():
-    told = mistake(comparing("controls", {"controls": ["onne"]}))
-    assert told == "figures.controls.controls.0: given 'onne' (text); allowed: one of one (did you mean one?)"
+@pytest.mark.parametrize(("figure", "key"), [("controls", "controls"), ("networks", "others")])
+def test_an_unknown_experiment_beside_it_is_refused_with_a_suggestion(figure, key):
+    told = mistake(comparing(figure, {key: ["onne"]}))
+    assert told == f"figures.{figure}.{key}.0: given 'onne' (text); allowed: one of one (did you mean one?)"
 
 
 def test_what_is_clipped_takes_larger_minibatches():

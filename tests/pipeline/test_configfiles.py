@@ -9,7 +9,7 @@ from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.reading import look_at
 
 ROOT = Path(__file__).parents[2]
-TOP = "name: a\ndataset: digits\nexperiments:\n  one: &one\n    hidden: [8]\n    steps: 5\n"  # six lines
+TOP = "name: a\ndataset: digits\nexperiments:\n  one: &one\n    network: {dense: [8]}\n    steps: 5\n"
 
 
 def loaded(*paths: Path, arguments: list[str] | None = None) -> ConfigFiles:
@@ -217,7 +217,8 @@ def test_what_an_alias_leads_to_is_told_once_and_a_circle_ends(path: Path) -> No
     assert len(mistakes(path)) == 1
 
 
-JSON = '{"name": "a", "dataset": "digits",\n\t"experiments": {"one": {"hidden": [8], "steps": 5, %s}}}'
+ONE = '{"network": {"dense": [8]}, "steps": 5, %s}'
+JSON = '{"name": "a", "dataset": "digits",\n\t"experiments": {"one": ' + ONE + "}}"
 
 
 def test_json_is_read_as_json(path: Path) -> None:
@@ -251,7 +252,7 @@ def test_a_later_file_replaces_what_it_names(path: Path) -> None:
     other.write_text("seed: 2\ndataset: no\n")
     assert mistakes(path, other) == [
         "y.yaml, line 2: dataset: given no, which YAML reads as false; allowed: 'digits', 'mnist', "
-        "'fashion_mnist' or 'cifar10'"
+        "'fashion_mnist', 'cifar10' or {folder: PATH, size: 32}"
     ]
     other.write_text("gradients: {}\n")
     assert mistakes(path, other) == [

@@ -9,7 +9,6 @@ from folders import write_folder
 
 from cgpipe.pipeline import plan
 from cgpipe.pipeline.config.datasets import shape_of
-from cgpipe.pipeline.config.experiments import widths
 from cgpipe.pipeline.config.load import ConfigError, load
 
 ALLOWED = "allowed: a folder of images, with a folder for each class in train and the same in test (or val); "
@@ -23,7 +22,7 @@ def folder(digits, tmp_path, monkeypatch):
 
 
 def settings(dataset, **experiment):
-    one = {"hidden": [8], "steps": 5, "batch_size": 10, **experiment}
+    one = {"network": {"dense": [8]}, "steps": 5, "batch_size": 10, **experiment}
     few = {"examples": 20}, {"stiffness_examples": 20}
     return {
         "name": "tiny",
@@ -47,8 +46,8 @@ def test_its_size_is_known_when_settings_are_checked(folder, path):
     assert config.dataset.path == folder
     one = config.experiments["one"]
     assert (one.examples, one.batch_size) == (24, 24)
-    assert widths(config.dataset, one) == [16, 8, 3]
-    assert widths(load(settings({"folder": path})).dataset, one) == [64, 8, 3]
+    assert shape_of(config.dataset).features == 16
+    assert shape_of(load(settings({"folder": path})).dataset).features == 64
     assert plan.labels_at(config, {"experiment": "one", "noise": "050", "replicate": "0"})["examples"] == ""
     assert load(config.model_dump()) == config
 
@@ -70,15 +69,15 @@ def test_figures_know_the_number_of_its_classes(folder):
 
 def test_stage_data_reads_what_is_in_it_and_not_where_it_lies(folder):
     Path(".snakemake").mkdir()
-    known = plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {})
+    known = plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {"dataset": ""})
     assert known == {"dataset": {"files": known["dataset"]["files"], "size": 4}}
     shutil.copytree("digits", "moved", copy_function=shutil.copyfile)
-    assert plan.settings(load(settings({"folder": "moved", "size": 4})), "data", {}) == known
+    assert plan.settings(load(settings({"folder": "moved", "size": 4})), "data", {"dataset": ""}) == known
     image = folder / "train/class 0/0.png"
     os.utime(image)
-    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {}) == known
+    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {"dataset": ""}) == known
     shutil.copyfile(folder / "train/class 0/1.png", image)
-    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {}) != known
+    assert plan.settings(load(settings({"folder": "digits", "size": 4})), "data", {"dataset": ""}) != known
 
 
 @pytest.mark.parametrize(

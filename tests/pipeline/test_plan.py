@@ -16,6 +16,7 @@ from cgpipe.pipeline.config.load import load
 
 AT = {
     "experiment": "noisy",
+    "dataset": "",
     "examples": "",
     "noise": "012.5",
     "winsor": "2",
@@ -47,13 +48,13 @@ def base(**changed):
         "dataset": "digits",
         "experiments": {
             "noisy": {
-                "hidden": [40],
+                "network": {"dense": [40]},
                 "steps": 5,
                 "noise": [0.5, 0, 0.125, 1],
                 "winsor": [2, 0],
                 "replicates": 2,
             },
-            "other": {"hidden": [], "steps": 7, "noise": [0.3], "replicates": 1},
+            "other": {"network": {"dense": []}, "steps": 7, "noise": [0.3], "replicates": 1},
         },
         "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
         "claims": {},
@@ -266,9 +267,9 @@ def test_settings_are_those_of_the_path():
     config = load(base())
     planned = plan.settings(config, "train", AT)
     assert (planned["noise"], planned["winsor"], planned["replicate"]) == (0.125, 2, 1)
-    assert (planned["hidden"], planned["steps"], planned["seed"]) == ([40], 5, 3)
+    assert (planned["network"], planned["steps"], planned["seed"]) == ({"dense": [40]}, 5, 3)
     assert plan.settings(config, "train", {**AT, "experiment": "other", "noise": "030"})["steps"] == 7
-    labels = {"examples": "", "noise": "100", "replicate": "0"}
+    labels = {"dataset": "", "examples": "", "noise": "100", "replicate": "0"}
     assert plan.settings(config, "corrupt", labels)["noise"] == 1.0
 
 
@@ -280,9 +281,22 @@ def test_labels_of_a_subset_lie_apart_and_those_of_all_examples_do_not(given, pa
     settings = base(figures={})
     settings["experiments"]["noisy"] |= given
     at = plan.labels_at(load(settings), AT)
-    assert at == {"examples": part, "noise": "012.5", "replicate": "1"}
+    assert at == {"dataset": "", "examples": part, "noise": "012.5", "replicate": "1"}
     assert plan.settings(load(settings), "corrupt", at)["examples"] == examples
     assert plan.labels_at(load(settings), {**AT, "experiment": "other"})["examples"] == ""
+
+
+def test_the_dataset_of_one_experiment_lies_apart():
+    settings = base(figures={})
+    settings["experiments"]["other"] |= {"dataset": "cifar10", "examples": 700}
+    config = load(settings)
+    at = plan.labels_at(config, {**AT, "experiment": "other"})
+    assert (at["dataset"], at["examples"]) == ("datasets/cifar10/", "examples-700/")
+    assert plan.settings(config, "data", at) == {"dataset": "cifar10"}
+    assert plan.settings(config, "data", AT) == {"dataset": "digits"}
+    assert plan.labels_at(config, AT)["dataset"] == ""
+    settings["experiments"]["other"]["dataset"] = "digits"
+    assert plan.labels_at(load(settings), {**AT, "experiment": "other"})["dataset"] == ""
 
 
 def test_levels_of_both_groups_depend_on_the_subset():

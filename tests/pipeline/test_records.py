@@ -33,8 +33,8 @@ def chain(tmp_path):
     return data, write(tmp_path / "corrupted.nc", made)
 
 
-def stale(output, *inputs, stage="corrupt", spec=SPEC, code="bbbb"):
-    reasons = why_stale([output], inputs, stage=stage, spec=spec, code=code)
+def stale(output, *inputs, stage="corrupt", spec=SPEC, code="bbbb", **more):
+    reasons = why_stale([output], inputs, stage=stage, spec=spec, code=code, **more)
     assert set(reasons.values()) <= {output}
     return list(reasons)
 
@@ -134,6 +134,17 @@ def test_inputs_that_are_not_there_are_left_to_snakemake(chain):
     assert stale(corrupted, data) == []
     corrupted.unlink()
     assert stale(corrupted, data) == []
+
+
+def test_images_that_are_not_there_must_have_been_those_that_are_planned(chain):
+    data, corrupted = chain
+    other = '{"dataset":"mnist"}'
+    assert stale(corrupted, data, of_data=other) == []  # then its own record says so
+    data.unlink()
+    assert stale(corrupted, data, of_data="{}") == []
+    assert stale(corrupted, data, of_data=other) == [
+        'was made from images with dataset = nothing, not "mnist"'
+    ]
 
 
 def test_what_is_made_from_many_files_is_made_again_if_one_is_not_there(chain, tmp_path):

@@ -131,7 +131,7 @@ LONG: dict[str, Any] = {
     **CPU,
     "experiments": {
         "long": {
-            "hidden": [256, 256],
+            "network": {"dense": [256, 256]},
             "steps": 12_000,
             "batch_size": 50,
             "noise": [0.5],

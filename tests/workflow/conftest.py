@@ -19,7 +19,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tree:
         tree = new_tree(folder.with_suffix(".new"))
         tree.snakemake(anew=True)
         # As if made last: another experiment's runs, which a flipped setting may name, may have ended later.
-        for path in tree.results.glob("figures/*"):
+        for path in tree.results.glob("**/figures/*"):  # and their benchmarks
             path.touch()
         tree.folder.rename(folder)
         return Tree(folder)

@@ -57,3 +57,5 @@ def test_a_folder_of_images_of_three_classes_becomes_a_figure(
     assert done.returncode != 0
     assert "moved/test/class 2/7.png cannot be read as an image" in done.stdout + done.stderr
     assert not (fresh.results / "dataset.nc").exists()
+    image.write_bytes(content)
+    assert fresh.planned(FIGURE) == {"data": 1, "corrupt": 2, "train": 2, "figure1": 1}

@@ -91,7 +91,7 @@ def test_a_run_that_diverges_keeps_no_other_from_its_results(fresh: Tree) -> Non
     # After one update, c = 0 has diverged, and the others have not.
     pair = {
         **PAIR,
-        "hidden": [8],
+        "network": {"dense": [8]},
         "learning_rate": 1.0e20,
         "steps": 1,
         "winsor": [0, 23, 24],

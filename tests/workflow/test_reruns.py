@@ -75,6 +75,17 @@ ANALYSES: dict[str, Mapping[str, int]] = {
     "clipping": {"clipping_pair_1": 1},
 }
 
+NETWORKS: dict[str, dict[str, Any]] = {
+    "dense": {"dense": [17]},
+    "conv_small": {"conv_small": {}},
+    "alexnet_small.channels": {"alexnet_small": {"channels": 8}},
+    "resnet18": {"resnet18": {}},
+    "module": {"module": "torch.nn:Flatten"},
+    "args": {"module": "torch.nn:Flatten", "args": {"start_dim": 1}},
+}
+ON_MNIST = {**SMALL["experiments"]["label_noise"], "dataset": "mnist"}
+OF_MNIST = {"data": 1, "corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE}
+
 # For every leaf of the schema: a path in SMALL, another value, and exactly the jobs that read it or
 # follow from them.
 FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
@@ -88,13 +99,31 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "corruption.selection": ("corruption.selection", "bernoulli", FROM_CORRUPT),
     # The experiments have their own.
     "replicates": ("replicates", 2, {}),
-    "experiments.*.hidden": ("experiments.label_noise.hidden", [17], FROM_TRAIN_OF_LABEL_NOISE),
+    **{
+        f"experiments.*.network.{key}": (
+            "experiments.label_noise.network",
+            network,
+            FROM_TRAIN_OF_LABEL_NOISE,
+        )
+        for key, network in NETWORKS.items()
+    },
+    **{
+        f"experiments.*.{key}": ("experiments.label_noise", {**ON_MNIST, **changed}, OF_MNIST)
+        for key, changed in {
+            "network.lenet5": {"network": {"lenet5": {}}},
+            "network.vgg11": {"network": {"vgg11": {}}},
+            "dataset": {},
+        }.items()
+    },
     "experiments.*.init": ("experiments.label_noise.init", "official", FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.learning_rate": (
         "experiments.label_noise.learning_rate",
         0.3,
         FROM_TRAIN_OF_LABEL_NOISE,
     ),
+    "experiments.*.schedule": ("experiments.label_noise.schedule", "cosine", FROM_TRAIN_OF_LABEL_NOISE),
+    "experiments.*.momentum": ("experiments.pair.momentum", 0.5, {"train_pair_1": 1, "runs": 1}),
+    "experiments.*.weight_decay": ("experiments.label_noise.weight_decay", 0.1, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.examples": (
         "experiments.label_noise.examples",
         800,
@@ -163,6 +192,11 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "figures.matched.experiment": ("figures.matched.experiment", "pair", {}),
     "figures.controls.experiment": ("figures.controls.experiment", "pair", {}),
     "figures.controls.controls": ("figures.controls.controls", ["pair"], {}),
+    "figures.networks.others": (
+        "figures.networks.others",
+        ["pair"],
+        {"figure_networks": 1, **ANALYSES["coherence"]},
+    ),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),

@@ -236,15 +236,19 @@ def test_runs_trained_in_one_job_are_those_trained_apart(finished: Tree) -> None
 LONG = {
     "batch_size": 50,
     "device": "cpu",
-    "hidden": [256, 256],
     "init": "xavier",
     "learning_rate": 0.1,
+    "momentum": 0.0,
+    "network": {"dense": [256, 256]},
     "noise": 0.5,
+    "normalize": False,
     "replicate": 0,
+    "schedule": "constant",
     "seed": 3,
     "snapshots": True,
     "steps": 3000,
     "update": "winsorized_mean",
+    "weight_decay": 0.0,
     "winsor": 1,
 }
 

@@ -121,6 +121,7 @@ wildcard_constraints:
     winsor=r"[0-9]+",
     replicate=r"[0-9]+",
     experiment="|".join(CONFIG.experiments),
+    dataset=r"(datasets/[a-z0-9_-]+/)?",
     examples=r"(examples-[0-9]+/)?",
 
 
@@ -151,6 +152,21 @@ def labels_of(wildcards):
     return local(apply_wildcards(made, plan.labels_at(CONFIG, dict(wildcards))))
 
 
+def dataset_of(wildcards):
+    """Input of a rule, the dataset that a run trains on."""
+    return local(apply_wildcards(rules.data.output.dataset, plan.labels_at(CONFIG, dict(wildcards))))
+
+
+def dataset_of_pack(pack):
+    """Input of a rule, the dataset that the runs of a pack train on."""
+    return lambda wildcards: dataset_of(pack[0]._asdict())
+
+
+def data_of(wildcards):
+    """Settings of stage data, of the dataset that a run trains on, as text."""
+    return canonical(plan.settings(CONFIG, "data", plan.labels_at(CONFIG, dict(wildcards))))
+
+
 def labels_of_each(pack):
     """Input of a rule, the labels that the runs of a pack train on."""
     return lambda wildcards: [labels_of(run._asdict()) for run in pack]
@@ -173,8 +189,9 @@ def file_options(wildcards, input, output):
 
 def data_options(wildcards, output):
     """The file that stage data writes, as an option, where it may download to, and a folder of images."""
-    folder = {} if isinstance(CONFIG.dataset, str) else {"folder": str(CONFIG.dataset.path)}
-    return as_options(output, {"downloads": str(Path(output.dataset).parents[1] / "downloads"), **folder})
+    dataset = plan.datasets(CONFIG)[wildcards.dataset]
+    folder = {} if isinstance(dataset, str) else {"folder": str(dataset.path)}
+    return as_options(output, {"downloads": str(Path(RESULTS).parent / "downloads"), **folder})
 
 
 def of_stage(name, *, files=file_options, **more):
@@ -202,7 +219,7 @@ def packs(stages, experiment, is_needed=lambda run: True):
         # A run that has diverged is not tried together with others again.
         if any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.DIVERGED}")):
             return False
-        places = {"corrupt": plan.labels_at(CONFIG, at)}
+        places = dict.fromkeys(("data", "corrupt"), plan.labels_at(CONFIG, at))
         done = all(is_done(rule, places.get(stage, at)) for stage, rule in rules_of_run.items())
         return not done or any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.STATE}"))
 

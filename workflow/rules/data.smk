@@ -4,9 +4,9 @@ rule data:
     output:
         dataset=DATASET,
     log:
-        f"{LOGS}/data.log",
+        f"{LOGS}/{{dataset}}data.log",
     benchmark:
-        f"{BENCHMARKS}/data.tsv"
+        f"{BENCHMARKS}/{{dataset}}data.tsv"
     localrule: True
     params:
         **of_stage("data", files=data_options),
@@ -21,10 +21,11 @@ rule corrupt:
     output:
         corrupted=CORRUPTED,
     log:
-        f"{LOGS}/corrupt/{{examples}}noise-{{noise}}/replicate-{{replicate}}.log",
+        f"{LOGS}/corrupt/{{dataset}}{{examples}}noise-{{noise}}/replicate-{{replicate}}.log",
     benchmark:
-        f"{BENCHMARKS}/corrupt/{{examples}}noise-{{noise}}/replicate-{{replicate}}.tsv"
+        f"{BENCHMARKS}/corrupt/{{dataset}}{{examples}}noise-{{noise}}/replicate-{{replicate}}.tsv"
     params:
         **of_stage("corrupt"),
+        of_data=settings("data"),
     shell:
         COMMAND

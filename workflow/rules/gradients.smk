@@ -1,6 +1,6 @@
 rule gradients:
     input:
-        dataset=DATASET,
+        dataset=dataset_of,
         corrupted=labels_of,
         snapshots=SNAPSHOTS,
         planned=planned("gradients"),
@@ -31,7 +31,7 @@ for stage, (made, _) in OF_ALL_EXAMPLES.items():
         name:
             stage
         input:
-            dataset=DATASET,
+            dataset=dataset_of,
             corrupted=labels_of,
             snapshots=SNAPSHOTS,
             planned=planned(stage),
@@ -76,7 +76,7 @@ for name in CONFIG.experiments:
                 name:
                     f"{stage}_{name}_{number}"
                 input:
-                    dataset=DATASET,
+                    dataset=dataset_of_pack(pack),
                     corrupted=labels_of_each(pack),
                     snapshots=paths_of(SNAPSHOTS, pack),
                     planned=planned(stage, pack),

@@ -6,7 +6,7 @@ TRAINING_MINUTES = 240
 # failed job, and the next attempt goes on from the checkpoint.
 rule train:
     input:
-        dataset=DATASET,
+        dataset=dataset_of,
         corrupted=labels_of,
         planned=planned("train"),
     output:
@@ -25,13 +25,14 @@ rule train:
         runtime=minutes(TRAINING_MINUTES),
     params:
         **of_stage("train", files=training_options),
+        of_data=data_of,
     shell:
         COMMAND
 
 
 use rule train as train_without_snapshots with:
     input:
-        dataset=DATASET,
+        dataset=dataset_of,
         corrupted=labels_of,
         planned=planned("train_without_snapshots"),
     output:
@@ -50,7 +51,7 @@ for name, experiment in CONFIG.experiments.items():
             name:
                 f"train_{name}_{number}"
             input:
-                dataset=DATASET,
+                dataset=dataset_of_pack(pack),
                 corrupted=labels_of_each(pack),
                 planned=planned(one_run, pack),
             output:

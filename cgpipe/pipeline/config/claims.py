@@ -9,6 +9,7 @@ from cgpipe.pipeline.config.experiments import (
     Experiment,
     with_too_few_examples,
     without_plain_sgd,
+    without_replay,
     without_snapshots,
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
@@ -75,6 +76,7 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
 def _not_analysed(name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
     """What is allowed instead of an experiment whose gradients cannot be analysed as the claims need it."""
     yield from without_snapshots(name, experiment)
+    yield from without_replay(name, experiment)
     for section, key in (("gradients", "examples"), ("contributions", "stiffness_examples")):
         if section in valid:
             yield from with_too_few_examples(
@@ -86,14 +88,15 @@ def _not_alike(full: Experiment, name: str, other: Experiment) -> Iterator[str]:
     """What is allowed instead of full-batch descent that is not as some SGD but for the size of the batch."""
     if (full.network, full.init) != (other.network, other.init):
         yield (
-            f"an experiment with the network of {name}, {other.network.described()}, init {other.init}; it "
-            f"has {full.network.described()}, init {full.init}"
+            f"an experiment with the network of {name}, {other.network}, init {other.init}; it has "
+            f"{full.network}, init {full.init}"
         )
-    if (full.examples, full.normalize) != (other.examples, other.normalize):
-        yield (
-            f"an experiment with the training set of {name}, examples: {other.examples} and normalize: "
-            f"{str(other.normalize).lower()}; it has {full.examples} and {str(full.normalize).lower()}"
-        )
+    ours, its = (
+        f"{of.examples} examples of {of.dataset}, normalize: {str(of.normalize).lower()}"
+        for of in (full, other)
+    )
+    if ours != its:
+        yield f"an experiment with the training set of {name}, {its}; it has {ours}"
     if other.batch_size >= full.batch_size:
         yield (
             f"an experiment with larger batches than {name}, batch_size: {other.batch_size}; it has "

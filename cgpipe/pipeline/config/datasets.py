@@ -1,6 +1,8 @@
 """The key `dataset`: one by its name, or a folder of images."""
 
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +43,12 @@ class Folder(Section):
         return self.folder
 
     @property
+    def name(self) -> str:
+        """Short, for paths."""
+        digest = hashlib.sha256(f"{self.folder} {self.size}".encode()).hexdigest()
+        return f"{re.sub(r'[^a-z0-9]+', '-', self.path.name.lower())}-{digest[:8]}"
+
+    @property
     def path(self) -> Path:
         """Where it lies."""
         return expanded(self.folder)
@@ -55,6 +63,7 @@ class Folder(Section):
         """Size of the dataset."""
         return self.listing.shape(self.size)
 
+    @cached_property
     def planned(self) -> dict[str, Any]:
         """What stage data reads of it: what is in it, not where it lies."""
         return {"files": self.listing.checksum(NOTES), "size": self.size}

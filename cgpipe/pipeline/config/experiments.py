@@ -1,7 +1,7 @@
 """The sections `experiments` and `corruption`, and what follows from them alone."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -14,8 +14,8 @@ from pydantic import (
     field_validator,
 )
 
-from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
-from cgpipe.pipeline.config.datasets import shape_of
+from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, Init, Schedule, Selection, UpdateName
+from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
 from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
 
@@ -98,7 +98,9 @@ Replicates = Annotated[
 class Experiment(Section):
     """One network and one schedule, at several levels of label noise and winsorization."""
 
-    network: Network = Field(description="The network, by exactly one of the keys below")
+    network: Network = Field(
+        description="The network, by exactly one key, such as `network: {dense: [2048]}`"
+    )
     init: Init = Field(
         "xavier",
         description="Distribution of the initial weights of a `dense` network: normal, with variance "
@@ -107,6 +109,9 @@ class Experiment(Section):
     )
     learning_rate: float = Field(
         0.1, gt=0, le=1.0e38, description="Learning rate of SGD, for the mean gradient of a minibatch"
+    )
+    dataset: Dataset | None = Field(
+        None, description="Dataset to train on, if it is another than that of `dataset` above"
     )
     schedule: Schedule = Field(
         "constant",
@@ -179,6 +184,14 @@ class Experiment(Section):
         "every 10,000, and at the last. Figures 2 and 3 and the figure of coherence need them",
     )
 
+    @field_validator("init")
+    @classmethod
+    def _of_dense(cls, init: str, info: ValidationInfo) -> str:
+        network: Network | None = info.data.get("network")
+        if init != "xavier" and network is not None and network.dense is None:
+            raise ValueError(f"xavier; {network.kind} draws its own initial weights, and {init} is for dense")
+        return init
+
     @field_validator("batch_size")
     @classmethod
     def _of_the_subset(cls, batch: int, info: ValidationInfo) -> int:
@@ -242,6 +255,16 @@ def without_snapshots(name: str, experiment: Experiment) -> Iterator[str]:
         yield f"an experiment with snapshots: true; {name} has false"
 
 
+def without_replay(name: str, experiment: Experiment) -> Iterator[str]:
+    """What is allowed instead of one whose updates cannot be made again; nothing if they can."""
+    has = f"momentum: {experiment.momentum:g}" if experiment.momentum else f"update: {experiment.update}"
+    if experiment.momentum or experiment.update in REMEMBERING:
+        yield (
+            "an experiment whose updates can be made again from snapshots, as each is by one minibatch: "
+            f"without momentum, and with another update than {' and '.join(REMEMBERING)}; {name} has {has}"
+        )
+
+
 def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: str) -> Iterator[str]:
     """What is allowed instead of an experiment with fewer examples than are sampled; nothing otherwise."""
     if experiment.examples < sampled:
@@ -252,8 +275,10 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
 
 
 def training_examples(valid: Mapping[str, Any]) -> float:
-    """Size of the training set of the dataset in these settings; no limit without a valid dataset."""
-    return shape_of(valid["dataset"]).examples if "dataset" in valid else math.inf
+    """Size of the largest training set in these settings; no limit without a valid dataset."""
+    experiments: Iterable[Experiment] = valid.get("experiments", {}).values()
+    datasets = [of for of in (valid.get("dataset"), *(e.dataset for e in experiments)) if of is not None]
+    return max((shape_of(of).examples for of in datasets), default=math.inf)
 
 
 def is_mixed(noise: float, selection: Selection, examples: float) -> bool:

@@ -15,6 +15,7 @@ from cgpipe.pipeline.config.experiments import (
     is_mixed,
     with_too_few_examples,
     without_plain_sgd,
+    without_replay,
     without_snapshots,
 )
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
@@ -50,6 +51,12 @@ class Controls(Figure):
     )
 
 
+class Others(Figure):
+    """A figure that shows several experiments."""
+
+    others: list[Slug] = Field([], description="Further experiments, of any network and dataset")
+
+
 class Style(Section):
     """The look of the figures."""
 
@@ -61,7 +68,12 @@ class Style(Section):
 
 def _section(name: str, entry: Entry) -> Any:
     """Type and default of a figure's section; a model of its own where the figure has keys of its own."""
-    model: type[Figure] = Controls if entry.controls else Curves if entry.levels else Figure
+    kinds: dict[type[Figure], bool] = {
+        Controls: entry.controls,
+        Others: entry.others,
+        Curves: bool(entry.levels),
+    }
+    model: type[Figure] = next((kind for kind, fits in kinds.items() if fits), Figure)
     if entry.keys:
         fields: dict[str, Any] = {
             key: (option.kind, Field(option.default, description=option.description))
@@ -94,6 +106,10 @@ def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[
             given = figure.experiment
             for allowed in _allowed(OF_RUNS[name], given, experiments[given], valid):
                 yield Mistake((name, "experiment"), given, allowed)
+            for place, other in enumerate(getattr(figure, "others", ())):
+                if other in experiments:
+                    for allowed in _allowed(OF_RUNS[name], other, experiments[other], valid):
+                        yield Mistake((name, "others", place), other, allowed)
             for place, control in enumerate(getattr(figure, "controls", ())):
                 for allowed in _alike(given, experiments[given], experiments.get(control)):
                     yield Mistake((name, "controls", place), control, allowed)
@@ -103,8 +119,12 @@ def _alike(name: str, experiment: Experiment, control: Experiment | None) -> Ite
     """What is allowed instead of a control that does not go with an experiment."""
     if control is None:
         return
-    ours, its = experiment.model_dump(exclude=OF_CONTROLS), control.model_dump(exclude=OF_CONTROLS)
-    if differ := [f"{key}: {its[key]}" for key, value in ours.items() if value != its[key]]:
+    pairs = [
+        (key, getattr(experiment, key), getattr(control, key))
+        for key in Experiment.model_fields
+        if key not in OF_CONTROLS
+    ]
+    if differ := [f"{key}: {its}" for key, ours, its in pairs if its != ours]:
         yield f"an experiment with the settings of {name}; this one has {', '.join(differ)}"
     for key in ("noise", "replicates"):
         ours, its = getattr(experiment, key), getattr(control, key)
@@ -149,3 +169,5 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
     if entry.snapshots:
         yield from without_snapshots(name, experiment)
+    if entry.replayed:
+        yield from without_replay(name, experiment)

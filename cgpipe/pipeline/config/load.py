@@ -62,7 +62,9 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
         return
     known = [name for name in experiments if isinstance(name, str)]
     keys = [("claims", key) for key in Claims.model_fields]
-    of_figures = [("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls")]
+    of_figures = [
+        ("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls", "others")
+    ]
     paths: list[tuple[str, ...]] = [*keys, *of_figures]
     for path in paths:
         given: Any = settings

@@ -55,9 +55,10 @@ def message(details: ErrorDetails, place: Place) -> str:
     if kind == "extra_forbidden":
         section, _ = _look_up(location[:-1])
         known, key = list(section.model_fields), str(location[-1])
+        here = ", ".join(known) or "none"
         renamed = RENAMED.get(re.sub(r"^experiments\.[^.]+", "experiments.*", path))
         hint = f" (renamed to {renamed})" if renamed else suggestion(key, known)
-        return f"{start}: there is no such key{hint}{_odd_letters(key)}; allowed here: {', '.join(known)}"
+        return f"{start}: there is no such key{hint}{_odd_letters(key)}; allowed here: {here}"
     if kind == "missing":
         return f"{start}: not given, and it has no default: {_look_up(location)[1]}"
     shown = place.given or _shown(given)

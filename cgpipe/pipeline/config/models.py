@@ -5,14 +5,15 @@ A check of several keys is a validator of the last of them: it sees those above 
 all errors are reported together.
 """
 
+import math
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from cgpipe.names import Device, Kernel
 from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
-from cgpipe.pipeline.config.datasets import Dataset
+from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
@@ -101,7 +102,7 @@ class Config(Section):
     )
     dataset: Dataset = Field(
         description="Dataset to train on. `digits` comes with scikit-learn, the others with torchvision. A "
-        "section is one's own images: `{folder: PATH, size: 32}`, as below"
+        "section is your own images: `{folder: PATH, size: 32}`"
     )
     data_root: str | None = Field(
         None,
@@ -143,11 +144,20 @@ class Config(Section):
     @field_validator("experiments")
     @classmethod
     def _complete(cls, experiments: dict[str, Experiment], info: ValidationInfo) -> dict[str, Experiment]:
-        most = training_examples(info.data)
-        allowed = f"at most {most}, the training examples of {info.data.get('dataset')}"
+        shared = info.data.get("dataset")
+
+        def size(dataset: Dataset | None) -> float:
+            return math.inf if dataset is None else shape_of(dataset).examples
 
         def mistakes() -> Iterator[Mistake]:
             for name, experiment in experiments.items():
+                dataset = experiment.dataset or shared
+                most = size(dataset)
+                allowed = f"at most {most}, the training examples of {dataset}"
+                if dataset is not None:
+                    network = experiment.network
+                    for fitting in network.misfits(shape_of(dataset)):
+                        yield Mistake((name, "network", network.kind), network.arguments, fitting)
                 if not is_all(experiment.examples) and experiment.examples > most:
                     yield Mistake((name, "examples"), experiment.examples, f"{allowed}, or all")
                     continue
@@ -162,7 +172,9 @@ class Config(Section):
         report(mistakes())
 
         def complete(experiment: Experiment) -> Experiment:
-            known = {key: most for key in ("examples", "batch_size") if is_all(getattr(experiment, key))}
+            known: dict[str, Any] = {"dataset": experiment.dataset or shared}
+            most = size(known["dataset"])
+            known |= {key: most for key in ("examples", "batch_size") if is_all(getattr(experiment, key))}
             if not experiment.replicates:
                 known["replicates"] = info.data.get("replicates", [0])
             return experiment.model_copy(update=known)
@@ -174,7 +186,7 @@ class Config(Section):
     def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
         most = training_examples(info.data)
         report(
-            Mistake((key,), given, f"at most {most}, the training examples of {info.data['dataset']}")
+            Mistake((key,), given, f"at most {most}, the training examples of the largest dataset")
             for key, given in section.model_dump(include={"examples", "stiffness_examples"}).items()
             if given > most
         )

@@ -1,11 +1,13 @@
 """The section `network` of an experiment."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from cgpipe.networks.registry import source_hash
-from cgpipe.pipeline.config.section import Section
+from cgpipe.data.shapes import Shape
+from cgpipe.networks.registry import FEWEST_PIXELS, require_size, source_hash
+from cgpipe.pipeline.config.section import Mistake, Section, report
 
 
 class WithoutArguments(Section):
@@ -41,32 +43,57 @@ class Network(Section):
         None,
         description="A network of your own, a `torch.nn.Module`: `path.py:function` or "
         "`package.module:function`. The function gets `shape` (channels, rows, columns) and `classes`, if it "
-        "has such parameters, and `args`",
+        "has such parameters, and `args`. A path is relative to the folder that holds `results/`",
     )
-    args: dict[str, Any] = Field(
+    args: dict[str, JsonValue] = Field(
         default_factory=dict, description="Further arguments of the function of `module`"
     )
+
+    @field_validator("module")
+    @classmethod
+    def _there(cls, module: str | None) -> str | None:
+        try:
+            if module is not None:
+                source_hash(module)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"a function in a file or an installed module; {error}") from None
+        return module
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         kinds = [name for name in type(self).model_fields if name != "args"]
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"one of {', '.join(kinds)}; given {', '.join(given) or 'none'}")
+            raise ValueError(f"exactly one of {', '.join(kinds)}")
         if self.args and self.module is None:
-            raise ValueError("args only with module")
-        if self.module is not None:
-            source_hash(self.module)
+            report([Mistake(("args",), self.args, "none without module")])
         return self
+
+    def __str__(self) -> str:
+        args = f", args: {self.args}" if self.args else ""
+        return f"{{{self.kind}: {self.arguments}{args}}}"
+
+    def misfits(self, shape: Shape) -> Iterator[str]:
+        """What is allowed instead of it for images of this size; nothing if it takes them."""
+        try:
+            if self.kind in FEWEST_PIXELS:
+                require_size(self.kind, (shape.channels, shape.height, shape.width))
+        except ValueError as error:
+            yield f"a network that takes the images; {error}"
 
     @property
     def kind(self) -> str:
         """The key that was given."""
         return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
+    @property
+    def arguments(self) -> Any:
+        """What was given there."""
+        given = getattr(self, self.kind)
+        return given.model_dump() if isinstance(given, Section) else given
+
     def described(self) -> dict[str, Any]:
         """What a training reads: the network with its arguments; of one's own, also what its source is."""
-        given = getattr(self, self.kind)
         if self.module is not None:
-            return {"module": given, "args": self.args, "source": source_hash(self.module)}
-        return {self.kind: given.model_dump() if isinstance(given, Section) else given}
+            return {"module": self.module, "args": self.args, "source": source_hash(self.module)}
+        return {self.kind: self.arguments}

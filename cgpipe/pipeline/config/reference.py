@@ -28,7 +28,8 @@ def leaves(model: type[Section] = Config, path: str = "") -> Iterator[tuple[str,
     for name, field in model.model_fields.items():
         section = section_in(field.annotation)
         is_dict = get_origin(field.annotation) is dict
-        if section is None or (not is_dict and {*get_args(field.annotation)} - {section, NoneType}):
+        others = {*get_args(field.annotation)} - {section, NoneType}
+        if section is None or not section.model_fields or (others and not is_dict):
             yield f"{path}{name}", field
         else:
             below = f"{path}{name}.*." if is_dict else f"{path}{name}."

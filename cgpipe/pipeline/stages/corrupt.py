@@ -21,6 +21,7 @@ class Spec:
     replicate: int
     seed: int
     selection: Selection
+    dataset: str = ""  # part of the path, of one that is not the workflow's own
     examples: int | None = None  # of a class-balanced subset; None for all of the training set
 
 

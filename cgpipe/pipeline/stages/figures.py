@@ -42,28 +42,36 @@ def run(
     """Write `out`.csv, plot it as .pdf, .svg and .png, and note in .json what it was made from."""
     entry = entry_of(spec.figure)
     stage, _ = PLOTTED[entry.artifact]
-    read = read_alike(inputs, stage, (*LEVELS, "update") if entry.controls else LEVELS)
+    levels = (*LEVELS, "update") if entry.controls else LEVELS
+    by_experiment: dict[str, list[Path]] = {}
+    for path in inputs:
+        by_experiment.setdefault(experiment_of(path) if entry.others else "", []).append(path)
+    read = {name: read_alike(paths, stage, levels) for name, paths in by_experiment.items()}
+    runs = [run_of(data, name) for name, of_one in read.items() for data in of_one]
     other = None if compare_with is None else (str(compare_with), pd.read_csv(compare_with))
     with styled(spec.style):
-        numbers, figure = draw(
-            spec.figure, [run_of(data) for data in read], style=spec.style, compare_with=other, **spec.options
-        )
+        numbers, figure = draw(spec.figure, runs, style=spec.style, compare_with=other, **spec.options)
         lay_out(figure)
         for ending in ("pdf", "svg", "png"):
             save(figure, with_ending(out, ending), ending, provenance)
     with whole(with_ending(out, "csv")) as temporary:
         numbers.to_csv(temporary, index=False, lineterminator="\n", float_format=DIGITS)
     written = [with_ending(out, ending) for ending in ("csv", "pdf", "svg", "png")]
-    made = provenance.of_many(*read).of_files(*([compare_with] if compare_with else []))
+    made = provenance.of_many(*(of.data for of in runs)).of_files(*([compare_with] if compare_with else []))
     write_record(with_ending(out, "json"), made.answering_for(*written))
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
 
 
-def run_of(data: xr.Dataset) -> Run:
+def experiment_of(path: Path) -> str:
+    """The experiment of a run, by the folder of an artifact of it."""
+    return path.absolute().parents[3].name
+
+
+def run_of(data: xr.Dataset, experiment: str = "") -> Run:
     """An artifact with the levels that it was made at; one of all runs has none."""
     levels = settings_of(data)
     of_levels = levels.get("noise", math.nan), levels.get("winsor", 0), levels.get("replicate", 0)
-    return Run(*of_levels, data, levels.get("update", "winsorized_mean"))
+    return Run(*of_levels, data, levels.get("update", "winsorized_mean"), experiment)
 
 
 def save(figure: Figure, path: Path, ending: str, provenance: Provenance) -> None:

@@ -48,6 +48,7 @@ class Spec:
     momentum: float
     network: dict[str, Any]
     noise: float
+    normalize: bool
     replicate: int
     schedule: Schedule
     seed: int
@@ -58,7 +59,6 @@ class Spec:
     winsor: int
     kernel: Kernel = "auto"
     examples: int | None = None  # of the training set; None: as many as there are labels
-    normalize: bool = False
 
 
 class KernelError(RuntimeError):

@@ -15,6 +15,7 @@ from cgpipe.networks.per_example.convolution import ConvolutionGradients
 from cgpipe.networks.per_example.embedding import EmbeddingGradients
 from cgpipe.networks.per_example.linear import LinearGradients
 from cgpipe.networks.per_example.norms import GroupNormGradients, LayerNormGradients
+from cgpipe.networks.per_example.registry import layer_gradients
 
 examples = st.integers(1, 4)
 few = st.integers(1, 5)
@@ -133,3 +134,45 @@ def test_embedding(e, positions, length, width, padding, seed, most, closed):
     inputs = (torch.randint(length, (e, *positions), generator=generator),)
     kind = EmbeddingGradients if closed else LayerGradients
     check_all(module, inputs, kind, seed=seed, values=most)
+
+
+OF_EACH = {
+    "linear": lambda: (nn.Linear(3, 2), drawn(1, 4, 3)),
+    "linear with positions": lambda: (nn.Linear(3, 2), drawn(1, 4, 5, 3)),
+    "convolution": lambda: (nn.Conv2d(2, 3, 3, padding=1, stride=2), drawn(1, 4, 2, 5, 5)),
+    "convolution at few positions": lambda: (nn.Conv2d(4, 3, 3), drawn(1, 4, 4, 3, 3)),
+    "group norm": lambda: (nn.GroupNorm(2, 4), drawn(1, 4, 4, 3)),
+    "layer norm": lambda: (nn.LayerNorm(4), drawn(1, 4, 3, 4)),
+    "embedding": lambda: (nn.Embedding(3, 2), torch.tensor([[0, 1], [0, 0], [2, 2], [1, 2]])),
+}
+
+
+@pytest.mark.parametrize("name", OF_EACH)
+def test_gradients_whose_square_is_not_a_float32_have_a_norm(name):
+    module, a = OF_EACH[name]()
+    module, inputs, δ = problem(module, (a,), dtype=torch.float32)
+    δ[0], δ[1], δ[2] = 0, δ[1] * 1e-30, δ[2] * 1e30
+    expected = sum(g.flatten(1).square().sum(1) for g in by_loop(module, inputs, δ).values())
+    found = layer_gradients(module, inputs, δ).squared_norms()
+    assert found[0] == 0
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("name", OF_EACH)
+def test_what_is_not_finite_stays_so(name):
+    module, a = OF_EACH[name]()
+    module, inputs, δ = problem(module, (a,), dtype=torch.float32)
+    δ[1].view(-1)[1], δ[2].view(-1)[0] = torch.nan, torch.inf
+    found = layer_gradients(module, inputs, δ).squared_norms()
+    assert found.isfinite().tolist() == [True, False, False, True]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", OF_EACH)
+def test_a_gpu_gives_the_same(name):
+    module, a = OF_EACH[name]()
+    module, inputs, δ = problem(module, (a,))
+    expected = by_loop(module, inputs, δ)
+    moved = module.cuda(), tuple(value.cuda() for value in inputs), δ.cuda()
+    for gradients in (layer_gradients(*moved), LayerGradients(*moved)):
+        check(gradients, expected, least=9)

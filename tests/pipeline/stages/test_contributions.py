@@ -34,12 +34,12 @@ def made(tmp_path_factory):
         rng = np.random.default_rng(number)
         steps = [initial_layers([64, 12, 10], "xavier", rng) for _ in range(2)]
         tensors = {
-            f"{name}.{layer}": np.stack([getattr(step[layer], name).numpy() for step in steps])
+            f"{layer}.{name}": np.stack([getattr(step[layer], name).numpy() for step in steps])
             for layer in range(2)
             for name in ("weight", "bias")
         }
         images, read = read_netcdf(dataset, "data"), read_netcdf(labels, "corrupt")
-        trained = canonical({**run, "normalize": False})
+        trained = canonical({**run, "init": "xavier", "network": {"dense": [12]}, "normalize": False})
         written = Provenance("train", trained, "").of(images, read).attributes()
         write_tensors(tensors, snapshots, {"steps": [0, 7], **written})
         files["corrupted"].append(labels)

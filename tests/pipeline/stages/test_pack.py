@@ -19,16 +19,20 @@ from cgpipe.pipeline.stages import corrupt, data, train
 SPEC = {
     "batch_size": 50,
     "device": "cpu",
-    "hidden": [8],
     "init": "xavier",
     "kernel": "auto",
     "learning_rate": 0.1,
+    "momentum": 0.0,
+    "network": {"dense": [8]},
     "noise": 0.5,
+    "normalize": False,
     "replicate": 0,
+    "schedule": "constant",
     "seed": 3,
     "snapshots": True,
     "steps": 12,
     "update": "winsorized_mean",
+    "weight_decay": 0.0,
     "winsor": 0,
 }
 RUNS = [{}, {"winsor": 2}, {"noise": 0.25, "winsor": 2}, {"replicate": 1}]
@@ -80,7 +84,7 @@ def trained(inputs, tmp_path):
         specs = [{**SPEC, **run} for run in runs]
         folders = folders or [tmp_path / name / str(place) for place in range(len(specs))]
         train.run(
-            [train.Spec(**{**spec, "hidden": tuple(spec["hidden"])}) for spec in specs],
+            [train.Spec(**spec) for spec in specs],
             Provenance("train", canonical(specs), "code"),
             dataset=dataset,
             corrupted=[labels(spec["noise"], spec["replicate"]) for spec in specs],
@@ -194,7 +198,7 @@ def test_a_gpu_that_fills_up_is_told_and_what_has_ended_is_kept(trained, alone, 
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"hidden": [9]}, r"hidden: \(8,\) and \(9,\)"),
+        ({"network": {"dense": [9]}}, r"network: {'dense': \[8\]} and {'dense': \[9\]}"),
         ({"device": "auto"}, "device: cpu and auto"),
         ({"steps": 13, "learning_rate": 0.2}, r"learning_rate: 0.1 and 0.2; steps: 12 and 13"),
     ],
@@ -244,8 +248,8 @@ def test_a_spec_of_several_runs_is_that_of_each(trained, tmp_path):
 
 
 def test_more_runs_than_a_gpu_has_memory_for_are_refused_with_the_number_that_fits(inputs):
-    of = train.Data(inputs[0], torch.device("cpu"))
-    specs = [train.Spec(**{**SPEC, "hidden": (8,), "winsor": c}) for c in (0, 2, 2, 2)]
+    of = train.Data(inputs[0], torch.device("cpu"), normalize=False, flat=True)
+    specs = [train.Spec(**{**SPEC, "winsor": c}) for c in (0, 2, 2, 2)]
     each = memory([64, 8, 10], 50, clips=True)
     train.require_room(specs, of, 4 * each)
     train.require_room(specs[:1], of, 1)  # torch says itself that one run is too large

@@ -23,14 +23,17 @@ from cgpipe.pipeline.streams import stream
 TRAINING = {
     "batch_size": 100,
     "device": "cpu",
-    "hidden": (8,),
     "init": "xavier",
     "learning_rate": 0.05,
+    "momentum": 0.0,
+    "network": {"dense": [8]},
     "normalize": True,
+    "schedule": "constant",
     "seed": 3,
     "snapshots": True,
     "steps": 45,
     "update": "winsorized_mean",
+    "weight_decay": 0.1,
     "winsor": 0,
 }
 LEVELS = [{"noise": noise, "replicate": replicate} for noise, replicate in ((0.0, 0), (0.5, 0), (0.5, 1))]
@@ -90,7 +93,8 @@ def path(made):
         parameters = [torch.from_numpy(values) for values in run.parameters().values()]
         weights.append([Layer(*parameters[:2]), Layer(*parameters[2:])])
 
-    settings = {name: TRAINING[name] for name in ("hidden", "batch_size", "learning_rate", "init")}
+    names = ("batch_size", "init", "learning_rate", "weight_decay")
+    settings = {name: TRAINING[name] for name in names} | {"hidden": TRAINING["network"]["dense"]}
     rng, batch_rng = (stream(3, concern, 0) for concern in ("initialisation", "batches"))
     # Beyond the end of the run, as far as the burst there goes.
     cgpipe.learning.train(
@@ -139,7 +143,7 @@ def test_a_replay_that_differs_from_a_snapshot_is_told_once_and_measured(made, t
     with open_tensors(made["snapshots"][1]) as (description, file):
         tensors = {key: file.get_tensor(key).copy() for key in file}
     at = description["steps"].index(step)
-    tensors["bias.1"][at] *= 1 + 1e-3
+    tensors["1.bias"][at] *= 1 + 1e-3
     changed = tmp_path / "changed.safetensors"
     write_tensors(tensors, changed, {key: of for key, of in description.items() if key != "sha256"})
     files = {**made, "snapshots": [None, changed]}

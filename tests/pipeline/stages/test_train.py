@@ -25,16 +25,20 @@ from cgpipe.reproduction.results import made_with
 SPEC = {
     "batch_size": 50,
     "device": "cpu",
-    "hidden": [8],
     "init": "xavier",
     "kernel": "auto",
     "learning_rate": 0.1,
+    "momentum": 0.0,
+    "network": {"dense": [8]},
     "noise": 0.5,
+    "normalize": False,
     "replicate": 0,
+    "schedule": "constant",
     "seed": 3,
     "snapshots": False,
     "steps": 12,
     "update": "winsorized_mean",
+    "weight_decay": 0.0,
     "winsor": 2,
 }
 GPU = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES")
@@ -92,7 +96,7 @@ def trained(tmp_path, inputs, monkeypatch):
                     patch.setenv(variable, value)
                 torch.set_num_threads(number)
                 provenance = Provenance("train", canonical(spec), "code")
-                given = train.Spec(**{**spec, "hidden": tuple(spec["hidden"])})
+                given = train.Spec(**spec)
                 try:
                     train.run(
                         given,
@@ -281,7 +285,7 @@ def test_so_it_is_on_a_gpu(monkeypatch, update, winsor, with_kernel, without):
 )
 def test_a_run_is_refused_only_where_a_kernel_is_made_for_it(monkeypatch, device, update, winsor, refused):
     monkeypatch.setattr(operators, "missing", lambda of: f"no compiler for {of}")
-    changed = {"hidden": (8,), "update": update, "winsor": winsor}
+    changed = {"update": update, "winsor": winsor}
     train.require_kernel(train.Spec(**{**SPEC, **changed}), torch.device(device))
     required = train.Spec(**{**SPEC, **changed, "kernel": "required"})
     if refused:
