@@ -191,12 +191,8 @@ POPULATION: dict[str, Way] = {
 
 def missing(way: str, name: str) -> str:
     """Why a way does not do a network."""
-    if way.startswith("backpack") and name in ("alexnet_small", "resnet18"):
-        return (
-            "BackPACK has no local response normalization"
-            if name == "alexnet_small"
-            else ("BackPACK has no GroupNorm")
-        )
+    if way.startswith(("backpack", "opacus")) and name == "resnet18":
+        return "refuses additions in place"  # of torchvision's blocks, as its hooks give views
     if way in ("vmap_topk", "opacus_sort") and problem(name).parameters * BATCH > MOST_FORMED:
         return f"{BATCH} gradients are more than {MOST_FORMED} numbers"
     return ""
