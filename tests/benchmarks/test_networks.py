@@ -38,7 +38,7 @@ def test_norms_and_products_are_those_of_cgpipe(way, at_once, monkeypatch):
 def test_opacus_has_the_same_gradients_of_a_network_with_group_norm():
     network, images, labels = conv_problem(9, torch.float32)
     along = {name: torch.randn_like(p) for name, p in network.module.named_parameters()}
-    of = networks.Problem(network.module, ways.Data(images, labels), along)
+    of = networks.Problem(network.module.train(), ways.Data(images, labels), along)
     found, expected = networks.by_opacus(of)(), networks.cgpipe(of)()
     for name, values in found.items():
         torch.testing.assert_close(values.double(), expected[name], rtol=1e-4, atol=1e-5)
