@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cgpipe.inference.claims.claim import Runs, claim
 from cgpipe.inference.claims.registry import all_claims, summary_table
-from cgpipe.inference.verdicts import CLAIMS
+from cgpipe.inference.verdicts import CLAIMS, Part
 
 
-def row(claim, estimator="", p=np.nan, verdict="undecided", parts=(2, 1), met=(4, 5)):
-    given = {"claim": claim, "estimator": estimator, "verdict": verdict, "p_holm": p}
+def row(name, estimator="", p=np.nan, verdict="undecided", parts=(2, 1), met=(4, 5)):
+    given = {"claim": name, "estimator": estimator, "verdict": verdict, "p_holm": p}
     return given | dict(zip(("parts", "hold", "met", "n"), (*parts, *met), strict=True))
 
 
@@ -19,7 +20,7 @@ def test_a_claim_is_told_once_and_each_of_its_lines_has_a_verdict():
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert {len(line) for line in cells} == {6}
     assert set(cells[1]) == {"---"}
-    sentences = {claim.name: claim.sentence for claim in all_claims()}
+    sentences = {one.name: one.sentence for one in all_claims()}
     assert cells[2:] == [
         ["C4 by the paper's sample", sentences["C4"], "4 of 5", "1 of 2", "0.012", "undecided"],
         ["C4 by the actual loss", "", "5 of 5", "4 of 4", "0.5", "holds"],
@@ -32,6 +33,15 @@ def test_a_claim_that_is_not_registered_is_named():
         summary_table(pd.DataFrame([row("D1"), row("C1"), row("C16")]))
 
 
+def test_a_function_that_yields_parts_becomes_a_claim():
+    @claim("C0", "networks are trained", paper="another")
+    def trained(runs):
+        yield Part(part="trained", statistic="experiments", rule="above", bound=len(runs))
+
+    assert (trained.paper, trained.name, trained.sentence) == ("another", "C0", "networks are trained")
+    assert [(part.claim, part.bound) for part in trained.parts(Runs())] == [("C0", len(Runs()))]
+
+
 def test_the_claims_of_a_paper_are_those_of_all_that_it_makes():
-    assert all_claims("CG 2020") == [claim for claim in all_claims() if claim.paper == "CG 2020"]
+    assert all_claims("CG 2020") == [one for one in all_claims() if one.paper == "CG 2020"]
     assert all_claims("another") == []
