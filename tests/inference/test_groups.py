@@ -187,6 +187,10 @@ def test_what_was_stored_in_fewer_bits_is_tested_in_float64():
     wide = (*(of.astype(np.float64) for of in given[:2]), pristine)
     few, many = (null_worlds(*of, STEPS, worlds=20, rng=np.random.default_rng(0)) for of in (given, wide))
     xr.testing.assert_identical(few, many)
+    few, many = (
+        null_test(u, members, worlds=20, rng=np.random.default_rng(0)) for u, _, members in (given, wide)
+    )
+    np.testing.assert_array_equal(few.null_distribution, many.null_distribution)
 
 
 def test_all_worlds_are_shown_where_there_are_fewer():
