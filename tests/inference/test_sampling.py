@@ -55,7 +55,9 @@ def test_f_of_a_sample_is_the_ratio_of_the_means_over_all_samples_and_f_of_a_dec
         np.mean([np.einsum("tew,tdw->t", gradients[:, e], gradients[:, d]) for e, d in pairs], axis=0)
         for pairs in (list(zip(samples, among, strict=True)), list(zip(samples, samples, strict=True)))
     )
-    np.testing.assert_allclose(sample_fraction(null, 3), product / squared)
+    found = sample_fraction(null, 3)
+    np.testing.assert_allclose(found, product / squared)
+    assert found["step"].values.tolist() == steps.tolist()
     np.testing.assert_allclose(sample_fraction(null, 400), null["f"].sel(group="pristine"))
     with pytest.raises(ValueError, match="0 sampled of 6 examples: sample at least 1"):
         sample_fraction(null, 0)
