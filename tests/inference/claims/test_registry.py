@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from cgpipe.inference.claims.claim import Runs, claim
-from cgpipe.inference.claims.registry import all_claims, summary_table
+from cgpipe.inference.claims.registry import all_claims, criteria_table, parts, summary_table
 from cgpipe.inference.verdicts import CLAIMS, Part
 
 
-def row(name, estimator="", p=np.nan, verdict="undecided", parts=(2, 1), met=(4, 5)):
+def row(name, estimator="", p=np.nan, verdict="undecided", of_parts=(2, 1), met=(4, 5)):
     given = {"claim": name, "estimator": estimator, "verdict": verdict, "p_holm": p}
-    return given | dict(zip(("parts", "hold", "met", "n"), (*parts, *met), strict=True))
+    return given | dict(zip(("parts", "hold", "met", "n"), (*of_parts, *met), strict=True))
 
 
 def test_a_claim_is_told_once_and_each_of_its_lines_has_a_verdict():
@@ -44,4 +44,7 @@ def test_a_function_that_yields_parts_becomes_a_claim():
 
 def test_the_claims_of_a_paper_are_those_of_all_that_it_makes():
     assert all_claims("CG 2020") == [one for one in all_claims() if one.paper == "CG 2020"]
-    assert all_claims("another") == []
+    assert all_claims("another") == parts(Runs(), "another") == []
+    assert len(criteria_table("another").splitlines()) == 2
+    with pytest.raises(ValueError, match="C1: not among the claims of another"):
+        summary_table(pd.DataFrame([row("C1")]), "another")
