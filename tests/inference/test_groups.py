@@ -140,6 +140,25 @@ def test_null_worlds_are_those_of_a_test_of_the_pristine():
     assert worlds.attrs == {"worlds": 50}
 
 
+def test_null_worlds_that_cross_and_lead_are_counted():
+    size = 5
+    worlds = worlds_of(np.arange(8) < size, shown=50)
+    f, i = (worlds[f"{name}_null"].transpose("world", "group", ...).values for name in "fi")
+    np.testing.assert_allclose(
+        i.transpose(0, 2, 1) @ [size, 8 - size], [np.cumsum(worlds["squared_norm"])[:10]] * 50
+    )
+    above, below = (np.mean([(sign * (one - other) > 0).all() for one, other in f]) for sign in (1, -1))
+    assert above > below
+    assert (worlds["f_null_pristine_above"], worlds["f_null_corrupt_above"]) == (above, below)
+
+    def lead(pristine, corrupt):
+        return min((p - c) / (abs(p) + abs(c)) for p, c in zip(pristine, corrupt, strict=True))
+
+    observed = lead(*worlds["i"].values)
+    assert worlds["i_lead"] == pytest.approx(observed)
+    assert worlds["i_lead_p"] == (1 + sum(lead(*world) >= observed for world in i)) / 51
+
+
 def test_i_is_of_the_steps_before_the_first_gap():
     assert worlds_of(np.arange(7) < 3)["early_step"].values.tolist() == list(range(10))
     assert worlds_of(np.arange(7) < 3, early_steps=4)["early_step"].values.tolist() == [0, 1, 2, 3]
@@ -157,6 +176,9 @@ def test_variables_are_laid_out_as_told_and_say_what_they_are():
     worlds = worlds_of(np.arange(60) % 3 > 0, labels=np.arange(60) % 2)
     assert worlds["step"].values.tolist() == STEPS.tolist()
     assert worlds["draw"].values.tolist() == [0]
+    assert {name: of.dims for name, of in worlds.coords.items()} == {
+        name: (name,) for name in ("group", "step", "early_step", "world", "draw")
+    }
     tested = {
         "": ("group", "{}"),
         "_null": ("group", "world", "{}"),
@@ -176,7 +198,8 @@ def test_variables_are_laid_out_as_told_and_say_what_they_are():
     over |= {"f_pairs": ("group", "step"), "cosine": ("step", "group"), "group_size": ("draw", "group")}
     over |= {"null_product": ("draw", "null_world", "step")}
     assert {name: of.dims for name, of in worlds.data_vars.items()} == over
-    assert all(of.attrs.keys() == {"long_name", "units"} for of in worlds.data_vars.values())
+    of_numbers = (*worlds.data_vars.values(), worlds["step"], worlds["early_step"])
+    assert all(of.attrs["units"] == "1" for of in of_numbers)
     assert all(of.attrs["long_name"] for of in worlds.variables.values())
     assert worlds["null_product"].dtype == np.float32
 
