@@ -1,9 +1,14 @@
 """Small networks with data, for tests of what trains and evaluates them."""
 
+import copy
+
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
 
 from cgpipe.networks.dense import Layer, initial_layers
+from cgpipe.networks.module import ModuleNetwork
 from cgpipe.networks.per_example.linear import LinearGradients
 
 
@@ -13,6 +18,39 @@ def problem(widths, batch, dtype=torch.float64):
     images = torch.from_numpy(rng.uniform(size=(batch, widths[0]))).to(dtype)
     labels = torch.from_numpy(rng.integers(0, widths[-1], batch))
     return layers, images, labels
+
+
+def conv_problem(examples, dtype=torch.float64, norm=lambda channels: nn.GroupNorm(2, channels)):
+    """A small convolutional network, images and labels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = nn.Sequential(
+            *(nn.Conv2d(2, 4, 3, padding=1), norm(4), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(4, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(3, 4)),
+        )
+        images, labels = torch.randn(examples, 2, 4, 4, dtype=dtype), torch.arange(examples) % 4
+    return ModuleNetwork(module.to(dtype), (2, 4, 4), 4), images, labels
+
+
+def by_example(network, images, labels):
+    """Gradients of single examples by plain autograd in float64, by layer and parameter, (e, ...)."""
+    module = copy.deepcopy(network.module).double()
+    named = dict(module.named_parameters())
+    with torch.enable_grad():
+        rows = [
+            torch.autograd.grad(cross_entropy(module(x[None]), y[None]), list(named.values()))
+            for x, y in zip(images.double(), labels, strict=True)
+        ]
+    each = dict(zip(named, map(torch.stack, zip(*rows, strict=True)), strict=True))
+    return [
+        {name: each[f"{layer}.{name}"] for name in of}
+        for layer, of in zip(network.layers, network.parameters(), strict=True)
+    ]
+
+
+def flat(by_layer):
+    """The gradients of examples at all parameters, or at some layers: (e, parameter)."""
+    return torch.cat([values.flatten(1) for of in by_layer for values in of.values()], 1).numpy()
 
 
 def copy_of(layers):

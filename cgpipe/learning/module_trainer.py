@@ -66,29 +66,48 @@ class ModuleTrainer:
         """
         index = torch.from_numpy(batch).to(self.images.device)
         images, labels = self.images[index], self.labels[index]
-        parameters = self.network.parameters()
-        if isinstance(self.rule, Mean):
-            gradient = self.network.training_gradient(images, labels)
-            self._require_finite(gradient[0].values(), images, labels)
+        direction = self._direction(images, labels)
 
-            def along(into: Sequence[Parameters], scale: float) -> None:
-                for of, g in zip(into, gradient, strict=True):
-                    subtract(of, g, scale)
-        else:
-            _, _, layers = self.network.pass_examples(images, labels)
-            self._require_finite([layers[0].δ], images, labels)
+        def along(into: Sequence[Parameters], scale: float) -> None:
+            for of, values in zip(into, direction, strict=True):
+                subtract(of, values, scale)
 
-            def along(into: Sequence[Parameters], scale: float) -> None:
-                self.rule.update(layers, into, scale)
-
-        self.descent.step(parameters, along, rate)
+        self.descent.step(self.network.parameters(), along, rate)
 
     def check(self) -> None:
         """Nothing: each step has looked whether it was finite."""
 
+    def _direction(self, images: torch.Tensor, labels: torch.Tensor) -> Sequence[Parameters]:
+        """The direction, by layer and parameter, all of it finite."""
+        if isinstance(self.rule, Mean):
+            # In training mode a forward pass moves what batch normalization saves.
+            before = [(values, values.clone()) for values in self.network.module.buffers()]
+            direction = self.network.training_gradient(images, labels)
+            self._require_finite(_all(direction), images, labels, before)
+            return direction
+        _, _, layers = self.network.pass_examples(images, labels)
+        self._require_finite([layer.δ for layer in layers], images, labels)
+        direction = [
+            {name: torch.zeros_like(p) for name, p in of.items()} for of in self.network.parameters()
+        ]
+        self.rule.update(layers, direction, -1)
+        self._require_finite(_all(direction), images, labels)
+        return direction
+
     def _require_finite(
-        self, values: Iterable[torch.Tensor], images: torch.Tensor, labels: torch.Tensor
+        self,
+        values: Iterable[torch.Tensor],
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        before: Iterable[tuple[torch.Tensor, torch.Tensor]] = (),
     ) -> None:
-        # What is not finite anywhere reaches the first layer on the way back.
-        if not all(bool(torch.isfinite(of.sum())) for of in values):
-            raise NonFiniteError(self.network.non_finite(images, labels))
+        if bool(torch.isfinite(torch.stack([of.sum() for of in values])).all()):
+            return
+        for buffer, old in before:
+            buffer.copy_(old)
+        place = self.network.non_finite(images, labels)
+        raise NonFiniteError(place or "the gradient of a parameter is not finite")
+
+
+def _all(direction: Sequence[Parameters]) -> list[torch.Tensor]:
+    return [values for of in direction for values in of.values()]

@@ -10,14 +10,14 @@ import torch
 
 from cgpipe.kernels import operators
 from cgpipe.networks.network import Parameters
-from cgpipe.networks.per_example.base import LayerGradients
+from cgpipe.networks.per_example.base import LayerGradients, values_at_once
 from cgpipe.networks.per_example.linear import LinearGradients
 
 # From the values of some parameters, shape (b, n), to one of each, shape (n,).
 Combine = Callable[[torch.Tensor], torch.Tensor]
 
-# Per-example gradients in memory at once, of layers that no kernel serves: 4 MiB in float32.
-VALUES_AT_ONCE = 2**20
+# Per-example gradients in memory at once, of layers that no kernel serves: 8 MiB in float32; on a GPU more.
+VALUES_AT_ONCE = 2**21
 
 
 class Fused(NamedTuple):
@@ -105,6 +105,6 @@ def is_matrix(layer: LayerGradients) -> bool:
 def by_parameter(layer: LayerGradients, combine: Combine) -> dict[str, torch.Tensor]:
     """A function of the values of each parameter on its own, some parameters at a time."""
     found = {name: torch.empty_like(p) for name, p in layer.parameters.items()}
-    for name, index, values in layer.tiles(VALUES_AT_ONCE):
+    for name, index, values in layer.tiles(max(VALUES_AT_ONCE, values_at_once(layer.δ))):
         found[name][index] = combine(values.flatten(1)).view(values.shape[1:])
     return found

@@ -746,6 +746,73 @@ def test_products_that_overflow_are_refused(c):
         operators.winsorized_linear_gradient(torch.full((5, 2), 1e30), torch.full((5, 3), 1e30), c)
 
 
+# --- gradients that were formed -------------------------------------------------------------------
+
+EVERY_C = [0, 1, 2, 3, 5, 8, 9, 17, 20]  # in lists, and from 9 on sorted
+
+
+FORMED = {
+    "ties": lambda rng, shape: rng.integers(-1, 2, shape),
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "one outlier": lambda rng, shape: np.where(np.arange(shape[0])[:, None] == 0, 1e30, rng.random(shape)),
+    "tiny": lambda rng, shape: 1e-40 * rng.standard_normal(shape),
+    "equal": lambda rng, shape: np.full(shape, 3.0),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("kind", FORMED)
+@given(st.integers(0, 2**16), st.integers(1, 42), st.integers(0, 140), st.sampled_from(EVERY_C))
+def test_the_mean_of_formed_values_is_that_of_the_oracle(kind, trimmed, seed, batch, parameters, c):
+    c = min(c, (batch - 1) // 2)
+    values = FORMED[kind](np.random.default_rng(seed), (batch, parameters)).astype(np.float32)
+    exact = oracle.winsorized_mean(values, c, trimmed=trimmed)
+    scale = mean_of_sorted(np.sort(values.astype(np.float64), axis=0).T, c, trimmed)[1]
+    assert_near(operators.winsorized_values(torch.from_numpy(values), c, trimmed=trimmed), exact, scale)
+    double = operators.winsorized_values(torch.from_numpy(values).double(), c, trimmed=trimmed)
+    np.testing.assert_allclose(double, exact, rtol=0, atol=1e-14 * float(scale.max(initial=0)))
+
+
+@pytest.mark.parametrize("c", EVERY_C)
+def test_neither_strides_nor_threads_change_the_mean_of_formed_values(c):
+    values = torch.randn(41, 5_003, generator=torch.Generator().manual_seed(c))
+    expected = operators.winsorized_values(values, c)
+    assert torch.equal(operators.winsorized_values(values.T.contiguous().T, c), expected)
+    assert torch.equal(operators.winsorized_values(values.repeat(1, 2)[:, :5_003], c), expected)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(operators.winsorized_values(values, c), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("c", EVERY_C)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_formed_value_that_is_not_finite_is_not_clipped_away(c, value, dtype, trimmed):
+    values = torch.randn(41, 70, dtype=dtype)
+    values[3, 5] = values[40, 69] = value
+    mean = operators.winsorized_values(values, c, trimmed=trimmed)
+    assert torch.isnan(mean).nonzero().flatten().tolist() == [5, 69]
+
+
+@pytest.mark.parametrize(
+    ("values", "c", "error", "message"),
+    [
+        (torch.ones(5), 1, ValueError, r"values \(5,\): give shape \(batch, parameters\)"),
+        (torch.ones(0, 3), 0, ValueError, "the minibatch is empty"),
+        (torch.ones(4, 3), 2, ValueError, "c = 2 with a minibatch of 4: .* 0 to 1"),
+        (torch.ones(4, 3), -1, ValueError, "c = -1 with a minibatch of 4"),
+        (torch.ones(4, 3, dtype=torch.float16), 1, TypeError, "values is Half: give float32"),
+    ],
+)
+def test_formed_values_that_do_not_fit_are_refused(values, c, error, message):
+    with pytest.raises(error, match=message):
+        torch.ops.cgpipe.winsorized_values(values, c)
+
+
 # --- as operators of torch ------------------------------------------------------------------------
 
 

@@ -5,10 +5,12 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from problems import update
+from problems import by_example, conv_problem, flat, update
 from scipy.optimize import brentq
 
 from cgpipe.kernels import oracle
+from cgpipe.learning.descent import Descent
+from cgpipe.learning.module_trainer import ModuleTrainer
 from cgpipe.learning.rules import RULES, Clipped, Mean, update_rule
 from cgpipe.names import CLIPPING, MOST_PAIRED, UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
@@ -23,14 +25,14 @@ SEED = 3
 # --- each rule as it is defined, in float64, from the gradients of single examples ----------------
 
 # Takes the gradients of all parameters, (step, example, parameter), up to now, a layer's weights before its
-# biases; returns the direction of this step, (parameter,).
+# biases, c and the shapes of the parameters by layer; returns the direction of this step, (parameter,).
 
 
 def each_on_its_own(direction):
     """For a rule that is defined for one parameter, from (step, example)."""
 
     @wraps(direction)
-    def of_all(gradients, c):
+    def of_all(gradients, c, shapes=None):
         return np.array([direction(of_one, c) for of_one in np.moveaxis(gradients, -1, 0)])
 
     return of_all
@@ -82,12 +84,12 @@ def inlier_clip(gradients, c):
     return oracle.inlier_clipped_mean(gradients[-1], c)
 
 
-def scaled_mean(gradients, c):
+def scaled_mean(gradients, c, shapes):
     mean = gradients[-1].mean(0)
     return mean * np.linalg.norm(winsorized_mean(gradients, c)) / np.linalg.norm(mean)
 
 
-def norm_clip(gradients, c):
+def norm_clip(gradients, c, shapes):
     norms = np.linalg.norm(gradients[-1], axis=1)
 
     def mean(τ):
@@ -102,14 +104,18 @@ def norm_clip(gradients, c):
     return gradients[-1].mean(0)
 
 
-def random_drop(gradients, c):
+def random_drop(gradients, c, shapes):
     seed, batch = np.random.default_rng(SEED).integers(2**63), gradients.shape[1]
     rng = np.random.Generator(np.random.PCG64([seed, len(gradients) - 1]))
     order = rng.permutation(batch)
     starts = []
-    for into, out in pairwise(WIDTHS):
-        starts_of_layer = rng.integers(batch, size=(out, into + 1))
-        starts += [*starts_of_layer[:, :-1].ravel(), *starts_of_layer[:, -1]]
+    for of_layer in shapes:
+        if len(of_layer[0]) == 2:  # a linear layer's weights and biases are drawn unit by unit
+            out, into = of_layer[0]
+            drawn = rng.integers(batch, size=(out, into + 1))
+            starts += [*drawn[:, :-1].ravel(), *drawn[:, -1]]
+        else:
+            starts += [start for shape in of_layer for start in rng.integers(batch, size=shape).ravel()]
     return np.array(
         [
             np.delete(gradients[-1][:, p], [order[(start + k) % batch] for k in range(2 * c)]).mean()
@@ -133,24 +139,35 @@ def test_every_rule_has_a_row_and_a_definition_here():
 
 
 class Definition:
-    """A network of NumPy that goes by a definition."""
+    """Parameters in NumPy, by layer, that go by a definition, with momentum and weight decay if given."""
 
-    def __init__(self, layers, name, c):
-        self.layers = [tuple(p.numpy().astype(np.float64) for p in layer) for layer in layers]
+    def __init__(self, layers, name, c, momentum=0.0, weight_decay=0.0):
+        self.layers = [[p.numpy().astype(np.float64) for p in layer] for layer in layers]
         self.direction, self.c = DEFINITIONS[name], c
+        self.momentum, self.weight_decay, self.velocity = momentum, weight_decay, 0.0
         self.seen = []  # of each step, (example, parameter)
 
-    def step(self, inputs, gradients):
-        parts = []
-        for entered, at_output in zip(inputs, gradients, strict=True):
-            a, δ = entered.numpy().astype(np.float64), at_output.numpy().astype(np.float64)
-            parts += [(δ[:, :, None] * a[:, None, :]).reshape(len(a), -1), δ]
-        self.seen.append(np.concatenate(parts, axis=1))
-        direction = self.direction(np.array(self.seen), self.c)
+    def step(self, gradients, rate=RATE):
+        """Step by the gradients of the examples, (example, parameter)."""
+        self.seen.append(gradients)
+        direction = self.direction(
+            np.array(self.seen), self.c, [[p.shape for p in layer] for layer in self.layers]
+        )
         parameters = [parameter for layer in self.layers for parameter in layer]
+        whole = np.concatenate([parameter.ravel() for parameter in parameters])
+        self.velocity = self.momentum * self.velocity + direction + self.weight_decay * whole
         ends = np.cumsum([parameter.size for parameter in parameters])
-        for parameter, part in zip(parameters, np.split(direction, ends[:-1]), strict=True):
-            parameter -= RATE * part.reshape(parameter.shape)
+        for parameter, part in zip(parameters, np.split(self.velocity, ends[:-1]), strict=True):
+            parameter -= rate * part.reshape(parameter.shape)
+
+
+def per_example(inputs, gradients):
+    """Gradients of the examples, (example, parameter), of linear layers."""
+    parts = []
+    for entered, at_output in zip(inputs, gradients, strict=True):
+        a, δ = entered.numpy().astype(np.float64), at_output.numpy().astype(np.float64)
+        parts += [(δ[:, :, None] * a[:, None, :]).reshape(len(a), -1), δ]
+    return np.concatenate(parts, axis=1)
 
 
 def network(dtype=torch.float64):
@@ -182,12 +199,15 @@ def changed(layers, others):
     )
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
-@pytest.mark.parametrize("size", [9, 10])
-@pytest.mark.parametrize(
+EVERY_RULE = pytest.mark.parametrize(
     ("name", "c"),
     [("winsorized_mean", 0), *((name, c) for name in NAMES for c in ((1, 3) if name in CLIPPING else (0,)))],
 )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
+@pytest.mark.parametrize("size", [9, 10])
+@EVERY_RULE
 def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
     layers, rule, rng = network(dtype), update_rule(name, c, size, SEED), np.random.default_rng(1)
     exact = Definition(layers, name, c)
@@ -197,7 +217,7 @@ def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
         before = [factor.clone() for factor in (*inputs, *gradients)]
         update(rule, layers, inputs, gradients, RATE)
         assert all(torch.equal(x, y) for x, y in zip(before, (*inputs, *gradients), strict=True))
-        exact.step(inputs, gradients)
+        exact.step(per_example(inputs, gradients))
         for layer, wanted in zip(layers, exact.layers, strict=True):
             assert layer.weight.dtype == layer.bias.dtype == dtype
             np.testing.assert_allclose(layer.weight, wanted[0], rtol=0, atol=tolerance)
@@ -206,6 +226,27 @@ def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
     looked_at = 2 if name in OF_THREE_STEPS else 0
     for number, (earlier, later) in enumerate(pairwise(trail)):
         assert changed(earlier, later) == (number >= looked_at)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 5e-6)])
+@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.7, 0.1)])
+@EVERY_RULE
+def test_each_rule_is_its_definition_for_a_convolutional_network(
+    name, c, momentum, weight_decay, dtype, tolerance
+):
+    network, images, labels = conv_problem(30, dtype)
+    descent = Descent(momentum, weight_decay)
+    trainer = ModuleTrainer(network, images, labels, 10, update_rule(name, c, 10, SEED), descent)
+    exact = Definition([of.values() for of in network.parameters()], name, c, momentum, weight_decay)
+    rng = np.random.default_rng(1)
+    for number in range(4):
+        batch, rate = rng.permutation(30)[:10], RATE / (number + 1)
+        exact.step(flat(by_example(network, images[batch], labels[batch])), rate)
+        trainer.step(batch, rate)
+        for layer, wanted in zip(network.parameters(), exact.layers, strict=True):
+            for found, values in zip(layer.values(), wanted, strict=True):
+                assert found.dtype == dtype
+                np.testing.assert_allclose(found, values, rtol=0, atol=tolerance)
 
 
 # --- winsorized, trimmed, median ------------------------------------------------------------------

@@ -21,7 +21,7 @@ from cgpipe.networks.dense import Layer
 AnyLayer: TypeAlias = Module | Layer
 
 # Numbers formed at once, examples × parameters: on a CPU what its cache holds, on a GPU few large operations.
-VALUES = {"cpu": 2**20}
+VALUES = {"cpu": 2**18}
 VALUES_ELSEWHERE = 2**26
 
 

@@ -54,26 +54,34 @@ class OuterGradients(LayerGradients):
     def tiles(self, values: int) -> Iterator[Tile]:
         """Gradients of all examples, as in `LayerGradients`; a tile holds one kernel at least.
 
-        A block of input channels is unfolded once, in as many numbers at most, for all output units.
+        For a tile, some examples at a time are unfolded, in a quarter as many numbers.
         """
         outputs, channels, *kernel = self.parameters["weight"].shape
-        δ = self.at_positions()
-        δ_by_group = self._by_group(δ)  # (e, g, o, t)
-        taps = len(δ) * prod(kernel)
+        examples, positions = len(self.δ), self.at_positions().shape[2]
         of_group = outputs // self.groups
         whole = tuple(slice(0, length) for length in kernel)
-        for some in _spans(self.groups, values // (taps * channels * max(δ.shape[2], of_group))):
-            each = taps * (some.stop - some.start)
-            for block in _spans(channels, values // (each * δ.shape[2])):
-                u = self._unfolded(some, block)  # (e, g, k, t)
-                for o in _spans(of_group, values // (each * (block.stop - block.start))):
+        taps = prod(kernel)
+        for some in _spans(self.groups, values // (examples * of_group * channels * taps)):
+            count = some.stop - some.start
+            each = count * taps * max(examples * of_group, positions)
+            for block in _spans(channels, values // each):
+                width = (block.stop - block.start) * taps
+                for o in _spans(of_group, values // (examples * count * width)):
                     # Of several groups it is all output units.
                     units = slice(some.start * of_group + o.start, (some.stop - 1) * of_group + o.stop)
-                    gradients = (δ_by_group[:, some, o] @ u.mT).flatten(1, 2)  # (e, unit, k)
-                    yield Tile("weight", (units, block, *whole), torch.unflatten(gradients, 2, (-1, *kernel)))
+                    shape = examples * count, o.stop - o.start, width
+                    gradients = self.δ.new_empty(shape)  # (e and g, o, k)
+                    for part in _spans(examples, values // (4 * count * width * positions)):
+                        of = type(self)(self.module, (self.inputs[0][part],), self.δ[part])
+                        u = of._unfolded(some, block).flatten(0, 1)  # (e and g, k, t)
+                        δ = of._by_group(of.at_positions())[:, some, o].flatten(0, 1)  # (e and g, o, t)
+                        here = slice(part.start * count, part.stop * count)
+                        torch.bmm(δ, u.mT, out=gradients[here])
+                    by_unit = gradients.view(examples, -1, block.stop - block.start, *kernel)
+                    yield Tile("weight", (units, block, *whole), by_unit)
         if "bias" in self.parameters:
-            total = δ.sum(2)
-            for index in blocks((outputs,), values // len(δ)):
+            total = self.at_positions().sum(2)
+            for index in blocks((outputs,), values // examples):
                 yield Tile("bias", index, total[:, *index])
 
     def sampled(self, name: str, index: torch.Tensor) -> torch.Tensor:
