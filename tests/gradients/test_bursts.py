@@ -3,28 +3,49 @@
 import numpy as np
 import pytest
 import torch
-from problems import problem
+from problems import conv_problem, problem
 from torch.nn.functional import cross_entropy
 
 from cgpipe.gradients.bursts import RATES, lengths, measure_bursts
 from cgpipe.networks.dense import Layer
+from cgpipe.networks.given import network_of
 
 
-def logits(parameters, x):
-    for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
-        x = torch.relu(x @ weight.T + bias)
-    return x @ parameters[-2].T + parameters[-1]
-
-
-def group_loss(parameters, images, labels, members):
-    return cross_entropy(logits(parameters, images[members]), labels[members], reduction="sum")
-
-
-def test_sums_and_losses_are_those_of_autograd():
+def dense_case():
+    """A network, another of its kind, a function from its parameters and images to logits, and examples."""
     layers, images, labels = problem([6, 9, 4], 50)
-    pristine = np.arange(50) % 3 > 0
     other = [Layer(2 * weight, bias + 0.1) for weight, bias in layers]
-    steps = [(10, 10, layers), (10, 11, other), (100, 100, other), (200, 200, layers)]
+
+    def logits(parameters, x):
+        for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
+            x = torch.relu(x @ weight.T + bias)
+        return x @ parameters[-2].T + parameters[-1]
+
+    return layers, other, logits, images, labels
+
+
+def conv_case():
+    network, images, labels = conv_problem(50)
+    names = list(network.state())
+    other = network.copy()
+    for values in other.state().values():
+        values.mul_(1.5).add_(0.1)
+
+    def logits(parameters, x):
+        return torch.func.functional_call(network.module, dict(zip(names, parameters, strict=True)), x)
+
+    return network, other, logits, images, labels
+
+
+@pytest.mark.parametrize("case", [dense_case, conv_case])
+def test_sums_and_losses_are_those_of_autograd(case):
+    first, other, logits, images, labels = case()
+
+    def group_loss(parameters, members):
+        return cross_entropy(logits(parameters, images[members]), labels[members], reduction="sum")
+
+    pristine = np.arange(50) % 3 > 0
+    steps = [(10, 10, first), (10, 11, other), (100, 100, other), (200, 200, first)]
     made = measure_bursts(iter(steps), images, labels, pristine)
     assert made["burst_step"].values.tolist() == [10, 11, 100, 200]
     assert made["snapshot"].values.tolist() == [10, 10, 100, 200]
@@ -33,16 +54,15 @@ def test_sums_and_losses_are_those_of_autograd():
     groups = {"pristine": torch.from_numpy(pristine), "corrupt": torch.from_numpy(~pristine)}
     for _, step, network in steps:
         here = made.sel(burst_step=step)
-        parameters = [p.clone().requires_grad_() for of in network for p in of]
+        parameters = [p.clone().requires_grad_() for p in network_of(network, images).state().values()]
         sums = {
-            name: torch.autograd.grad(group_loss(parameters, images, labels, members), parameters)
+            name: torch.autograd.grad(group_loss(parameters, members), parameters)
             for name, members in groups.items()
         }
         total = [sum(parts) for parts in zip(*sums.values(), strict=True)]
         for name, members in groups.items():
             each = [
-                torch.autograd.grad(group_loss(parameters, images, labels, e), parameters)
-                for e in torch.nonzero(members)
+                torch.autograd.grad(group_loss(parameters, e), parameters) for e in torch.nonzero(members)
             ]
             energy = sum(float(g.square().sum()) for of in each for g in of)
             assert float(here["energy"].sel(group=name)) == pytest.approx(energy)
@@ -54,11 +74,11 @@ def test_sums_and_losses_are_those_of_autograd():
             if step not in made["descent_step"]:
                 continue
             loss = made.sel(descent_step=step, group=name)
-            before = group_loss(parameters, images, labels, members)
+            before = group_loss(parameters, members)
             assert float(loss["loss_before"]) == pytest.approx(before.item())
             for rate in RATES:
                 moved = [p - rate * g / 50 for p, g in zip(parameters, total, strict=True)]
-                after = group_loss(moved, images, labels, members)
+                after = group_loss(moved, members)
                 assert float(loss["loss_after"].sel(rate=rate)) == pytest.approx(after.item())
 
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import problem
+from problems import by_example, conv_problem, flat, problem
 
 from cgpipe.gradients import clipping
 from cgpipe.gradients.clipping import OTHERS, clip, compared, measure_clipping, odds_ratio
 from cgpipe.networks.dense import Layer, forward, output_gradients
+from cgpipe.networks.module import ModuleNetwork
 
 LEVELS = [1, 2, 4]
 
@@ -45,6 +46,8 @@ def test_clipping_is_that_of_a_loop_over_the_parameters_with_ties(parameters, co
 
 def gradients_of(layers, images, labels):
     """Per-example gradients of all parameters, flat: (example, parameter), float64."""
+    if isinstance(layers, ModuleNetwork):
+        return flat(by_example(layers, images, labels))
     inputs, logits = forward(layers, images)
     δ = output_gradients(layers, inputs, logits, labels)
     parts = [
@@ -65,11 +68,11 @@ def measured(layers, images, labels, pristine, **changed):
 
 
 @pytest.mark.parametrize("at_once", [1, 100, 2**22])
-@pytest.mark.parametrize("widths", [[6, 5], [6, 7, 5, 3]])
+@pytest.mark.parametrize("widths", [[6, 5], [6, 7, 5, 3], "convolutional"])
 def test_all_that_is_measured_is_what_the_definitions_give(monkeypatch, widths, at_once):
     monkeypatch.setattr(clipping, "VALUES_AT_ONCE", at_once)
-    layers, images, labels = problem(widths, 40)
-    images[:, 2] = 0  # a pixel of no image
+    layers, images, labels = conv_problem(40) if widths == "convolutional" else problem(widths, 40)
+    images[:, 1] = 0  # a pixel, or a channel, of no image
     images[torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) < 0.4] = 0
     pristine = np.arange(40) < 25
     found = measured(layers, images, labels, pristine)

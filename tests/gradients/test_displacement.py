@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import copy_of
+from problems import by_example, conv_problem
+from problems import flat as flat_rows
 from torch.nn.functional import cross_entropy
 
 from cgpipe.gradients.displacement import (
@@ -18,8 +19,10 @@ from cgpipe.gradients.displacement import (
 )
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.rules import update_rule
-from cgpipe.learning.trainer import Trainer
+from cgpipe.learning.training import trainer
 from cgpipe.networks.dense import Layer, initial_layers
+from cgpipe.networks.fully_connected import Dense
+from cgpipe.networks.module import ModuleNetwork
 
 RATE = 0.3
 
@@ -27,28 +30,32 @@ RATE = 0.3
 def run_of(widths, examples, batch_size, updates, dtype=torch.float64, c=0, seed=0):
     """A run of plain or winsorized SGD: its updates, as often as they are asked for, and its examples."""
     rng = np.random.default_rng(seed)
-    first = [Layer(*(p.to(dtype) for p in of)) for of in initial_layers(widths, "official", rng)]
-    images = torch.from_numpy(rng.normal(size=(examples, widths[0]))).to(dtype)
-    labels = torch.from_numpy(rng.integers(0, widths[-1], examples))
+    if widths == "convolutional":
+        first, images, labels = conv_problem(examples, dtype)
+    else:
+        first = Dense([Layer(*(p.to(dtype) for p in of)) for of in initial_layers(widths, "official", rng)])
+        images = torch.from_numpy(rng.normal(size=(examples, widths[0]))).to(dtype)
+        labels = torch.from_numpy(rng.integers(0, widths[-1], examples))
 
     def replay(after=None):
-        layers = copy_of(first)
+        network = first.copy()
         order = BatchOrder(examples, batch_size, np.random.default_rng(seed))
-        rule = update_rule("winsorized_mean", c, batch_size)
-        trainer = Trainer(layers, images, labels, batch_size, rule)
+        stepping = trainer(network, images, labels, batch_size, update_rule("winsorized_mean", c, batch_size))
         for _ in range(updates):
             batch = order.next()
-            yield layers, batch
-            trainer.step(batch, RATE)
+            yield network, batch
+            stepping.step(batch, RATE)
         if after is not None:
-            after.append(copy_of(layers))
+            after.append(network.copy())
 
     return replay, images, labels
 
 
-def gradient(layers, x, y):
+def gradient(network, x, y):
     """Gradient of one example's loss, all parameters in one float64 array."""
-    parameters = [p.double().clone().requires_grad_() for of in layers for p in of]
+    if isinstance(network, ModuleNetwork):
+        return flat_rows(by_example(network, x[None], y[None]))[0]
+    parameters = [p.double().clone().requires_grad_() for p in network.state().values()]
     x = x.double()
     for weight, bias in zip(parameters[:-2:2], parameters[1:-2:2], strict=True):
         x = torch.relu(weight @ x + bias)
@@ -57,7 +64,6 @@ def gradient(layers, x, y):
 
 
 def flat(layers):
-    layers = [of._asdict() if isinstance(of, Layer) else of for of in layers]
     return np.concatenate([p.double().numpy().ravel() for of in layers for p in of.values()])
 
 
@@ -79,7 +85,7 @@ def by_loop(replay, half, images, labels):
 
 
 @given(
-    st.lists(st.integers(1, 5), min_size=2, max_size=4),
+    st.lists(st.integers(1, 5), min_size=2, max_size=4) | st.just("convolutional"),
     st.integers(1, 9),
     st.data(),
     st.integers(1, 4),
@@ -121,7 +127,9 @@ def test_of_plain_sgd_it_is_the_way_between_the_means_of_the_weights_over_the_ha
     """Means by the trapezoid rule: the weights at the ends of a half count half."""
     after = []
     replay, images, labels = run_of([6, 8, 4], 53, 10, 2 * half)
-    path = np.array([flat(layers) for layers, _ in replay(after)] + [flat(after[0])])  # (update, weight)
+    path = np.array(
+        [flat(network.parameters()) for network, _ in replay(after)] + [flat(after[0].parameters())]
+    )  # (update, weight)
     first, second = (np.trapezoid(path[part : part + half + 1], axis=0) / half for part in (0, half))
     total = flat(weighted_sum(replay(), rising_and_falling(half), images, labels))
     np.testing.assert_allclose(total, 10 / RATE * (first - second), rtol=1e-9, atol=1e-10)

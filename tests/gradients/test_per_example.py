@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from problems import by_example, conv_problem
 
 from cgpipe.gradients.contributions import contributions, self_terms
 from cgpipe.gradients.per_example import WeightSample, draw_weights, measure_gradients, sampled_gradients
@@ -35,24 +36,26 @@ def weights_gradients(layers, image, label):
     return [layer.weight.grad for layer in tracked]
 
 
-@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("widths", [*WIDTHS, "convolutional"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_sampled_gradients_are_those_of_autograd_example_by_example(widths, dtype):
-    layers, images, labels = problem(widths, dtype)
-    sample = draw_weights(shapes_of(widths), 11, np.random.default_rng(1))
+    if widths == "convolutional":
+        layers, images, labels = conv_problem(8, dtype)
+        shapes = [(4, 2, 3, 3), None, (3, 4, 2, 2), (4, 3)]  # none of the norm
+        of_all = [of["weight"] for of in by_example(layers, images, labels)]
+    else:
+        layers, images, labels = problem(widths, dtype)
+        shapes = shapes_of(widths)
+        rows = (weights_gradients(layers, image, label) for image, label in zip(images, labels, strict=True))
+        of_all = [torch.stack(of) for of in zip(*rows, strict=True)]
+    sample = draw_weights(shapes, 11, np.random.default_rng(1))
     found = sampled_gradients(layers, images, labels, sample)
-    assert found.shape == (8, 11 * len(layers))
+    assert found.shape == (8, sum(11 for shape in shapes if shape))
     assert found.dtype == dtype
-    for row, image, label in zip(found, images, labels, strict=True):
-        of_all = weights_gradients(layers, image, label)
-        expected = torch.stack(
-            [
-                of_all[layer][o, i]
-                for layer, o, i in zip(sample.layer, sample.output, sample.input, strict=True)
-            ]
-        )
-        torch.testing.assert_close(row, expected, rtol=0, atol=100 * torch.finfo(dtype).eps)
-    assert (found != 0).any(0).sum() > len(layers)
+    places = zip(sample.layer, sample.output, sample.input, strict=True)
+    expected = torch.stack([of_all[layer].flatten(2)[:, o].flatten(1)[:, i] for layer, o, i in places], 1)
+    torch.testing.assert_close(found, expected.to(dtype), rtol=0, atol=100 * torch.finfo(dtype).eps)
+    assert (found != 0).any(0).sum() > len(shapes)
 
 
 def test_each_example_is_on_its_own_whatever_the_batch():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import pixels_of
+from problems import by_example, conv_problem, flat, pixels_of
 from torch.nn.functional import cross_entropy
 
 from cgpipe.gradients.autodiff import example_contributions_by_autodiff
@@ -24,6 +24,7 @@ from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.rules import Mean
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers
+from cgpipe.networks.given import network_of
 
 
 def problem(widths, examples, seed=0, dtype=torch.float64):
@@ -77,22 +78,13 @@ def groups_of(of):
     return lambda _, part: torch.from_numpy(of)[part]
 
 
-@given(
-    st.lists(st.integers(1, 6), min_size=2, max_size=4),
-    st.integers(1, 9),
-    st.integers(1, 9),
-    st.integers(1, 4),
-    st.integers(0, 2**16),
-)
-def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, summed, seed):
-    layers, images, labels = problem(widths, examples, seed)
-    of = np.random.default_rng(seed).integers(0, 3, examples)
-    rows = by_loop(layers, images, labels)
+def assert_those_of_a_loop(layers, images, labels, rows, at_once, summed, seed):
+    of = np.random.default_rng(seed).integers(0, 3, len(images))
     with mock.patch("cgpipe.gradients.sums.SUMMED", summed):
         sums = group_gradients(layers, images, labels, groups_of(of), 3, at_once=at_once)
     found = example_contributions(layers, images, labels, sums.total(), at_once=at_once)
     gram = sums.gram()
-    for number in range(len(layers)):
+    for number in range(len(rows[0])):
         each = np.array([row[number] for row in rows])  # (example, parameter)
         totals = np.array([each[of == k].sum(0) for k in range(3)])
         # Of the terms of the sums. Autograd rounds the gradient of a fitted example to 1e-16.
@@ -107,11 +99,32 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
             found.squared_norm[:, number], np.square(each).sum(1), rtol=1e-9, atol=1e-15
         )
     assert sums.size.tolist() == [int((of == k).sum()) for k in range(3)]
-    losses = loss(named(layers), images, labels).numpy()
+    z = network_of(layers, images).logits(images)
+    losses = cross_entropy(z, labels, reduction="none").numpy()
     np.testing.assert_allclose(sums.loss, [losses[of == k].sum() for k in range(3)], rtol=1e-9, atol=1e-12)
     flat = np.array([np.concatenate(row) for row in rows])
     products = inner_products(layers, images, labels)
     np.testing.assert_allclose(products, flat @ flat.T, rtol=1e-9, atol=1e-12 * np.square(flat).sum())
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=2, max_size=4),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.integers(0, 2**16),
+)
+def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, summed, seed):
+    given = problem(widths, examples, seed)
+    assert_those_of_a_loop(*given, by_loop(*given), at_once, summed, seed)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**16))
+def test_of_a_convolutional_network_too(examples, at_once, summed, seed):
+    network, images, labels = given = conv_problem(examples)
+    each = [flat([of]) for of in by_example(*given)]  # by layer: (example, parameter)
+    rows = [[of[e] for of in each] for e in range(examples)]
+    assert_those_of_a_loop(network, images, labels, rows, at_once, summed, seed)
 
 
 @given(

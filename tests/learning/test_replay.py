@@ -5,78 +5,100 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from problems import conv_problem
 
 from cgpipe.learning.replay import Replay
-from cgpipe.learning.run import Examples, examples
+from cgpipe.learning.run import examples
 from cgpipe.learning.training import train
 from cgpipe.networks.dense import Layer, initial_layers
+from cgpipe.networks.fully_connected import Dense
 
-RUN = {"batch_size": 20, "learning_rate": 0.5}
+RUN = {"batch_size": 20, "learning_rate": 0.5, "steps": 31}
+RULES = [("winsorized_mean", 0), ("winsorized_mean", 2), ("m3", 0)]
 
 
-def trained(device="cpu", width=784, **changes):
-    """Snapshots of a run of 31 updates on images of which most pixels are 0, and what it was trained on."""
+def trained(device="cpu", make=None, **changes):
+    """Snapshots of a run on images of which most pixels are 0, what it was trained on, and its network."""
     rng = np.random.default_rng(0)
-    images = rng.random((110, width), np.float32)
+    images = rng.random((110, 784), np.float32)
     images[rng.random(images.shape) < 0.8] = 0
     training = examples(images, rng.integers(0, 10, 110), device)
+    network = Dense(initial_layers([784, 30, 10], "xavier", np.random.default_rng(1), device))
+    if make:
+        made, *those = make(110, torch.float32)
+        network, training = made.module, examples(*those, device)
     kept = {}
     train(
         *training,
         *training,
-        hidden=[30],
-        steps=31,
-        rng=1,
+        network=network,
         batch_rng=np.random.default_rng(2),
         device=device,
-        on_logged=lambda run: kept.update(
-            {run.step: [Layer(*(p.clone() for p in of)) for of in run.network.stack]}
-        ),
+        on_logged=lambda run: kept.update({run.step: run.network.copy()}),
         **{**RUN, **changes},
     )
     return kept, training
 
 
-def replay_of(kept, training, update="winsorized_mean", c=0):
-    # As from a file: every layer output by output in memory.
-    stored = {step: [Layer(w.contiguous(), b) for w, b in of] for step, of in kept.items()}
-    replay = Replay(stored[0], training, update=update, c=c, batch_rng=np.random.default_rng(2), **RUN)
-    return replay, stored
+def replay_of(kept, training, **changes):
+    # As from a file: every layer of a dense network output by output in memory.
+    stored = {
+        step: Dense([Layer(w.contiguous(), b) for w, b in of.stack]) if isinstance(of, Dense) else of
+        for step, of in kept.items()
+    }
+    settings = {"update": "winsorized_mean", "c": 0, **RUN, **changes}
+    return Replay(stored[0], training, batch_rng=np.random.default_rng(2), **settings), stored
 
 
-def assert_made_again(kept, training, update="winsorized_mean", c=0):
-    replay, stored = replay_of(kept, training, update, c)
+def same(network, other):
+    return all(
+        torch.equal(*pair) for pair in zip(network.state().values(), other.state().values(), strict=True)
+    )
+
+
+def assert_made_again(kept, training, **changes):
+    replay, stored = replay_of(kept, training, **changes)
     for start in (10, 0, 10):  # from anywhere, again
         seen = set()
         for step, (network, _) in enumerate(replay.updates(start, stored[start], 30 - start), start):
             if step in kept:
-                assert all(
-                    torch.equal(*pair)
-                    for pair in zip(sum(network.stack, ()), sum(kept[step], ()), strict=True)
-                )
+                assert same(network, kept[step])
                 seen.add(step)
         assert {10, 20} <= seen
-        assert all(
-            torch.equal(*pair) for pair in zip(sum(replay.network.stack, ()), sum(kept[30], ()), strict=True)
-        )
+        assert same(replay.network, kept[30])
+    assert not same(kept[20], kept[30])
 
 
-@pytest.mark.parametrize(("update", "c"), [("winsorized_mean", 0), ("winsorized_mean", 2), ("m3", 0)])
-def test_from_a_snapshot_on_the_next_snapshots_come_again(update, c):
-    assert_made_again(*trained(update=update, c=c), update, c)
+@pytest.mark.parametrize(("update", "c"), RULES)
+@pytest.mark.parametrize("more", [{}, {"schedule": "cosine", "weight_decay": 0.01}])
+@pytest.mark.parametrize("make", [None, conv_problem])
+def test_from_a_snapshot_on_the_next_snapshots_come_again(make, more, update, c):
+    changes = {"update": update, "c": c, **more}
+    assert_made_again(*trained(make=make, **changes), **changes)
+
+
+@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+def test_with_batch_normalization_statistics_come_again_too():
+    def make(count, dtype):
+        return conv_problem(count, dtype, torch.nn.BatchNorm2d)
+
+    kept, training = trained(make=make)
+    assert_made_again(kept, training)
+    assert not torch.equal(kept[20].state()["1.running_mean"], kept[30].state()["1.running_mean"])
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("update", "c"), [("winsorized_mean", 0), ("winsorized_mean", 2), ("m3", 0)])
-def test_on_a_gpu_too(update, c):
-    assert_made_again(*trained("cuda", update=update, c=c), update, c)
+@pytest.mark.parametrize(("update", "c"), RULES)
+@pytest.mark.parametrize("make", [None, conv_problem])
+def test_on_a_gpu_too(make, update, c):
+    assert_made_again(*trained("cuda", make, update=update, c=c), update=update, c=c)
 
 
 def test_an_update_is_by_the_minibatch_that_comes_with_it():
     kept, training = trained()
     replay, stored = replay_of(kept, training)
     updates = [
-        ([p.double() for of in network.stack for p in of], b)
+        ([p.double() for p in network.state().values()], b)
         for network, b in replay.updates(10, stored[10], 7)
     ]
     for (before, batch), (after, _) in pairwise(updates):
@@ -89,11 +111,12 @@ def test_an_update_is_by_the_minibatch_that_comes_with_it():
             torch.testing.assert_close(moved, p.detach() - 0.5 * slope, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("update", ["rm3", "ra3"])
-def test_a_rule_that_remembers_is_refused(update):
-    layers = initial_layers([4, 3], "xavier", np.random.default_rng(0))
-    training = Examples(torch.rand(40, 4), torch.arange(40) % 3)
+@pytest.mark.parametrize("changes", [{"update": "rm3"}, {"update": "ra3"}, {"momentum": 0.9}])
+@pytest.mark.parametrize("make", [None, conv_problem])
+def test_what_remembers_minibatches_is_refused(make, changes):
+    kept, training = trained(make=make, steps=0)
+    ((name, value),) = changes.items()
     with pytest.raises(
-        ValueError, match=f"update {update} depends on earlier minibatches.*another update rule"
+        ValueError, match=f"{name} {value} depends on earlier minibatches.* rule, without momentum"
     ):
-        Replay(layers, training, update=update, c=0, batch_rng=np.random.default_rng(2), **RUN)
+        replay_of(kept, training, **changes)

@@ -5,13 +5,14 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from problems import by_example, conv_problem, flat, update
+from problems import by_example, conv_problem, flat, problem, update
 from scipy.optimize import brentq
 
 from cgpipe.kernels import oracle
 from cgpipe.learning.descent import Descent
 from cgpipe.learning.module_trainer import ModuleTrainer
 from cgpipe.learning.rules import RULES, Clipped, Mean, update_rule
+from cgpipe.learning.trainer import Trainer
 from cgpipe.names import CLIPPING, MOST_PAIRED, UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
 
@@ -247,6 +248,23 @@ def test_each_rule_is_its_definition_for_a_convolutional_network(
             for found, values in zip(layer.values(), wanted, strict=True):
                 assert found.dtype == dtype
                 np.testing.assert_allclose(found, values, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["winsorized_mean", "m3", "random_drop"])
+def test_a_dense_network_goes_by_the_same_momentum_and_weight_decay(name):
+    c = 2 if name in CLIPPING else 0
+    layers, images, labels = problem(WIDTHS, 30)
+    trainer = Trainer(layers, images, labels, 10, update_rule(name, c, 10, SEED), Descent(0.7, 0.1))
+    exact = Definition(layers, name, c, 0.7, 0.1)
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        batch = rng.permutation(30)[:10]
+        inputs, logits = forward(layers, images[batch])
+        exact.step(per_example(inputs, output_gradients(layers, inputs, logits, labels[batch])))
+        trainer.step(batch, RATE)
+        for layer, wanted in zip(layers, exact.layers, strict=True):
+            for found, values in zip(layer, wanted, strict=True):
+                np.testing.assert_allclose(found, values, rtol=0, atol=1e-13)
 
 
 # --- winsorized, trimmed, median ------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import copy
 import json
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from problems import copy_of
+from problems import conv_problem, copy_of
 
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.data.images import flat_images
@@ -228,10 +229,34 @@ def as_kept(state):
     return copies, json.loads(json.dumps(description, sort_keys=True))
 
 
+CASES = {
+    "dense, plain": {},
+    "dense, rm3": {"update": "rm3"},
+    "dense, random_drop": {"update": "random_drop", "c": 2},
+    "dense, momentum and a schedule": {"momentum": 0.8, "weight_decay": 0.01, "schedule": "cosine", "c": 1},
+    "convolutional, momentum and a schedule": {"momentum": 0.8, "schedule": "step", "c": 1, "norm": None},
+    "convolutional, rm3": {"update": "rm3", "norm": None},
+    "convolutional, random_drop": {"update": "random_drop", "c": 2, "norm": None},
+    "with batch normalization": {"momentum": 0.8, "norm": torch.nn.BatchNorm2d},
+}
+
+
+def of_case(case):
+    """What to train on, and how."""
+    settings = {**SETTINGS, **CASES[case]}
+    if "norm" not in settings:
+        return examples(), settings
+    norm = settings.pop("norm")
+    network, images, labels = conv_problem(40, torch.float32, **{"norm": norm} if norm else {})
+    del settings["hidden"]
+    return (images, labels, images[:10], labels[:10]), {**settings, "network": network.module}
+
+
+@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
 @pytest.mark.parametrize("when", ["on_step", "on_logged"])
-@pytest.mark.parametrize("name", ["winsorized_mean", "rm3", "random_drop"])
-def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(name, when):
-    arguments = {**SETTINGS, "update": name, "c": 2 if name == "random_drop" else 0}
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(case, when):
+    data, arguments = of_case(case)
     states, live, kept = {}, {}, {}
 
     def note(run):
@@ -240,17 +265,47 @@ def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(name, when):
             kept[run.step] = run.parameters()
 
     watch = {"on_logged": snapshots_of(kept), when: note}
-    undisturbed = train(*examples(), **arguments, rng=1, **watch)
+    undisturbed = train(*data, **arguments, rng=1, **watch)
     assert len(states) == (25 if when == "on_step" else 13)
     for step in sorted({0, 1, 2, 3, 9, 10, 17, 20, 24, 25} & states.keys()):
         state = states[step]
         assert all(np.array_equal(live[step][0][key], array) for key, array in state[0].items())
         again = {}
         # Other weights and another order, until it is restored.
-        resumed = train(*examples(), **arguments, rng=2, state=state, on_logged=snapshots_of(again))
+        resumed = train(*data, **arguments, rng=2, state=state, on_logged=snapshots_of(again))
         earlier = {at: kept[at] for at in kept if at not in again}
         assert max(earlier, default=-1) <= step
         assert_same([undisturbed, resumed], [kept, {**earlier, **again}])
+
+
+@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+def test_statistics_of_batch_normalization_move_and_are_kept():
+    data, arguments = of_case("with batch normalization")
+    kept, states = {}, []
+    train(
+        *data,
+        **arguments,
+        rng=1,
+        on_logged=snapshots_of(kept),
+        on_step=lambda run: states.append(run.state()[0]),
+    )
+    for name in ("1.running_mean", "1.running_var", "1.num_batches_tracked"):
+        assert not np.array_equal(kept[0][name], kept[25][name])
+        assert np.array_equal(kept[10][name], states[10][f"network.{name}"])
+    assert kept[25]["1.num_batches_tracked"] == 25
+    # Those of torch, of a batch in training mode.
+    module, first = copy.deepcopy(arguments["network"]), states[0]["permutation"][:9]
+    module.train()(data[0][first])
+    np.testing.assert_allclose(states[1]["network.1.running_mean"], module[1].running_mean, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+@pytest.mark.parametrize("update", ["winsorized_mean", "rm3", "sign_of_sum"])
+def test_rules_of_single_examples_refuse_batch_normalization(update):
+    data, arguments = of_case("with batch normalization")
+    c = 1 if update == "winsorized_mean" else 0
+    with pytest.raises(ValueError, match=r"layer 1: .*train it by plain SGD \(winsor 0\), or use GroupNorm"):
+        train(*data, **{**arguments, "update": update, "c": c}, rng=0)
 
 
 def test_snapshots_and_layers_are_those_of_the_step():
