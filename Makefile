@@ -63,6 +63,7 @@ mutants: install ## Change cgpipe/inference in thousands of ways, and list the c
 bench: install ## Measure speed and memory against other implementations, on MNIST (see docs/performance.md)
 	$(BIN)/python -m benchmarks --out results/benchmarks
 	$(BIN)/python -m benchmarks.population --out results/benchmarks
+	$(BIN)/python -m benchmarks.networks --out results/benchmarks
 	$(BIN)/python -m benchmarks.lockstep --out results/benchmarks
 
 install: place $(VENV)/.installed ## Create .venv and install the locked packages (about 6 GB, torch with CUDA)

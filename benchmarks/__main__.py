@@ -218,28 +218,24 @@ def error(data: ways.Data) -> dict[str, float]:
 
 
 MEMORY = """
-import gc, sys, numpy as np, torch
-from pathlib import Path
+import sys, numpy as np, torch
 from benchmarks import ways
 from benchmarks.__main__ import mnist
-
-def kept(what):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
+from benchmarks.memory import peak
 
 torch.set_grad_enabled(False)
 way, c, hidden = sys.argv[1], int(sys.argv[2]), [int(n) for n in sys.argv[3].split("-")]
 data = mnist()
 layers = ways.network([784, *hidden, 10])
 ways.plain_sgd_eager(layers, data, 100, 0).step(np.arange(100), ways.RATE)  # so that libraries are loaded
-gc.collect()
-Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
-before = kept("VmRSS:")
 rng = np.random.default_rng(0)
-step = ways.WAYS[way](layers, data, 100, c).step
-for _ in range(30):
-    step(rng.permutation(60000)[:100])
-print(before, kept("VmHWM:"))
+
+def steps():
+    step = ways.WAYS[way](layers, data, 100, c).step
+    for _ in range(30):
+        step(rng.permutation(60000)[:100])
+
+print(*peak(steps))
 """
 
 
@@ -374,6 +370,15 @@ def shown(name: str, found: Any) -> str:
     return json.dumps(found, indent=2)
 
 
+def write(path: Path, results: Any) -> None:
+    """Write results as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".json.tmp")
+    scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    scratch.replace(path)
+    click.echo(f"\nwrote {path}")
+
+
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/benchmarks"), show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
@@ -388,12 +393,7 @@ def main(out: Path, threads: int, rounds: int, steps: int) -> None:
         click.echo(f"\n== {name}\n{shown(name, found)}")
         # The keys of the headline stand at the top.
         results |= found if name == "step" else {name: found}
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "winsorized_step.json"
-    scratch = path.with_suffix(".json.tmp")
-    scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
-    click.echo(f"\nwrote {path}")
+    write(out / "winsorized_step.json", results)
 
 
 if __name__ == "__main__":

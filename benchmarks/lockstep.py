@@ -1,6 +1,5 @@
 """`python -m benchmarks.lockstep --out FOLDER`: a step of many runs at once on a GPU."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import pandas as pd
 import torch
 
 from benchmarks import ways
-from benchmarks.__main__ import LEVELS, PAPER, mnist, spread
+from benchmarks.__main__ import LEVELS, PAPER, mnist, spread, write
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.lockstep.step import Lockstep
 from cgpipe.learning.run import Examples, TrainingRun, start_run
@@ -140,13 +139,8 @@ def main(out: Path, rounds: int) -> None:
     table = pd.DataFrame(rows)
     table["microseconds"] = [row["microseconds"][1] for row in rows]
     click.echo(table.to_string(index=False))
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "lockstep.json"
-    scratch = path.with_suffix(".json.tmp")
     machine = {"gpu": torch.cuda.get_device_name(), "software": software()}
-    scratch.write_text(json.dumps({"machine": machine, "step": rows}, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
-    click.echo(f"wrote {path}")
+    write(out / "lockstep.json", {"machine": machine, "step": rows})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 `--only gpu` measures what needs a GPU, in less than half a minute.
 """
 
-import gc
 import json
 import time
 from collections.abc import Callable
@@ -19,11 +18,11 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import cross_entropy, linear
 
 from benchmarks import ways
-from benchmarks.__main__ import machine, mnist, spread
+from benchmarks.__main__ import machine, mnist, spread, write
+from benchmarks.memory import peak
 from cgpipe.gradients.autodiff import example_contributions_by_autodiff
 from cgpipe.gradients.displacement import Window, displacement
 from cgpipe.gradients.population import (
-    AT_ONCE,
     VARIABLES,
     example_contributions,
     group_gradients,
@@ -34,6 +33,7 @@ from cgpipe.kernels import operators
 from cgpipe.learning.replay import Replay
 from cgpipe.learning.run import Examples
 from cgpipe.networks.dense import Layer
+from cgpipe.networks.network import AT_ONCE
 from cgpipe.pipeline.stages.device import choose
 
 WIDE, DEEP = [784, 2048, 10], [784, 256, 256, 256, 10]
@@ -73,14 +73,16 @@ def by_autodiff(layers: list[Layer], data: ways.Data, examples: int) -> None:
     )
 
 
-def seconds(of: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
+def seconds(
+    of: dict[str, Callable[[], Any]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, np.ndarray]:
     """Seconds of each, by rounds in which each has its turn; the first round is thrown away."""
     seen: dict[str, list[float]] = {name: [] for name in of}
     for _ in range(rounds + 1):
         for name, do in of.items():
-            start = time.perf_counter()
+            start = clock()
             do()
-            seen[name].append(time.perf_counter() - start)
+            seen[name].append(clock() - start)
     return {name: np.array(values[1:]) for name, values in seen.items()}
 
 
@@ -223,19 +225,10 @@ def null_worlds(data: ways.Data, rounds: int) -> dict[str, Any]:
 
 def memory(data: ways.Data) -> list[dict[str, Any]]:
     """What a snapshot adds to the peak resident memory, by the number of examples (Linux)."""
-
-    def kept(what: str) -> float:
-        lines = Path("/proc/self/status").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
-
     layers, rows = ways.network(WIDE), []
     for examples in (6_000, 60_000):
-        gc.collect()
-        Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak counts from here on
-        before = kept("VmRSS:")
-        closed_form(layers, data, examples)
-        added = round(kept("VmHWM:") - before, 1)
-        rows.append({"hidden": WIDE[1:-1], "examples": examples, "added_mib": added})
+        before, most = peak(lambda examples=examples: closed_form(layers, data, examples))
+        rows.append({"hidden": WIDE[1:-1], "examples": examples, "added_mib": round(most - before, 1)})
     return rows
 
 
@@ -260,13 +253,8 @@ def main(out: Path, threads: int, rounds: int, only: tuple[str, ...]) -> None:
     data = mnist(noise=0.5)
     results = {"machine": machine(threads)}
     results |= {name: SECTIONS[name](data, rounds) for name in only or SECTIONS}
-    text = json.dumps(results, indent=2)
-    click.echo(text)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "population.json"
-    scratch = path.with_suffix(".json.tmp")
-    scratch.write_text(text + "\n", encoding="utf-8")
-    scratch.replace(path)
+    click.echo(json.dumps(results, indent=2))
+    write(out / "population.json", results)
 
 
 if __name__ == "__main__":

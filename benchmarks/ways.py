@@ -1,10 +1,12 @@
-"""Ways to make one update of a fully connected network, from the one everybody would write to cgpipe's.
+"""Ways to make one update of a network, from the one everybody would write to cgpipe's.
 
 Each takes a network to start from, copies it, and gives back a step, called with the indices of a
-minibatch, and the parameters that the step changes. All of them make the same update, to rounding; only
+minibatch, and the parameters that the step changes. A network is a stack of layers or any torch module;
+`matrix_products` and `dense_products` take stacks alone. All of them make the same update, to rounding; only
 `plain_sgd_eager` clips nothing, and `matrix_products` changes nothing.
 """
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +18,14 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 from cgpipe.learning.rules import update_rule
-from cgpipe.learning.trainer import Trainer
+from cgpipe.learning.training import trainer
 from cgpipe.names import UpdateName
 from cgpipe.networks.dense import Layer, initial_layers
+from cgpipe.networks.given import network_of
 
 RATE = 0.1
 Step = Callable[[np.ndarray], None]
+Layers = Sequence[Layer] | torch.nn.Module
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,10 @@ def network(widths: Sequence[int], seed: int = 0) -> list[Layer]:
     return initial_layers(widths, "xavier", np.random.default_rng(seed))
 
 
-def module(layers: Sequence[Layer]) -> torch.nn.Sequential:
-    """The same network as a torch module."""
+def module(layers: Layers) -> torch.nn.Module:
+    """A copy of the network as a torch module."""
+    if isinstance(layers, torch.nn.Module):
+        return copy.deepcopy(layers)
     parts: list[torch.nn.Module] = []
     for layer in layers:
         linear = torch.nn.Linear(layer.weight.shape[1], layer.weight.shape[0])
@@ -60,7 +66,7 @@ def module(layers: Sequence[Layer]) -> torch.nn.Sequential:
     return torch.nn.Sequential(*parts[:-1])
 
 
-def plain_sgd_eager(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
+def plain_sgd_eager(layers: Layers, data: Data, batch: int, c: int) -> Way:
     """Plain SGD as the tutorials have it: autograd and torch.optim.SGD. Clips nothing, whatever c is."""
     model = module(layers)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
@@ -75,7 +81,7 @@ def plain_sgd_eager(layers: Sequence[Layer], data: Data, batch: int, c: int) -> 
     return Way(step, [p.data for p in model.parameters()])
 
 
-def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
+def vmap_topk(layers: Layers, data: Data, batch: int, c: int) -> Way:
     """Per-example gradients by torch.func.vmap, their bounds by topk, then clamp and mean."""
     model = module(layers)
     parameters = {name: p.detach() for name, p in model.named_parameters()}
@@ -96,7 +102,7 @@ def vmap_topk(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     return Way(step, list(parameters.values()))
 
 
-def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
+def opacus_sort(layers: Layers, data: Data, batch: int, c: int) -> Way:
     """Per-example gradients by Opacus, formed (`grad_sample`, its mode `hooks`), then sorted.
 
     Its mode `ghost` forms none and gives norms alone, of no help where each parameter is clipped by itself.
@@ -122,17 +128,11 @@ def opacus_sort(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
     return Way(step, [p.data for p in model.parameters()])
 
 
-def cgpipe(
-    layers: Sequence[Layer], data: Data, batch: int, c: int, update: UpdateName = "winsorized_mean"
-) -> Way:
+def cgpipe(layers: Layers, data: Data, batch: int, c: int, update: UpdateName = "winsorized_mean") -> Way:
     """What stage `train` does."""
-    own = [Layer(layer.weight.clone(), layer.bias.clone()) for layer in layers]
-    rule = update_rule(update, c, batch, 0)
-    trainer = Trainer(own, data.images, data.labels, batch, rule)
-    return Way(
-        lambda batch: trainer.step(batch, RATE),
-        [tensor for layer in own for tensor in (layer.weight, layer.bias)],
-    )
+    network = network_of(layers, data.images).copy()
+    made = trainer(network, data.images, data.labels, batch, update_rule(update, c, batch, 0))
+    return Way(lambda batch: made.step(batch, RATE), list(network.state().values()))
 
 
 def matrix_products(layers: Sequence[Layer], data: Data, batch: int, c: int) -> Way:
