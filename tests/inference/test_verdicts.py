@@ -110,7 +110,8 @@ def test_alike_is_decided_by_where_the_interval_lies(low, high, expected):
 
 @pytest.mark.parametrize("value", [0.1, -0.1])
 def test_an_interval_that_ends_on_the_bound_decides_nothing(value):
-    assert verdict([value] * 5, "within", 0.1)[0] == "undecided"
+    why = f"met by 0 of 5, mean in {value} to {value}"
+    assert verdict([value] * 5, "within", 0.1) == ("undecided", why)
 
 
 def test_the_mean_is_clear_if_its_one_sided_95_per_cent_bound_is_above_0():

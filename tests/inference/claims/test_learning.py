@@ -34,6 +34,7 @@ def with_accuracy(*curves, steps=STEPS):
         ((0.1, 0, 0.01), 0.01, False, ""),  # and by as much
         ((0.1, 0.5, 0.7), 0.7, False, "training accuracy still rises"),
         ((0.1, 0.99, 0.99), 0.99, False, ""),
+        ((0.1, 0.5, 0.99), 0.99, False, "training accuracy still rises"),
     ],
 )
 def test_the_level_that_memorizes_least_is_judged(curve, value, met, reason):
