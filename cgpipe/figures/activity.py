@@ -28,9 +28,17 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `quantity` (`dead`: share of the units that no training example activates; `active`: share
-        of the units that one activates, mean over the examples), `noise`, `winsor`, `layer` (hidden, from 1),
-        `step`, `replicate`, `value`.
+        of the units that one activates, mean over the examples), `noise`, `winsor`, `layer` (the ReLUs, in
+        the order of the forward pass), `step`, `replicate`, `value`.
+
+    Raises
+    ------
+    ValueError
+        If the network has no ReLU.
     """
+    relus = runs[0].data["layer"].values
+    if not len(relus):
+        raise ValueError("the network has no ReLU, so no unit is active or dead: leave out figures.activity")
     rows = [
         run.data[quantity]
         .to_dataframe(name="value")
@@ -40,7 +48,8 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         for quantity in QUANTITIES
     ]
     columns = ["quantity", "noise", "winsor", "layer", "step", "replicate", "value"]
-    return each_replicate(pd.concat(rows)[columns])
+    numbers = pd.concat(rows)[columns]
+    return each_replicate(numbers.assign(layer=pd.Categorical(numbers["layer"], relus, ordered=True)))
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
@@ -61,7 +70,8 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         Two rows for each noise level, dead and active units; a column for each hidden layer.
     """
     numbers = summarise(numbers)
-    noises, layers, clipped = (sorted(numbers[key].unique()) for key in ("noise", "layer", "winsor"))
+    noises, clipped = (sorted(numbers[key].unique()) for key in ("noise", "winsor"))
+    layers = list(numbers["layer"].unique())
     rows = [(noise, quantity) for noise in noises for quantity in QUANTITIES]
     figure = new_figure(style, 0.14 + 0.14 * len(rows))
     grid = figure.subplots(len(rows), len(layers), sharex=True, sharey=True, squeeze=False)
@@ -76,7 +86,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             log_steps(axes, int(numbers["step"].max()), narrow=len(layers) > 2)
             axes.set_ylim(-0.02, 1.02)
             if line == 0:
-                axes.set_title(f"hidden layer {layer}")
+                axes.set_title(f"hidden layer {layer}" if layer.isdecimal() else layer)
             if column == 0:
                 axes.set_ylabel(f"{QUANTITIES[quantity]}\n{percent(noise)} noise")
             if line == len(rows) - 1:

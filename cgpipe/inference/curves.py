@@ -30,7 +30,7 @@ def first_reached(steps: npt.ArrayLike, values: npt.ArrayLike, levels: npt.Array
     """
     t, v, wanted = (np.asarray(given, np.float64) for given in (steps, values, levels))
     after = np.searchsorted(np.maximum.accumulate(v), wanted)
-    last = np.clip(after, 0, len(t) - 1)
+    last = np.minimum(after, len(t) - 1)
     before = np.maximum(last - 1, 0)
     between = (after > 0) & (after < len(t))
     rise = np.where(between, v[last] - v[before], 1)

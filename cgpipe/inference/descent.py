@@ -50,12 +50,12 @@ def full_batch_steps(bursts: xr.Dataset) -> xr.Dataset:
         positive where the loss falls. NaN for a group without examples.
     """
     size = _with_all(bursts["size"])
-    products = _with_all(bursts["product"]).sel(burst_step=bursts["descent_step"]).drop_vars("burst_step")
+    products = _with_all(bursts["product"]).sel(burst_step=bursts["descent_step"])
     of_group = size.where(size > 0)
     fall = _with_all(bursts["loss_before"]) - _with_all(bursts["loss_after"])
     predicted = bursts["rate"] / size.sel(group="all") * products / of_group
     return xr.Dataset({"predicted": predicted, "actual": fall / of_group}).drop_vars(
-        "snapshot", errors="ignore"
+        ["burst_step", "snapshot"]
     )
 
 

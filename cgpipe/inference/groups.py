@@ -130,7 +130,7 @@ def null_worlds(
     ]
     of_first = each[first], alone[first], members[first]
     # i sums over every update, so it is defined as far as every step was logged.
-    early = slice(0, min(leading_steps(logged), early_steps))
+    early = slice(min(leading_steps(logged), early_steps))
     variables = {
         **_fractions(*of_first, null, shown, level),
         **_contributions(each[first, early], members[first], null[:, early], shown, level),

@@ -222,7 +222,7 @@ def curve_p_value(observed: Floats, null: Floats) -> float:
     # Steps at which no world differs from another by more than rounding say nothing.
     telling = deviation > 100 * np.finfo(np.float64).eps * np.abs(worlds).max(axis=0)
     if not telling.any():
-        return float("nan")
+        return np.nan
     worlds, deviation = worlds[:, telling], deviation[telling]
     extreme = (np.abs(worlds - worlds.mean(axis=0)) / deviation).max(axis=1)  # (world,)
     tie = 100 * np.finfo(np.float64).eps * extreme[0]
@@ -290,7 +290,7 @@ def share_above(upper: Floats, lower: Floats) -> float:
     _alike(upper, lower)
     defined = np.isfinite(upper).all(axis=0) & np.isfinite(lower).all(axis=0)
     if not defined.any():
-        return float("nan")
+        return np.nan
     return float((upper[:, defined] > lower[:, defined]).all(axis=1).mean())
 
 
@@ -318,12 +318,12 @@ def smallest_lead(ahead: Floats, behind: Floats) -> Floats:
     >>> smallest_lead([3.0, 3.0], [1.0, 0.0]).item()
     0.5
     """
-    one, other = np.asarray(ahead, np.float64), np.asarray(behind, np.float64)
+    one, other = (np.asarray(curve, np.float64) for curve in (ahead, behind))
     _alike(one, other)
     if not one.ndim or not one.shape[-1]:
         raise ValueError(f"curves of shape {one.shape}: give at least one step")
     with np.errstate(invalid="ignore"):
-        return np.asarray(((one - other) / (np.abs(one) + np.abs(other))).min(axis=-1), np.float64)
+        return np.asarray(((one - other) / (np.abs(one) + np.abs(other))).min(axis=-1))
 
 
 def _worlds(null: npt.ArrayLike) -> Floats:

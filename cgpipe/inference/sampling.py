@@ -88,7 +88,7 @@ def sample_fraction(null: xr.Dataset, examples: int) -> xr.DataArray:
         expected_product(f * squared_norm, f * squared_norm - in_pairs, **sample),
         expected_product(squared_norm, alone, **sample),
     )
-    return xr.DataArray(expected, {"step": null["step"]}, ["step"])
+    return xr.DataArray(expected, {"step": null["step"]})
 
 
 def decade_fraction(null: xr.Dataset) -> xr.DataArray:
@@ -108,7 +108,7 @@ def decade_fraction(null: xr.Dataset) -> xr.DataArray:
     pristine = null["f"].sel(group="pristine").values * squared_norm
     first = np.unique(decades(steps), return_index=True)[1]
     f = fraction(np.add.reduceat(pristine, first), np.add.reduceat(squared_norm, first))
-    return xr.DataArray(f, {"first_step": steps[first]}, ["first_step"])
+    return xr.DataArray(f, {"first_step": steps[first]})
 
 
 def burst_fraction(null: xr.Dataset) -> xr.Dataset:

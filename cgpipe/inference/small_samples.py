@@ -56,7 +56,7 @@ def t_interval(values: Floats) -> tuple[Floats, Floats]:
 def p_sign(values: Floats) -> Floats:
     """p-value of the sign test of a median above 0; a value of 0 counts against it."""
     above = (values > 0).sum(-1)
-    return np.asarray(stats.binom.sf(above - 1, values.shape[-1], 0.5), np.float64)
+    return np.asarray(stats.binom.sf(above - 1, values.shape[-1], 0.5))
 
 
 def p_t(values: Floats, bound: float = 0) -> Floats:

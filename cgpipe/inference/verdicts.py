@@ -67,7 +67,7 @@ _JUDGED = {
 }
 VERDICTS = NAMES | {
     "n": "replicates that count and can decide",
-    "met": "those of them in which T > 0 or, where the rule is within, |T| is at most the bound",
+    "met": "those of them in which T > 0 or, where the rule is within, |T| is less than the bound",
     "mean": "mean of T over them",
     "low": "lower end of the 90 % t interval of the mean: the one-sided 95 % bound",
     "high": "upper end of it",

@@ -31,8 +31,8 @@
 // 6. Tiles. The vectors are copied to [tile][example][WIDTH], so that a tile stays in the first-level cache
 //    while the coefficients of a block of rows pass over it.
 //
-// Per-example gradients that were formed, of layers other than linear ones, pass along the same lists, and are
-// read where they lie.
+// Per-example gradients that were formed, of layers other than linear ones, pass along the same lists, and
+// are read where they lie.
 //
 // The additions to one weight come in an order that depends neither on the number of threads nor on the
 // instruction set, and so do the bits of the result.

@@ -279,7 +279,10 @@ def test_strata_shows_cosines_and_both_null_bands() -> None:
     assert lines(figure) == 2 * (4 + 1)
 
 
-def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
+@pytest.mark.parametrize("relus", [["1", "2"], ["features.2", "features.10"]])
+def test_activity_shows_the_dead_units_of_each_relu_in_the_order_of_the_forward_pass(
+    relus: list[str],
+) -> None:
     rng = np.random.default_rng(0)
     runs = [
         Run(
@@ -288,7 +291,7 @@ def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
             replicate,
             xr.Dataset(
                 {name: (("step", "layer"), rng.random((4, 2))) for name in ("dead", "active")},
-                coords={"step": STEPS, "layer": [1, 2]},
+                coords={"step": STEPS, "layer": relus},
             ),
         )
         for noise in (0.25, 0.5)
@@ -298,10 +301,19 @@ def test_activity_shows_the_dead_units_of_each_hidden_layer() -> None:
     numbers, figure = draw("activity", runs)
     table = summarise(numbers)
     at = table.set_index(["quantity", "noise", "winsor", "layer", "step"])
-    expected = [float(run.data["dead"].sel(step=10, layer=2)) for run in runs[-2:]]
-    assert at.loc[("dead", 0.5, 2, 2, 10), "mean"] == pytest.approx(np.mean(expected))
+    expected = [float(run.data["dead"].sel(step=10, layer=relus[1])) for run in runs[-2:]]
+    assert at.loc[("dead", 0.5, 2, relus[1], 10), "mean"] == pytest.approx(np.mean(expected))
+    titles = [axes.get_title() for axes in figure.axes[:2]]
+    assert titles == (["hidden layer 1", "hidden layer 2"] if relus[0] == "1" else relus)
     # A curve for each noise level, level of winsorization, layer and quantity.
     assert lines(figure) == 2 * 2 * 2 * 2
+
+
+def test_activity_of_a_network_without_relus_is_an_error() -> None:
+    none = {name: (("step", "layer"), np.zeros((4, 0))) for name in ("dead", "active")}
+    run = Run(0.5, 0, 0, xr.Dataset(none, coords={"step": STEPS, "layer": np.zeros(0, str)}))
+    with pytest.raises(ValueError, match=r"no ReLU, .*: leave out figures\.activity"):
+        draw("activity", [run])
 
 
 def test_every_figure_plots_every_curve_of_its_table() -> None:

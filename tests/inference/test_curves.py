@@ -33,6 +33,15 @@ def test_a_level_is_first_reached_where_a_loop_over_the_steps_finds_it(curve, le
     np.testing.assert_allclose(first_reached(steps, values, level), expected, rtol=1e-12)
 
 
+def test_curves_in_float32_are_read_in_float64():
+    steps, values = [0, 3, 8], np.array([0.1, 0.3, 0.7], np.float32)
+    wide = values.astype(np.float64)
+    assert (
+        first_reached(steps, values, [0.2, 0.6]).tolist() == first_reached(steps, wide, [0.2, 0.6]).tolist()
+    )
+    assert mean_over_log_steps(steps, values) == mean_over_log_steps(steps, wide)
+
+
 def test_the_mean_over_log_steps_is_that_of_lines_between_the_steps():
     steps, values = [0, 9, 99, 999], [1.0, 3.0, np.nan, 5.0]
     assert mean_over_log_steps(steps, values) == pytest.approx(2)

@@ -52,6 +52,7 @@ def followed():
 def test_the_first_ten_steps_are_those_of_a_loop(followed):
     networks, bursts, images, labels = followed
     found = first_steps(bursts, RATE)
+    assert set(found.coords) == {"group"}
     before, after = (mean_losses(network, images, labels, GROUPS) for network in (networks[0], networks[10]))
     for name, of in GROUPS.items():
         rows = torch.from_numpy(of)
@@ -71,7 +72,7 @@ def test_the_first_ten_steps_are_those_of_a_loop(followed):
 def test_a_step_by_all_examples_is_that_of_a_loop(followed):
     networks, bursts, images, labels = followed
     found = full_batch_steps(bursts)
-    assert set(found["actual"].dims) == {"descent_step", "rate", "group"}
+    assert set(found["actual"].dims) == set(found.coords) == {"descent_step", "rate", "group"}
     for step in (0, 10):
         whole = gradient(networks[step], images, labels)
         before = mean_losses(networks[step], images, labels, GROUPS)
@@ -89,6 +90,9 @@ def test_what_was_not_measured_or_has_no_example_is_undefined(followed):
     _, bursts, *_ = followed
     short = bursts.sel(burst_step=slice(0, 8), descent_step=slice(0, 8))
     assert np.isnan(first_steps(short, RATE).to_dataarray()).all()
+    single = bursts.assign(size=("group", [29, 1]))
+    for found in (first_steps(single, RATE), full_batch_steps(single)):
+        assert np.isfinite(found.to_dataarray()).all()
     empty = bursts.assign(size=("group", [30, 0]))
     for found in (first_steps(empty, RATE), full_batch_steps(empty)):
         for of in found.values():

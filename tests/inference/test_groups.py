@@ -140,11 +140,80 @@ def test_null_worlds_are_those_of_a_test_of_the_pristine():
     assert worlds.attrs == {"worlds": 50}
 
 
+def test_null_worlds_that_cross_and_lead_are_counted():
+    size = 5
+    worlds = worlds_of(np.arange(8) < size, shown=50)
+    f, i = (worlds[f"{name}_null"].transpose("world", "group", ...).values for name in "fi")
+    np.testing.assert_allclose(
+        i.transpose(0, 2, 1) @ [size, 8 - size], [np.cumsum(worlds["squared_norm"])[:10]] * 50
+    )
+    above, below = (np.mean([(sign * (one - other) > 0).all() for one, other in f]) for sign in (1, -1))
+    assert above > below
+    assert (worlds["f_null_pristine_above"], worlds["f_null_corrupt_above"]) == (above, below)
+
+    def lead(pristine, corrupt):
+        return min((p - c) / (abs(p) + abs(c)) for p, c in zip(pristine, corrupt, strict=True))
+
+    observed = lead(*worlds["i"].values)
+    assert worlds["i_lead"] == pytest.approx(observed)
+    assert worlds["i_lead_p"] == (1 + sum(lead(*world) >= observed for world in i)) / 51
+
+
 def test_i_is_of_the_steps_before_the_first_gap():
     assert worlds_of(np.arange(7) < 3)["early_step"].values.tolist() == list(range(10))
     assert worlds_of(np.arange(7) < 3, early_steps=4)["early_step"].values.tolist() == [0, 1, 2, 3]
     gap = worlds_of(np.arange(7) < 3, steps=np.array([0, 1, 5]))
     assert gap["early_step"].values.tolist() == [0, 1]
+
+
+def test_as_in_the_paper_i_is_of_ten_steps_and_three_worlds_are_shown():
+    worlds = worlds_of(np.arange(7) < 3, steps=np.arange(12))
+    assert worlds["early_step"].values.tolist() == list(range(10))
+    assert worlds["world"].values.tolist() == [1, 2, 3]
+
+
+def test_variables_are_laid_out_as_told_and_say_what_they_are():
+    worlds = worlds_of(np.arange(60) % 3 > 0, labels=np.arange(60) % 2)
+    assert worlds["step"].values.tolist() == STEPS.tolist()
+    assert worlds["draw"].values.tolist() == [0]
+    assert {name: of.dims for name, of in worlds.coords.items()} == {
+        name: (name,) for name in ("group", "step", "early_step", "world", "draw")
+    }
+    tested = {
+        "": ("group", "{}"),
+        "_null": ("group", "world", "{}"),
+        **dict.fromkeys(("_null_low", "_null_high"), ("group", "{}")),
+        "_p": ("{}",),
+        "_curve_p": (),
+    }
+    over = {
+        f"{name}{part}": tuple(dim.format(step) for dim in dims)
+        for name, step in (("f", "step"), ("i", "early_step"))
+        for part, dims in tested.items()
+    }
+    over |= dict.fromkeys(("self_term_share", "squared_norm"), ("step",))
+    over |= dict.fromkeys(("f_stratified_mean", "f_stratified_sd", "f_stratified_p"), ("step",))
+    over |= dict.fromkeys(("f_null_pristine_above", "f_null_corrupt_above", "i_lead", "i_lead_p"), ())
+    over |= dict.fromkeys(("product", "energy"), ("draw", "step", "group"))
+    over |= {"f_pairs": ("group", "step"), "cosine": ("step", "group"), "group_size": ("draw", "group")}
+    over |= {"null_product": ("draw", "null_world", "step")}
+    assert {name: of.dims for name, of in worlds.data_vars.items()} == over
+    of_numbers = (*worlds.data_vars.values(), worlds["step"], worlds["early_step"])
+    assert all(of.attrs["units"] == "1" for of in of_numbers)
+    assert all(of.attrs["long_name"] for of in worlds.variables.values())
+    assert worlds["null_product"].dtype == np.float32
+
+
+def test_what_was_stored_in_fewer_bits_is_tested_in_float64():
+    pristine, g = np.arange(9) < 4, gradients(9).astype(np.float32)
+    given = (contributions(g).astype(np.float32), self_terms(g).astype(np.float32), pristine.astype(np.int8))
+    wide = (*(of.astype(np.float64) for of in given[:2]), pristine)
+    few, many = (null_worlds(*of, STEPS, worlds=20, rng=np.random.default_rng(0)) for of in (given, wide))
+    xr.testing.assert_identical(few, many)
+    few, many = (
+        null_test(u, members, worlds=20, rng=np.random.default_rng(0)) for u, _, members in (given, wide)
+    )
+    np.testing.assert_array_equal(few.null_distribution, many.null_distribution)
 
 
 def test_all_worlds_are_shown_where_there_are_fewer():
@@ -209,6 +278,11 @@ def test_null_worlds_within_strata_have_their_moments():
     z = (worlds["f"][0] - worlds["f_stratified_mean"]) / worlds["f_stratified_sd"]
     np.testing.assert_allclose(worlds["f_stratified_p"], 2 * stats.norm.sf(np.abs(z)))
     assert "f_stratified_p" not in worlds_of(pristine)
+    # Rounding is that of the step: gradients of other sizes at other steps are tested alike.
+    scale = 10.0 ** -np.arange(0, 2 * len(STEPS), 2)[:, None]
+    rng = np.random.default_rng(0)
+    scaled = null_worlds(scale * u, scale * alone, pristine, STEPS, labels=labels, worlds=50, rng=rng)
+    np.testing.assert_allclose(scaled["f_stratified_p"], worlds["f_stratified_p"])
 
 
 # --- what they are given --------------------------------------------------------------------------

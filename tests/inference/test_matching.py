@@ -117,6 +117,8 @@ def test_runs_are_matched_on_training_accuracy_and_on_the_share_of_the_pristine(
     found = matched_accuracy(run, PLAIN)
     training = run["accuracy_training"].values
     np.testing.assert_allclose(found["test accuracy, on"], training)
+    assert found["step"].values.tolist() == STEPS.tolist()
+    assert {of.dims for of in found.values()} == {("step",)}
     expected = [
         value
         - np.interp(

@@ -409,6 +409,12 @@ def test_the_band_is_undefined_where_one_world_is_not_finite(value):
         assert np.isnan(end).tolist() == [False, True, False]
 
 
+def test_what_is_given_in_float32_is_compared_in_float64():
+    given = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    for result in (null_band, lambda x: smallest_lead(x[:25], x[25:])):
+        np.testing.assert_array_equal(result(given), result(given.astype(np.float64)))
+
+
 def test_without_worlds_there_is_no_band_and_no_share():
     with pytest.raises(ValueError, match=r"null worlds of shape \(0, 2\)"):
         null_band(np.zeros((0, 2)))

@@ -4,10 +4,18 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from cgpipe.gradients.contributions import contributions, self_terms
 from cgpipe.inference.groups import null_worlds
-from cgpipe.inference.sampling import decade_fraction, expected_product, sample_fraction
+from cgpipe.inference.sampling import (
+    burst_fraction,
+    cumulative_of_draws,
+    decade_fraction,
+    expected_product,
+    fraction_of_draws,
+    sample_fraction,
+)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -47,7 +55,9 @@ def test_f_of_a_sample_is_the_ratio_of_the_means_over_all_samples_and_f_of_a_dec
         np.mean([np.einsum("tew,tdw->t", gradients[:, e], gradients[:, d]) for e, d in pairs], axis=0)
         for pairs in (list(zip(samples, among, strict=True)), list(zip(samples, samples, strict=True)))
     )
-    np.testing.assert_allclose(sample_fraction(null, 3), product / squared)
+    found = sample_fraction(null, 3)
+    np.testing.assert_allclose(found, product / squared)
+    assert found["step"].values.tolist() == steps.tolist()
     np.testing.assert_allclose(sample_fraction(null, 400), null["f"].sel(group="pristine"))
     with pytest.raises(ValueError, match="0 sampled of 6 examples: sample at least 1"):
         sample_fraction(null, 0)
@@ -56,3 +66,38 @@ def test_f_of_a_sample_is_the_ratio_of_the_means_over_all_samples_and_f_of_a_dec
     product, squared = u[:, pristine].sum(1), u.sum(1)
     expected = [product[:10].sum() / squared[:10].sum(), product[10:].sum() / squared[10:].sum()]
     np.testing.assert_allclose(sums, expected)
+
+
+GROUPS = {"group": ["pristine", "corrupt"]}
+
+
+def test_f_of_a_burst_is_that_of_sums_between_those_of_its_steps():
+    product = ("burst_step", "group"), [[3, 1], [1, -2], [2, 2], [0, 0]]
+    null = xr.Dataset({"burst_product": product}, {"snapshot": ("burst_step", [0, 0, 10, 20]), **GROUPS})
+    found = burst_fraction(null)
+    assert found["snapshot"].values.tolist() == [0, 10, 20]
+    for name, (first, second) in {"": (4 / 3, -1 / 3), "_low": (-1, 1 / 4), "_high": (3 / 4, 2)}.items():
+        np.testing.assert_allclose(found[f"f_burst{name}"], [[first, second], [0.5, 0.5], [np.nan] * 2])
+
+
+def test_f_of_the_draws_has_a_mean_and_ends():
+    product = [[[3, 1], [1, 1]], [[1, 1], [1, 0]], [[5, 0], [0, 0]]]  # (draw, step, group)
+    null = xr.Dataset({"product": (("draw", "step", "group"), product)}, {"step": [0, 7], **GROUPS})
+    found = fraction_of_draws(null).sel(group="pristine")
+    for name, expected in {"mean": [0.75, 0.75], "low": [0.5, 0.5], "high": [1, 1]}.items():
+        np.testing.assert_allclose(found[f"f_draws_{name}"], expected)
+
+
+def test_i_of_the_draws_is_of_the_first_steps_and_of_the_draws_that_have_the_group():
+    product = [[[2, 1], [4, 1], [9, 9]], [[1, 0], [1, 0], [9, 9]]]  # (draw, step, group)
+    null = xr.Dataset(
+        {
+            "product": (("draw", "step", "group"), product),
+            "group_size": (("draw", "group"), [[2, 4], [1, 0]]),
+        },
+        {"step": [0, 1, 5], "early_step": [0, 1], **GROUPS},
+    )
+    found = cumulative_of_draws(null)
+    assert found["early_step"].values.tolist() == [0, 1]
+    for name, (first, second) in {"mean": (1, 2.5), "low": (1, 2), "high": (1, 3)}.items():
+        np.testing.assert_allclose(found[f"i_draws_{name}"], [[first, 0.25], [second, 0.5]])

@@ -40,6 +40,14 @@ def test_samples_are_tested_one_by_one(samples):
         assert test(np.array(samples)) == pytest.approx([float(test(one)) for one in each])
 
 
+def test_samples_of_other_sizes_and_without_spread_are_tested_one_by_one():
+    samples = np.array([[1e9, 2e9, 3e9], [1e-9, 2e-9, 3e-9], [5.0, 5.0, 5.0]])
+    mean, error = mean_and_error(samples)
+    assert mean.tolist() == pytest.approx([2e9, 2e-9, 5], rel=1e-12, abs=0)
+    assert error.tolist() == pytest.approx([1e9 / np.sqrt(3), 1e-9 / np.sqrt(3), 0], rel=1e-12, abs=0)
+    assert p_t(samples)[2] == 1 / 8
+
+
 @pytest.mark.parametrize("value", [0.1, -3.7e8, 1e-300])
 def test_values_without_spread_have_a_point_for_an_interval_and_the_p_value_of_their_signs(value):
     rounded = value * (1 + np.array([0, 2, 0, 1, 0]) * np.finfo(float).eps)
@@ -59,6 +67,8 @@ def test_fewer_than_two_values_have_no_interval():
     assert np.isnan(error)
     for values in ([], [3.0]):
         assert np.isnan(t_interval(np.array(values))).all()
+    for count, means in ((0, [np.nan, np.nan]), (1, [3.0, 4.0])):
+        np.testing.assert_array_equal(mean_and_error(np.array([[3.0], [4.0]])[:, :count])[0], means)
 
 
 def test_pages_statistic_is_of_the_levels_that_the_contrasts_lead_to():
@@ -66,13 +76,16 @@ def test_pages_statistic_is_of_the_levels_that_the_contrasts_lead_to():
     levels = [[0, 1, 3, 2], [0, 1, 2, 3], [0, 0.5, -1.5, 1.5]]
     test = stats.page_trend_test(levels)
     assert page(contrasts) == pytest.approx((test.statistic, test.pvalue))
+    fewest = stats.page_trend_test([levels[0][:3], levels[2][:3]])
+    assert page(contrasts[::2, :2]) == pytest.approx((fewest.statistic, fewest.pvalue))
     for too_few in (contrasts[:1], contrasts[:, :1], contrasts[:0]):
         assert np.isnan(page(too_few)).all()
 
 
 def test_holms_correction_by_hand():
     p = pd.Series([0.01, 0.04, 0.03, 0.005], index=[4, 2, 9, 7])
-    assert holm(p).to_dict() == pytest.approx({4: 0.03, 2: 0.06, 9: 0.06, 7: 0.02})
+    assert holm(p).index.equals(p.index)
+    assert holm(p).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     with_unknown = holm(pd.Series([0.01, np.nan, 0.9, 0.5]))
     assert with_unknown[[0, 2, 3]].tolist() == pytest.approx([0.04, 1, 1])  # three times .5 is above 1
     assert np.isnan(with_unknown[1])

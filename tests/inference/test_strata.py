@@ -80,7 +80,14 @@ def test_a_stratum_is_a_class_and_a_tenth_of_the_gradients_that_are_not_zero(cla
 
 
 def test_zero_gradients_alone_make_strata_of_classes():
-    assert strata(np.array([3, 5, 3]), np.zeros((1, 3))).tolist() == [[0, 11, 0]]
+    found = strata(np.array([3, 5, 3]), np.zeros((1, 3)))
+    assert found.tolist() == [[0, 11, 0]]
+    assert found.dtype == np.int64
+
+
+def test_a_gradient_at_the_edge_of_two_deciles_is_of_the_upper():
+    sizes = np.arange(1.0, 12)  # of which the deciles are 2, 3, ..., 10
+    assert strata(np.zeros(11, int), sizes[None]).tolist() == [[*range(1, 11), 10]]
 
 
 def test_a_p_value_is_that_of_the_normal_distribution_or_undefined():
@@ -88,3 +95,6 @@ def test_a_p_value_is_that_of_the_normal_distribution_or_undefined():
     p = normal_p_value(observed, mean, variance, np.ones(3))
     np.testing.assert_allclose(p[:2], 2 * stats.norm.sf([1, 1]))
     assert np.isnan(p[2])
+    none, rounding = np.zeros(2), np.full(2, 1e-18)
+    assert np.isnan(normal_p_value(np.array([0.0, 1.0]), none, none, np.ones(2))).all()
+    assert np.isnan(normal_p_value(np.ones(2), none, rounding, np.full(2, 1e6))).all()

@@ -76,6 +76,7 @@ def test_signs_alone_decide_nothing_where_the_mean_is_not_clear():
     outlier = [0.1, 0.1, 0.1, 0.1, 10]
     assert verdict(outlier) == ("undecided", "met by 5 of 5, mean in -2.1 to 6.3")
     assert verdict([-value for value in outlier])[0] == "undecided"
+    assert verdict([-value / 10 for value in outlier])[0] == "undecided"
 
 
 def of_interval(low, high):
@@ -107,6 +108,12 @@ def test_alike_is_decided_by_where_the_interval_lies(low, high, expected):
     assert row["met"] == (abs(of_interval(low, high)) < 0.1).sum()
 
 
+@pytest.mark.parametrize("value", [0.1, -0.1])
+def test_an_interval_that_ends_on_the_bound_decides_nothing(value):
+    why = f"met by 0 of 5, mean in {value} to {value}"
+    assert verdict([value] * 5, "within", 0.1) == ("undecided", why)
+
+
 def test_the_mean_is_clear_if_its_one_sided_95_per_cent_bound_is_above_0():
     # Of four values 1 and one 1 + d the mean is 1 + d/5 and its standard error d/5.
     touching = 5 / (2.1318467863266495 - 1)
@@ -130,6 +137,7 @@ def test_replicates_without_spread():
     assert list(rows["verdict"]) == ["holds", "holds", "undecided"]
     assert rows[["mean", "low", "high"]].values.tolist() == [[0.3] * 3, [0.3] * 3, [0] * 3]
     assert list(rows["p_t"]) == [1 / 32, 1 / 32, 1]
+    assert rows["p_sign"].tolist() == pytest.approx([1 / 32, np.nan, 1], nan_ok=True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -140,6 +148,8 @@ def test_a_replicate_without_a_number_leaves_the_part_undecided(value):
     ]
     assert rows["mean"][0] == pytest.approx(1)
     assert rows[["p_sign", "p_t"]].isna().all(axis=None)
+    nameless = tidy([part([*NEAR, value])]).assign(reason="")
+    assert verdicts(nameless)["why"].tolist() == rows["why"].tolist()
 
 
 def test_a_replicate_that_cannot_say_is_told_of_and_not_averaged():
@@ -154,7 +164,8 @@ def test_a_replicate_that_cannot_say_is_told_of_and_not_averaged():
 
 def test_what_is_only_shown_has_an_interval_and_no_verdict():
     rows = verdicts(tidy([part(NEAR, "shown", np.nan), part(["too short"], "shown", name="b")]))
-    assert list(rows["verdict"]) == ["shown", "shown"]
+    assert rows[["verdict", "why", "met"]].values.tolist() == 2 * [["shown", "", 0]]
+    assert np.isnan(rows["bound"][0])
     assert rows["mean"][0] == pytest.approx(1)
     assert rows[["p_sign", "p_t"]].isna().all(axis=None)
     assert claim_verdicts(tidy([part(NEAR, "shown")])).empty
@@ -244,7 +255,7 @@ def test_tables_of_replicates_that_were_made_apart_are_put_together():
 
     whole, apart = tidy(parts), pd.concat([of([0, 1]), of([2, 3, 4])])
     assert list(whole.columns) == list(TIDY)
-    assert (whole["replicate"] == -1).sum() == 1
+    assert whole.loc[whole["replicate"] == -1, "reason"].tolist() == [NO_RUN]
     for judged, columns in ((verdicts, VERDICTS), (claim_verdicts, CLAIMS)):
         pd.testing.assert_frame_equal(judged(apart), judged(whole))
         assert list(judged(whole).columns) == list(columns)
@@ -302,6 +313,11 @@ def test_estimators_are_lines_of_their_own():
     assert found["C2", ""]["why"] == "in 1 of 1 replicates: too short"
 
 
+def test_claims_and_their_lines_stand_in_the_order_of_the_table():
+    lines = [("C2", "sample"), ("C2", "all"), ("C12", ""), ("C1", "")]
+    assert list(claims(*(part(NEAR, claim=claim, estimator=line) for claim, line in lines))) == lines
+
+
 def test_few_replicates_of_several_parts_are_counted_together():
     (line,) = claims(part([1, 1, -1]), part([-1, 1, -1], name="b")).values()
     assert line["why"] == "n = 3: met by 1 of 3; a verdict takes 5"
@@ -332,9 +348,13 @@ def test_the_p_value_of_a_claim_is_its_parts_largest_and_corrected_over_the_twel
 def test_a_trend_has_pages_statistic_beside_its_contrasts():
     steps = np.array([[1.0, 2, -1], [1, 1, 1], [0.5, -2, 3], [1, 1, 1], [2, 1, 1]])
     parts = [part(values, name=f"step {k}", trend="noise") for k, values in enumerate(steps.T)]
-    rows = verdicts(tidy([*parts, part(NEAR, name="other")]))
+    others = [part(NEAR, name="other"), part(NEAR, name="another")]
+    rows = verdicts(tidy([*parts, *others]))
     assert rows["page_l"].tolist()[:3] == 3 * [29 + 30 + 27 + 30 + 30]
-    assert rows["page_l"].isna().tolist() == [False] * 3 + [True]
+    assert rows["page_l"].isna().tolist() == [False] * 3 + [True] * 2
     assert (rows["page_p"][:3] < 0.001).all()
+    more = np.vstack([steps, [1, np.nan, 1]])
+    longer = [part(values, name=f"step {k}", trend="noise") for k, values in enumerate(more.T)]
+    assert verdicts(tidy(longer))[["page_l", "page_p"]].equals(rows[["page_l", "page_p"]][:3])
     few = [part(values, name=f"step {k}", trend="noise") for k, values in enumerate(steps.T[:, :4])]
     assert verdicts(tidy(few))["page_l"].isna().all()

@@ -22,6 +22,7 @@ from cgpipe.learning.evaluation import evaluate
 from cgpipe.learning.rules import Clipped
 from cgpipe.learning.trainer import Trainer
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
+from cgpipe.networks.fully_connected import Dense
 
 WITHIN = 5e-6
 BOTH = pytest.mark.parametrize("trimmed", [False, True])
@@ -566,7 +567,7 @@ def test_the_forward_pass_by_sparse_or_dense_images_is_that_of_the_network(width
     rng = np.random.default_rng(0)
     images = pixels_of(rng, 300, widths[0], share, True).to(dtype)
     layers = [Layer(*(p.to(dtype) for p in layer)) for layer in initial_layers(widths, "xavier", rng)]
-    inputs, logits = operators.forward(layers, images)
+    inputs, logits = Dense(layers).forward(images)
     exact = [Layer(*(p.double() for p in layer)) for layer in layers]
     exact_inputs, exact_logits = forward(exact, images.double())
     for found, wanted in zip((*inputs, logits), (*exact_inputs, exact_logits), strict=True):
@@ -579,7 +580,7 @@ def test_the_forward_pass_by_sparse_images_shows_a_weight_that_is_not_finite(val
     layers, images = initial_layers([50, 20, 3], "xavier", np.random.default_rng(0)), torch.zeros(11, 50)
     images[8, 7] = 1
     layers[0].weight[4, 7] = value
-    logits = operators.forward(layers, images)[1]
+    logits = Dense(layers).forward(images)[1]
     assert torch.equal(logits.isfinite(), forward(layers, images)[1].isfinite())
     assert not logits.isfinite().all()
 

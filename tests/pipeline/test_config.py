@@ -420,7 +420,16 @@ def test_a_level_that_may_well_have_no_corrupt_example_is_told():
 
 
 @pytest.mark.parametrize(
-    "config", ["config", "controls", "conventions_init", "conventions_selection", "demo", "mnist-small"]
+    "config",
+    [
+        "config",
+        "controls",
+        "conventions_init",
+        "conventions_selection",
+        "demo",
+        "mnist-small",
+        "vision-small",
+    ],
 )
 def test_there_is_nothing_to_tell_of_the_configs_that_come_with_this(config):
     path = Path(__file__).parents[2] / f"config/{config}.yaml"

@@ -420,7 +420,7 @@ def test_report_holds_figures_and_numbers_with_captions(finished: Tree) -> None:
     first_page = re.search(r"^ *var workflow_desc = (.*);$", page, re.MULTILINE)
     assert first_page
     shown = re.findall(r"src=.{,3}data:image/svg\+xml,", first_page[1])
-    assert len(shown) == len(list(finished.results.glob("figures/*.svg"))) == 16
+    assert len(shown) == len(list(finished.results.glob("figures/*.svg"))) == 17
     assert "system-message" not in first_page[1]
     for part in ("gradients of similar examples", "Numbers", "Winsorized SGD: accuracies and overfit"):
         assert part in page

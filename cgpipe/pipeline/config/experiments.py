@@ -173,10 +173,10 @@ class Experiment(Section):
         1,
         ge=1,
         le=MOST_RUNS,
-        description="How many runs one job trains. On a GPU the runs of a job are trained in lockstep, which "
-        "takes little longer than one of them: 25 or 125 suit it. On the CPU they are trained one after the "
-        "other, which saves the start of a process where runs take seconds. Results do not depend on it, and "
-        "changing it reruns nothing",
+        description="How many runs one job trains. On a GPU the runs of a dense network by plain steps (no "
+        "momentum, weight decay or schedule) are trained in lockstep, which takes little longer than one of "
+        "them: 25 or 125 suit it. Others are trained one after the other, which saves the start of a process "
+        "where runs take seconds. Results do not depend on it, and changing it reruns nothing",
     )
     snapshots: bool = Field(
         True,

@@ -28,7 +28,7 @@ from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import log, progress
 from cgpipe.pipeline.stages.device import TrainingImages, choose, held_gpus
 from cgpipe.pipeline.stages.inputs import PackError, each_run, read_corrupted
-from cgpipe.pipeline.stages.networks import is_dense, network_of_settings
+from cgpipe.pipeline.stages.networks import is_dense, named, network_of_settings
 from cgpipe.pipeline.streams import stream
 
 # A job that is killed loses the work since it last saved. It saves this often, and less often where that
@@ -121,6 +121,7 @@ class Member:
             raise ValueError(f"{corrupted} has labels of {count} examples: give those of {spec.examples}")
         self.provenance = provenance.of(data.images, self.labels)
         self.snapshots = snapshot_steps(spec.steps) if spec.snapshots else []
+        network = network_of_settings(asdict(spec), data.images, data.device)
         identity = data.identity(self.labels)
         self.checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *identity)
         self.checkpoint.hold()
@@ -128,7 +129,7 @@ class Member:
         self.run = start_run(
             data.training(self.labels),
             data.test,
-            network=network_of_settings(asdict(spec), data.images, data.device),
+            network=network,
             batch_size=spec.batch_size,
             learning_rate=spec.learning_rate,
             steps=spec.steps,
@@ -293,7 +294,7 @@ def span(values: Sequence[float]) -> str:
 def require_room(specs: Sequence[Spec], data: Data, free: int) -> None:
     """Raise PackError if the runs need more than the free bytes of a GPU's memory."""
     if not is_dense(asdict(specs[0])):
-        return  # one run trains after the other
+        return  # they do not train in lockstep: each takes what it takes alone, and its parameters stay
     widths = [data.test.images.shape[1], *specs[0].network["dense"], data.classes]
     each = [memory(widths, spec.batch_size, clips=spec.winsor > 0) for spec in specs]
     if len(specs) > 1 and sum(each) > free:
@@ -321,9 +322,10 @@ def room_for(runs: int) -> Iterator[None]:
 
 def label(spec: Spec, data: Data) -> str:
     """The network, for titles and the log."""
-    if is_dense(asdict(spec)):
-        return "-".join(map(str, (data.test.images.shape[1], *spec.network["dense"], data.classes)))
-    return next(iter(spec.network))
+    name, arguments = named(spec.network)
+    if name == "dense":
+        return "-".join(map(str, (data.test.images.shape[1], *arguments, data.classes)))
+    return " ".join([Path(name).name, *(f"{key}={value}" for key, value in arguments.items())])
 
 
 def rule_label(spec: Spec) -> str:

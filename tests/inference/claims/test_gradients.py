@@ -6,6 +6,7 @@ import xarray as xr
 from made_runs import bursts, history, of_levels, reasons, right, seen, worlds
 
 from cgpipe.inference.claims.claim import Runs
+from cgpipe.inference.claims.gradients import number_of_worlds
 
 PAIRS = ["0% over 25% noise", "25% over 50% noise", "50% over 75% noise", "75% over 100% noise"]
 FAR = 1e6  # in the place of a value that nobody should look at
@@ -92,7 +93,7 @@ def test_the_gradient_and_its_coherence_fall_with_noise_or_not(estimator, sign):
         runs = Runs(of_levels(history(steps)), bursts=of_levels(made))
     else:
         # The geometric mean of two draws; the corrupt group of no noise is empty, and not known.
-        pairs = [np.stack([product(4 * size), product(size / 4)]) for size in sizes]
+        pairs = [np.stack([product(size**1.5), product(size**0.5)]) for size in sizes]
         made = [worlds(steps, pair, energy=np.full((2, 11, 2), 4.0)) for pair in pairs]
         runs = Runs(of_levels(history(steps)), sampled=of_levels(made))
     parts = seen("C4", runs, estimator)
@@ -261,6 +262,17 @@ def test_null_worlds_that_cross_are_counted(estimator):
     ):
         rare = seen("C7", null_runs(estimator, [100 * [shape]], **given), estimator)
         assert tuple(rare[f"{noise}% noise"].met for noise in (25, 50, 75)) == holds
+
+
+def test_a_null_world_at_one_half_is_on_neither_side():
+    runs = null_runs("all", [[(0.5, 0.49), (0.51, 0.5), (0.5, 0.5), (0.49, 0.5), (0.49, 0.49)]])
+    values = [one.value for one in seen("C7", runs, "all").values()]
+    assert values == [0, 0, 0.8]
+
+
+def test_one_run_says_how_many_null_worlds_there_are():
+    runs = null_runs("sample", [[(0.6, 0.4)] * 3] * 2)
+    assert number_of_worlds(Runs(sampled=runs.sampled[:1]), "sampled") == 6
 
 
 def test_null_worlds_of_nothing_say_nothing():

@@ -31,8 +31,10 @@ def with_accuracy(*curves, steps=STEPS):
         ((0.1, 0.5, 0.995), 0.995, True, ""),  # still rises, and meets it
         ((0.1, 0.7, 0.7), 0.7, False, ""),
         ((0.1, 0.695, 0.7), 0.7, False, ""),  # rises by less than .01
+        ((0.1, 0, 0.01), 0.01, False, ""),  # and by as much
         ((0.1, 0.5, 0.7), 0.7, False, "training accuracy still rises"),
         ((0.1, 0.99, 0.99), 0.99, False, ""),
+        ((0.1, 0.5, 0.99), 0.99, False, "training accuracy still rises"),
     ],
 )
 def test_the_level_that_memorizes_least_is_judged(curve, value, met, reason):
@@ -77,9 +79,8 @@ def test_the_steps_at_which_accuracies_are_reached_are_shown():
     assert (soon.value, soon.reason) == (pytest.approx(9 * 5 / 55), "")
     assert parts["99%, 100% noise"].reason == "not reached"
     assert np.isnan(parts["99%, 100% noise"].value)
-    assert (
-        reasons("C2", with_accuracy(*5 * [(0.6, 1, 1)]))["50%, 0% noise"] == "reached before the first update"
-    )
+    at_once = seen("C2", with_accuracy(*5 * [(0.6, 1, 1)]))["50%, 0% noise"]
+    assert (at_once.value, at_once.reason) == (0, "reached before the first update")
 
 
 def test_runs_of_other_lengths_are_not_compared():

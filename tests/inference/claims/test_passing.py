@@ -82,6 +82,12 @@ def test_where_memorization_begins_may_be_unknown(plain, other, reason):
     assert all(one.startswith(reason) for one in found.values())
 
 
+def test_a_run_that_ends_where_plain_sgd_begins_to_memorize_is_as_late():
+    plain, short = corrupt_right(0, 0, 1, 2, 9), corrupt_right(0, 0, 1, 1, 1).isel(step=slice(4))
+    for one in seen("C14", clipped({0: plain, 1: short, 2: short})).values():
+        assert (one.value, one.reason) == (1, "")
+
+
 @pytest.mark.parametrize(("last", "met"), [(2.0, True), (1.06, True), (1.04, False), (1.0, False)])
 def test_the_loss_rises_again_at_the_largest_c_or_not(last, met):
     made = {

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from made_runs import history, of_levels, right, worlds
+from made_runs import bursts, history, of_levels, right, worlds
 
 from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.claims.statistics import UndecidedError
-from cgpipe.inference.claims.windows import measured, within
+from cgpipe.inference.claims.windows import measured, share_of_gradient, within
 
 
 def steps_in(window, half=None, **given):
@@ -38,3 +38,14 @@ def test_the_end_begins_with_the_first_99_percent():
     assert steps_in("end", accuracy_training=[0.5, 0.9, 0.99, 0.9, 1, 1]) == [2, 3, 4, 5]
     with pytest.raises(UndecidedError, match="nothing was measured from 99% training accuracy on"):
         steps_in("end", accuracy_training=np.full(6, 0.989))
+
+
+def test_bursts_are_measured_in_one_draw():
+    runs = Runs(of_levels(history([0])), bursts=of_levels(bursts([0], [[3, 1]])))
+    found = measured(runs, "bursts", 0.5)
+    assert found["product"].dims == ("draw", "step", "group")
+    assert found["group_size"].values.tolist() == [[12, 8]]
+
+
+def test_a_group_of_one_example_has_a_share():
+    assert share_of_gradient(worlds([0], [[[3, 1]]], sizes=(1, 1))).values == [0.75]

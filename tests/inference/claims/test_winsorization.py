@@ -40,15 +40,21 @@ def test_a_constant_answer_is_proper_too(peak, met):
 
 
 @pytest.mark.parametrize(
-    ("plain", "given"),
-    [(0.605, {}), (0.61, {}), (1.0, {"pristine": np.arange(20) > 0}), (1.0, {"label": np.zeros(20, int)})],
+    ("plain", "given", "proper"),
+    [
+        (0.605, {}, 0.61),
+        (0.61, {}, 0.61),
+        (1.0, {"pristine": np.arange(20) > 0}, 0.96),
+        (1.0, {"label": np.zeros(20, int)}, 1),
+    ],
 )
-def test_what_plain_sgd_does_not_exceed_either_says_nothing(plain, given):
+def test_what_plain_sgd_does_not_exceed_either_says_nothing(plain, given, proper):
     """As where all labels are true, or the same."""
     low = history(STEPS, accuracy_training=curve(0.3, 0.1), **given)
     runs = clipped({0: history(STEPS, accuracy_training=curve(plain, 0.1), **given), 2: low})
-    expected = "plain SGD does not exceed it either" if plain < 1 or "label" in given else ""
-    assert seen("C9", runs)["c = 2, 50% noise"].reason == expected
+    one = seen("C9", runs)["c = 2, 50% noise"]
+    assert one.reason == ("" if plain > proper else "plain SGD does not exceed it either")
+    assert one.value == pytest.approx(logit(0.3) - logit(proper))
 
 
 def test_without_a_large_c_it_is_missed():
@@ -105,7 +111,12 @@ def test_overfit_after_a_collapse_is_said_to_be_that():
     found = reasons("C10", collapsed)
     assert set(found) == {f"c = {c}, {noise:.0%} noise" for c in (4, 8) for noise in NOISE[1:]}
     assert set(found.values()) == {"test accuracy has collapsed"}
-    assert not reasons("C10", overfitting(dict.fromkeys((0, 1, 2, 4, 8), 0.2), test=0.26))
+    assert seen("C10", collapsed)["c = 8, 50% noise"].value == pytest.approx(0.2)
+    at_half = overfitting(dict.fromkeys((0, 1, 2, 4, 8), 0.2), test=0.25)
+    assert not reasons("C10", at_half)
+    mixed = [run for run in at_half.winsorization if run.winsor < 8]
+    mixed += [run for run in collapsed.winsorization if run.winsor == 8]
+    assert set(reasons("C10", Runs(winsorization=mixed))) == {f"c = 8, {n:.0%} noise" for n in NOISE[1:]}
 
 
 # --- C11 ------------------------------------------------------------------------------------------
@@ -144,10 +155,11 @@ def test_at_the_largest_c_both_accuracies_fall_from_their_peaks_or_not(which, la
 def test_what_never_came_above_guesses_does_not_fall():
     at = {
         top: clipped({0: history(STEPS), 2: history(STEPS, accuracy_training=curve(top, 0.1))})
-        for top in (0.195, 0.205)
+        for top in (0.195, 0.2, 0.205)
     }
-    assert set(reasons("C11", at[0.195]).values()) == {"training accuracy stays near that of guesses"}
-    assert len(reasons("C11", at[0.195])) == 8
+    for top in (0.195, 0.2):
+        assert list(reasons("C11", at[top]).values()) == 8 * ["training accuracy stays near that of guesses"]
+        assert seen("C11", at[top])["training, c = 2, 0% noise"].value == pytest.approx(top - 0.1)
     assert not reasons("C11", at[0.205])
 
 

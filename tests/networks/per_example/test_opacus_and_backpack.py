@@ -1,4 +1,4 @@
-"""The numbers of Opacus and BackPACK for the layers that they serve; skipped where they are not installed."""
+"""The numbers of Opacus and BackPACK for the layers that they serve."""
 
 import pytest
 import torch
@@ -34,7 +34,8 @@ def drawn(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_opacus(name):
-    opacus = pytest.importorskip("opacus")
+    import opacus
+
     module, inputs, δ = drawn(name)
     (opacus.GradSampleModule(module, loss_reduction="sum")(*inputs) * δ).sum().backward()
     theirs = {name: p.grad_sample.double() for name, p in module.named_parameters()}
@@ -43,7 +44,7 @@ def test_opacus(name):
 
 @pytest.mark.parametrize("name", OF_BACKPACK)
 def test_backpack(name):
-    backpack = pytest.importorskip("backpack")
+    import backpack
     from backpack.extensions import BatchGrad
 
     module, inputs, _ = drawn(name)

@@ -253,6 +253,8 @@ def test_more_runs_than_a_gpu_has_memory_for_are_refused_with_the_number_that_fi
     each = memory([64, 8, 10], 50, clips=True)
     train.require_room(specs, of, 4 * each)
     train.require_room(specs[:1], of, 1)  # torch says itself that one run is too large
+    # Of other networks one trains after the other.
+    train.require_room([train.Spec(**{**SPEC, "network": {"conv_small": {}}})] * 4, of, 1)
     with pytest.raises(
         train.PackError, match=r"the 4 runs .* 2 fit\. Set runs_per_job of the experiment to 2"
     ):

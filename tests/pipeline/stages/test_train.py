@@ -119,6 +119,25 @@ def made_by(history):
     return json.loads(read_netcdf(history, "train").attrs["made_by"])
 
 
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ({"dense": [8, 9]}, "64-8-9-10"),
+        ({"conv_small": {}}, "conv_small"),
+        ({"alexnet_small": {"channels": 8}}, "alexnet_small channels=8"),
+        (
+            {"args": {"width": 2, "deep": [3]}, "module": "of/my/net.py:build", "source": ""},
+            "net.py:build width=2 deep=[3]",
+        ),
+    ],
+)
+def test_a_run_is_titled_by_its_network(inputs, network, name):
+    spec = train.Spec(**{**SPEC, "network": network})
+    flat = "dense" in network
+    data = train.Data(inputs["dataset"], torch.device("cpu"), normalize=False, flat=flat)
+    assert train.label(spec, data) == name
+
+
 def test_snapshots_are_kept_at_some_of_the_logged_steps(trained):
     schedule = {"steps": 11_500, "batch_size": 1, "winsor": 0, "learning_rate": 0.001}
     history = trained((10_500, "", 1, {}), (None, "", 1, {}), snapshots=True, **schedule)
