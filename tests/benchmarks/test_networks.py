@@ -1,7 +1,5 @@
 """What cgpipe is compared with on convolutional networks computes the same."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
@@ -9,21 +7,8 @@ from problems import conv_problem
 
 from benchmarks import networks, ways
 
-# An environment that was made before BackPACK was locked lacks it.
-HAS_BACKPACK = importlib.util.find_spec("backpack") is not None
-LIBRARIES = [
-    pytest.param(
-        way,
-        marks=pytest.mark.skipif(
-            way.startswith("backpack") and not HAS_BACKPACK, reason="needs BackPACK: make install"
-        ),
-    )
-    for way in networks.POPULATION
-    if way not in ("plain", "cgpipe")
-]
 
-
-@pytest.mark.parametrize("way", LIBRARIES)
+@pytest.mark.parametrize("way", [way for way in networks.POPULATION if way not in ("plain", "cgpipe")])
 @pytest.mark.parametrize("at_once", [1, 4, 7])
 def test_norms_and_products_are_those_of_cgpipe(way, at_once, monkeypatch):
     of = networks.problem("lenet5", 7)
