@@ -41,10 +41,12 @@ def test_samples_are_tested_one_by_one(samples):
 
 
 def test_samples_of_other_sizes_and_without_spread_are_tested_one_by_one():
-    samples = np.array([[1e9, 2e9, 3e9], [1e-9, 2e-9, 3e-9], [5.0, 5.0, 5.0]])
+    rounded = [5.0, 5.0 * (1 + 2 * np.finfo(float).eps), 5.0]
+    samples = np.array([[1e9, 2e9, 3e9], [1e-9, 2e-9, 3e-9], rounded])
     mean, error = mean_and_error(samples)
     assert mean.tolist() == pytest.approx([2e9, 2e-9, 5], rel=1e-12, abs=0)
     assert error.tolist() == pytest.approx([1e9 / np.sqrt(3), 1e-9 / np.sqrt(3), 0], rel=1e-12, abs=0)
+    assert mean[2] == 5
     assert p_t(samples)[2] == 1 / 8
 
 
@@ -68,7 +70,8 @@ def test_fewer_than_two_values_have_no_interval():
     for values in ([], [3.0]):
         assert np.isnan(t_interval(np.array(values))).all()
     for count, means in ((0, [np.nan, np.nan]), (1, [3.0, 4.0])):
-        np.testing.assert_array_equal(mean_and_error(np.array([[3.0], [4.0]])[:, :count])[0], means)
+        mean = mean_and_error(np.array([[3.0], [4.0]])[:, :count])[0]
+        np.testing.assert_array_equal(mean, np.array(means), strict=True)
 
 
 def test_pages_statistic_is_of_the_levels_that_the_contrasts_lead_to():
