@@ -144,7 +144,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     figure.legend(handles, names, loc="outside upper center", ncols=len(levels))
     note(
         figure,
-        f"{replicates_note(m_coherence)} Dotted: orthogonal gradients, 1, or identical, {examples:,.0f}. "
+        f"{replicates_note(m_coherence)} Dotted: orthogonal gradients, 1, or identical, {examples:,.0f}.\n"
         f"Layers: {layers}.",
     )
     return figure
