@@ -24,7 +24,7 @@ def dataset(tmp_path_factory):
 @pytest.fixture
 def labels(dataset, tmp_path):
     def function(noise, replicate=0, examples=None, seed=3):
-        spec = corrupt.Spec(noise, replicate, seed, "exact", examples)
+        spec = corrupt.Spec(noise, replicate, seed, "exact", examples=examples)
         path = tmp_path / "corrupted.nc"
         corrupt.run(spec, Provenance("corrupt", "{}", ""), dataset=dataset, corrupted=path)
         return read_netcdf(path, "corrupt")
