@@ -41,10 +41,12 @@ def test_the_end_begins_with_the_first_99_percent():
 
 
 def test_bursts_are_measured_in_one_draw():
-    runs = Runs(of_levels(history([0])), bursts=of_levels(bursts([0], [[3, 1]])))
-    found = measured(runs, "bursts", 0.5)
+    one = history([0], pristine=np.arange(20) < 1)
+    found = measured(Runs(of_levels(one), bursts=of_levels(bursts([0], [[3, 1]]))), "bursts", 0.5)
     assert found["product"].dims == ("draw", "step", "group")
-    assert found["group_size"].values.tolist() == [[12, 8]]
+    assert found["product"].values.tolist() == [[[3, 1]]]
+    assert found["group_size"].dims == ("draw", "group")
+    assert found["group_size"].values.tolist() == [[1, 19]]
 
 
 def test_a_group_of_one_example_has_a_share():
