@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -29,8 +30,9 @@ class Call(NamedTuple):
     """One layer in a forward pass."""
 
     inputs: tuple[torch.Tensor, ...]  # (e, ...) each
-    output: torch.Tensor  # (e, ...), in the graph of the logits
     versions: tuple[int, ...]  # of these tensors, when the layer returned
+    output: GradientEdge  # in the graph of the logits; the values are not held
+    shape: torch.Size  # of the output, (e, ...)
 
 
 @contextmanager
@@ -57,7 +59,11 @@ def hooked(
 
 
 def forward(
-    module: nn.Module, layers: Mapping[str, nn.Module], copied: Collection[str], images: torch.Tensor
+    module: nn.Module,
+    layers: Mapping[str, nn.Module],
+    copied: Collection[str],
+    images: torch.Tensor,
+    look: Callable[[str, torch.Tensor], object] = lambda name, output: None,
 ) -> tuple[torch.Tensor, dict[str, Call]]:
     """Take some examples forward, with a graph for the backward pass.
 
@@ -68,10 +74,11 @@ def forward(
     layers : mapping of str to torch.nn.Module
         The layers to see, by name.
     copied : collection of str
-        Layers of which what enters or leaves is changed in place afterwards. The network goes on with a copy
-        of what left such a layer, and a copy of what entered it is kept.
+        Layers of which what enters is changed in place afterwards. A copy of it is kept.
     images : tensor of float, shape (e, ...)
         The examples.
+    look : callable
+        Called with the name of each layer and what leaves it.
 
     Returns
     -------
@@ -85,11 +92,13 @@ def forward(
     def keep(
         name: str, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any
     ) -> torch.Tensor | None:
-        copy = name in copied
-        if copy:
+        look(name, output)
+        if name in copied:
             inputs = tuple(value.detach().clone() for value in inputs)
-        calls[name] = Call(inputs, output, tuple(value._version for value in (*inputs, output)))
-        return output.clone() if copy else None
+        versions = tuple(value._version for value in inputs)
+        calls[name] = Call(inputs, versions, get_gradient_edge(output), output.shape)
+        # A view that is changed in place gets another place in the graph.
+        return output.clone() if output._is_view() else None
 
     with torch.enable_grad(), hooked(layers, keep):
         logits = module(images)
@@ -97,11 +106,11 @@ def forward(
 
 
 def changed_in_place(calls: Mapping[str, Call]) -> list[str]:
-    """Layers of which something that entered or left was changed in place after they returned."""
+    """Layers of which something that entered was changed in place after they returned."""
     return [
         name
         for name, call in calls.items()
-        if call.versions != tuple(value._version for value in (*call.inputs, call.output))
+        if call.versions != tuple(value._version for value in call.inputs)
     ]
 
 
@@ -123,9 +132,11 @@ def backward(
         By layer; zeros where the output does not reach the logits.
     """
     δ = logit_gradients(logits.detach(), labels)
-    outputs = [call.output for call in calls.values()]
-    found = torch.autograd.grad(logits, outputs, δ, allow_unused=True, materialize_grads=True)
-    return dict(zip(calls, found, strict=True))
+    found = torch.autograd.grad(logits, [call.output for call in calls.values()], δ, allow_unused=True)
+    return {
+        name: δ.new_zeros(call.shape) if gradient is None else gradient
+        for (name, call), gradient in zip(calls.items(), found, strict=True)
+    }
 
 
 class Relus(TorchFunctionMode):

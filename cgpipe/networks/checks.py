@@ -26,7 +26,7 @@ class Found(NamedTuple):
     """What passes have shown of a module."""
 
     layers: dict[str, list[str]]  # by path, in the order of the forward pass: names of their parameters
-    copied: list[str]  # paths of layers of which something is changed in place afterwards
+    copied: list[str]  # paths of layers of which what enters is changed in place afterwards
     activations: tuple[str, ...]  # names of the ReLUs
     classes: int
     width: int  # numbers that an example has where it has most

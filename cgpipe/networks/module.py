@@ -127,7 +127,7 @@ class ModuleNetwork(Network):
         logits, calls = forward(self.module, self._seen, self._copied, images)
         if wrong := [*changed_in_place(calls), *(path for path in self._seen if path not in calls)]:
             raise ValueError(
-                f"layer {wrong[0]} is not called, or what it got or gave is changed in place, and this was "
+                f"layer {wrong[0]} is not called, or what it got is changed in place, and this was "
                 "not so in the first pass: let what is called not depend on the values of the images"
             )
         δ = backward(logits, calls, labels)
@@ -136,16 +136,21 @@ class ModuleNetwork(Network):
 
     def non_finite(self, images: torch.Tensor, labels: torch.Tensor) -> str:
         """Where the first value is that is not finite, forward and then backward, as a sentence."""
-        logits, calls = forward(self.module, self._seen, self._copied, images)
-        δ = backward(logits, calls, labels)
         names = dict(zip(self._parameters, self.layers, strict=True))
-        values = {f"output of layer {names[path]}": call.output for path, call in calls.items()}
-        values["output of the network"] = logits
-        values |= {f"gradient at the output of layer {names[path]}": δ[path] for path in reversed(calls)}
-        for place, value in values.items():
-            if not bool(torch.isfinite(value).all()):
-                return f"the {place} is not finite"
-        return ""
+        finite: dict[str, bool] = {}
+
+        def look(place: str, values: torch.Tensor) -> None:
+            finite[place] = bool(torch.isfinite(values).all())
+
+        logits, calls = forward(
+            *(self.module, self._seen, self._copied, images),
+            lambda path, output: look(f"output of layer {names[path]}", output),
+        )
+        look("output of the network", logits)
+        δ = backward(logits, calls, labels)
+        for path in reversed(calls):
+            look(f"gradient at the output of layer {names[path]}", δ[path])
+        return next((f"the {place} is not finite" for place, good in finite.items() if not good), "")
 
     def training_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Mean gradient of a minibatch in training mode, by torch, of each layer by parameter.
