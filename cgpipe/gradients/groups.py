@@ -113,7 +113,7 @@ def coherence_by_group(contributions: xr.Dataset) -> xr.Dataset:
         coords={
             "step": contributions["step"],
             "group": ("group", list(GROUPS), {"long_name": which}),
-            "part": ("part", parts, {"long_name": "of which parameters, layers from 0 at the input"}),
+            "part": ("part", parts, {"long_name": "of which parameters: the network's, or a layer's"}),
         },
     )
 

@@ -1,7 +1,7 @@
 """A run of stochastic gradient descent, as it stands between two updates."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -221,7 +221,7 @@ def start_run(
     Raises
     ------
     ValueError
-        If shapes, labels, the minibatch, c or the rule do not fit.
+        If shapes, labels, the minibatch, c, the rule or the schedule do not fit.
     """
     if (hidden is None) == (network is None):
         raise ValueError("give either hidden, for a fully connected network, or network")
@@ -231,12 +231,19 @@ def start_run(
     rng = np.random.default_rng(rng)
     if hidden is not None:
         if training.images.ndim != 2:
-            raise ValueError(f"images of shape {tuple(training.images.shape)}: flatten them")
+            raise ValueError(
+                f"images of shape {tuple(training.images.shape)} with hidden: give (example, feature), as "
+                "cgpipe.data.flat_images returns them, or a network that takes such images"
+            )
         widths = [training.images.shape[1], *hidden, classes]
         network = Dense(initial_layers(widths, init, rng, training.images.device))
     assert network is not None
     order = BatchOrder(len(training.labels), batch_size, batch_rng or rng)
     rule = update_rule(update, c, batch_size, update_rng or rng)
+    if schedule not in get_args(Schedule):
+        raise ValueError(f"schedule {schedule!r}: give one of {', '.join(get_args(Schedule))}")
+    if schedule != "constant" and steps < 1:
+        raise ValueError(f"schedule {schedule} with steps {steps}: give the updates of the whole run")
     rate = Rate(learning_rate, schedule, steps)
     descent = Descent(momentum, weight_decay)
     run = TrainingRun(network_of(network, training.images), training, test, order, rule, rate, descent)

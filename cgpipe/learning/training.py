@@ -68,7 +68,8 @@ def train(
         For a fully connected ReLU network: units of each hidden layer, from the input on; none for a linear
         classifier.
     network : torch.nn.Module or Network, optional
-        Any other network, in the place of `hidden`; a module is copied. It begins with the weights it has.
+        Any other network, in the place of `hidden`. It begins with the weights it has. A module is copied, a
+        Network is changed in place.
     steps : int
         Updates of the whole run.
     batch_size : int

@@ -97,7 +97,8 @@ class Dense(Network):
         """Take all examples forward and backward, some at a time."""
         first, *others = self.stack
         # For the products that leave out zeros.
-        yield from super(Dense, Dense([_by_input(first), *others])).passes(images, labels, at_once)
+        by_input = Dense([_by_input(first), *others])
+        yield from Network.passes(by_input, images, labels, at_once)
 
     def as_direction(self, direction: Sequence[Parameters]) -> Sequence[Parameters]:
         """Values for each parameter in its type, those of the first layer input by input in memory."""

@@ -173,6 +173,8 @@ IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = examples()
         ({1: LABELS - 1}, ValueError, "labels from -1 to 2 with 4 classes: give 0 to 3"),
         ({"classes": 3}, ValueError, "labels from 0 to 3 with 3 classes: give 0 to 2"),
         ({"steps": -1}, ValueError, "steps -1: give 0 or more"),
+        ({"schedule": "cosin"}, ValueError, "schedule 'cosin': give one of constant, cosine, step"),
+        ({"schedule": "cosine", "steps": 0}, ValueError, "schedule cosine with steps 0: give the updates"),
         ({"batch_size": 71}, ValueError, "batch size 71 with 70 training examples"),
         ({"c": 5}, ValueError, "c = 5 .* 9: .* 0 to 4"),
         ({"update": "mean"}, ValueError, "no update rule 'mean'"),

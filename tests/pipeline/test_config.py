@@ -367,6 +367,12 @@ def test_figures_of_updates_that_are_made_again_need_some_that_can_be(figure, ex
     assert told.endswith(f"without momentum, and with another update than rm3 and ra3; one has {has}")
 
 
+@pytest.mark.parametrize("changed", [{"schedule": "cosine"}, {"weight_decay": 0.01}])
+def test_a_fall_of_the_loss_is_predicted_from_a_constant_learning_rate_alone(changed):
+    assert "schedule: constant and weight_decay: 0" in mistake(figure_of("descent", **changed))
+    load(figure_of("figure2_displacement", **changed))
+
+
 @pytest.mark.parametrize("figure", [name for name in OF_RUNS if name not in AGAIN])
 def test_other_figures_are_of_any_update(figure):
     load(figure_of(figure, momentum=0.5, winsor=[0, 2]))

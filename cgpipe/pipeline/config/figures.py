@@ -171,3 +171,8 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         yield from without_snapshots(name, experiment)
     if entry.replayed:
         yield from without_replay(name, experiment)
+    if "learning_rate" in entry.shared and (experiment.schedule != "constant" or experiment.weight_decay):
+        yield (
+            "an experiment with schedule: constant and weight_decay: 0, as the fall of the loss is predicted "
+            f"from the learning rate alone; {name} has {experiment.schedule} and {experiment.weight_decay:g}"
+        )
