@@ -50,7 +50,7 @@ def fails():
 '''
 LAYERS = ["conv", "norm", "scale", "linear"]
 FIGURES = ["figure1", "figure2", "figure2_exact", "figure2_displacement", "figure3_displacement", "figure4"]
-FIGURES += ["coherence", "strata", "activity", "descent", "clipping"]
+FIGURES += ["coherence", "strata", "activity", "clipping"]
 
 
 def experiment(function: str, **changed: Any) -> dict[str, Any]:

@@ -121,9 +121,9 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         0.3,
         FROM_TRAIN_OF_LABEL_NOISE,
     ),
-    "experiments.*.schedule": ("experiments.label_noise.schedule", "cosine", FROM_TRAIN_OF_LABEL_NOISE),
+    "experiments.*.schedule": ("experiments.pair.schedule", "cosine", {"train_pair_1": 1, "runs": 1}),
     "experiments.*.momentum": ("experiments.pair.momentum", 0.5, {"train_pair_1": 1, "runs": 1}),
-    "experiments.*.weight_decay": ("experiments.label_noise.weight_decay", 0.1, FROM_TRAIN_OF_LABEL_NOISE),
+    "experiments.*.weight_decay": ("experiments.pair.weight_decay", 0.1, {"train_pair_1": 1, "runs": 1}),
     "experiments.*.examples": (
         "experiments.label_noise.examples",
         800,
