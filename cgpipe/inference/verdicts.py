@@ -39,7 +39,8 @@ BY: dict[Estimator, str] = {
 Verdict = Literal["holds", "contradicted", "undecided", "shown"]
 
 FEWEST = 5  # replicates: of four, no result of the sign test has a p-value of at most 0.05
-FAMILY = [f"C{k}" for k in range(1, 13)]  # claims whose p-values are corrected for their number
+# Claims whose p-values are corrected for their number: of a table, which is about one paper.
+FAMILY = [*(f"C{k}" for k in range(1, 13)), *(f"G{k}" for k in range(1, 14))]
 NO_RUN = "no run that could say"
 # Columns of the tables, and what they mean.
 NAMES = {
@@ -84,7 +85,7 @@ CLAIMS = {
     "n": "replicates that count and can decide every part",
     "met": "those of them that meet every part",
     "p": "largest p_t of the parts",
-    "p_holm": "p after Holm's correction over the lines of C1 to C12; NaN of other claims",
+    "p_holm": "p after Holm's correction over the lines of C1 to C12, or of G1 to G13; NaN of other claims",
     **_JUDGED,
 }
 

@@ -6,7 +6,7 @@ are too short from deciding.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cgpipe.inference.verdicts import Part
 from cgpipe.runs import Run
@@ -51,14 +51,17 @@ class Claim:
         What the paper says, as it stands in the tables.
     test : callable
         From the runs to the parts of the claim.
+    none : callable
+        Makes what `test` takes, without any run.
     """
 
     paper: str
     name: str
     sentence: str
-    test: Callable[[Runs], Iterable[Part]]
+    test: Callable[[Any], Iterable[Part]]
+    none: Callable[[], Any] = Runs
 
-    def parts(self, runs: Runs) -> list[Part]:
+    def parts(self, runs: Any) -> list[Part]:
         """The parts of the claim, in the order of the table."""
         return [replace(part, claim=self.name) for part in self.test(runs)]
 

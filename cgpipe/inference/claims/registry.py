@@ -1,17 +1,19 @@
 """All claims, their parts, and the tables about them.
 
-A module with claims is listed in MODULES. Its claims stand in the tables in the order of their definition.
+A module with claims is listed in MODULES. The claims of a paper stand in the tables by their numbers.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from cgpipe.inference.claims import gradients, learning, passing, winsorization
-from cgpipe.inference.claims.claim import CG, Claim, Runs
+from cgpipe.inference.claims.claim import CG, Claim
+from cgpipe.inference.mystery import beginnings, coherence, examples, likeness, rules
 from cgpipe.inference.verdicts import BY, Part
 
-MODULES = (learning, gradients, winsorization, passing)
+MODULES = (learning, gradients, winsorization, passing, coherence, examples, rules, beginnings, likeness)
 
 
 def all_claims(paper: str | None = None) -> list[Claim]:
@@ -33,18 +35,22 @@ def all_claims(paper: str | None = None) -> list[Claim]:
     ['C1', 'C2', 'C3']
     """
     claims = [value for module in MODULES for value in vars(module).values() if isinstance(value, Claim)]
-    return [claim for claim in claims if paper in (None, claim.paper)]
+    return sorted(
+        (claim for claim in claims if paper in (None, claim.paper)),
+        key=lambda claim: (claim.paper, int(claim.name[1:])),
+    )
 
 
-def parts(runs: Runs, paper: str | None = None) -> list[Part]:
-    """The parts of all claims, with their statistics in each replicate.
+def parts(runs: Any, paper: str = CG) -> list[Part]:
+    """The parts of all claims of a paper, with their statistics in each replicate.
 
     Parameters
     ----------
-    runs : Runs
-        Each field of it may be empty; claims about it are then undecided.
-    paper : str, optional
-        Short name of the paper; all papers by default.
+    runs : Runs or Mystery
+        What the claims of the paper are tested on. Each field of it may be empty; claims about it are then
+        undecided.
+    paper : str
+        Short name of the paper.
 
     Returns
     -------
@@ -53,6 +59,7 @@ def parts(runs: Runs, paper: str | None = None) -> list[Part]:
 
     Examples
     --------
+    >>> from cgpipe.inference.claims.claim import Runs
     >>> parts(Runs())[0].claim
     'C1'
     """
@@ -108,7 +115,7 @@ def criteria_table(paper: str = CG) -> str:
     for claim in all_claims(paper):
         name, sentence = claim.name, claim.sentence
         judged: dict[tuple[str, str, str], list[Part]] = {}
-        for part in claim.parts(Runs()):
+        for part in claim.parts(claim.none()):
             details = f" ({part.details})" if part.details else ""
             key = (f"{part.statistic}{details}", part.criterion, part.unless)
             judged.setdefault(key, []).append(part)

@@ -5,7 +5,7 @@ UndecidedError, and `each_replicate` keeps the reason.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from cgpipe.inference.verdicts import Observed
 from cgpipe.runs import Run
 
 Floats = npt.NDArray[np.float64]
+Selected = TypeVar("Selected")
 History = Literal["label_noise", "winsorization", "full_batch", "minibatch"]
 Analysis = Literal["coherence", "sampled", "exact", "displacement", "bursts"]
 
@@ -63,19 +64,20 @@ def each_replicate(runs: Runs, of: History, statistic: Callable[[Runs], float]) 
     >>> each_replicate(made, "label_noise", lambda runs: len(find(runs, "label_noise", 0)))
     {2: Observed(value=nan, reason='no run of label noise at 0% noise')}
     """
-
-    def observed(some: Runs) -> Observed:
-        try:
-            value = float(statistic(some))
-        except UndecidedError as undecided:
-            return Observed(float(undecided.value), undecided.reason)
-        return Observed(value, "" if np.isfinite(value) else "the statistic is not finite")
-
     replicates = sorted({run.replicate for run in getattr(runs, of)})
     return {
-        one: observed(Runs(*([run for run in part if run.replicate == one] for part in runs)))
+        one: observe(statistic, Runs(*([run for run in part if run.replicate == one] for part in runs)))
         for one in replicates
     }
+
+
+def observe(statistic: Callable[[Selected], float], runs: Selected) -> Observed:
+    """A statistic of the runs of one replicate, and why they cannot say, if they cannot."""
+    try:
+        value = float(statistic(runs))
+    except UndecidedError as undecided:
+        return Observed(float(undecided.value), undecided.reason)
+    return Observed(value, "" if np.isfinite(value) else "the statistic is not finite")
 
 
 def find(runs: Runs, of: History | Analysis, noise: float, c: int = 0) -> xr.Dataset:

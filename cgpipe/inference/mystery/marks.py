@@ -1,0 +1,134 @@
+"""Coherence of a run where its training loss passes marks: medians over bursts of consecutive steps.
+
+The gradient at one step is mostly SGD's back and forth, so nothing is read off a single one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from cgpipe.gradients.coherence import m_coherence, pair_coherence
+from cgpipe.inference.claims.statistics import Floats, UndecidedError
+from cgpipe.inference.mystery.runs import Mystery
+
+Set = Literal["training", "held-out"]
+Layers = slice | npt.NDArray[np.bool_]
+ALL = slice(None)
+
+REAL, RANDOM = 0.0, 1.0  # noise levels: labels as they are, and all permuted
+FEWEST = 3  # marks that both runs must have passed
+MIDDLE = (0.5, 1.5)  # training losses of the middle of a run, nats
+START = range(5)  # steps
+
+# Of an artifact of stage heldout, and which of its burst steps: one number for each of these.
+Curve = Callable[[xr.Dataset, npt.NDArray[np.bool_]], Floats]
+
+
+def log_m_coherence(of: Set = "training", layers: Layers = ALL) -> Curve:
+    """Log of m-coherence of all examples of a set, over some layers together."""
+
+    def curve(heldout: xr.Dataset, steps: npt.NDArray[np.bool_]) -> Floats:
+        squared, energy = (
+            heldout[name].sel(set=of, group="all").values[steps][:, layers].sum(1)
+            for name in ("squared_norm", "energy")
+        )
+        with np.errstate(divide="ignore"):
+            return np.log(m_coherence(squared, energy))
+
+    return curve
+
+
+def pairs(of: Set, group: str) -> Curve:
+    """Pair coherence of a group."""
+
+    def curve(heldout: xr.Dataset, steps: npt.NDArray[np.bool_]) -> Floats:
+        here = heldout.sel(set=of, group=group)
+        squared, energy = (here[name].values[steps].sum(1) for name in ("squared_norm", "energy"))
+        return pair_coherence(squared, energy, here["size"].values[steps])
+
+    return curve
+
+
+def cosines(of: Set) -> Curve:
+    """Mean cosine between the gradients of two examples of a set."""
+    return lambda heldout, steps: np.asarray(heldout["cosine"].sel(set=of, group="all").values[steps])
+
+
+def median(curve: Curve, heldout: xr.Dataset, steps: npt.NDArray[np.bool_]) -> float:
+    """Median of a curve over a burst; NaN where it is defined at none of its steps."""
+    values = curve(heldout, steps)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def burst_from(heldout: xr.Dataset, step: int) -> npt.NDArray[np.bool_]:
+    """Which burst steps belong to the burst that begins at a snapshot."""
+    return np.asarray(heldout["snapshot"].values == step)
+
+
+def start(heldout: xr.Dataset) -> npt.NDArray[np.bool_]:
+    """Which burst steps are the first five of the run."""
+    return np.isin(heldout["burst_step"].values, START)
+
+
+def end(heldout: xr.Dataset) -> npt.NDArray[np.bool_]:
+    """Which burst steps are those from the end of the run on."""
+    return burst_from(heldout, int(heldout["snapshot"].values.max()))
+
+
+def at_marks(runs: Mystery, experiment: str, noise: float, curve: Curve) -> dict[float, float]:
+    """Median of a curve at each mark that the run of a replicate has passed, by the mark.
+
+    Raises
+    ------
+    UndecidedError
+        If there is no such run, or it has no marks.
+    """
+    history, heldout = (runs.find(kind, experiment, noise) for kind in ("history", "heldout"))
+    return {mark: median(curve, heldout, burst_from(heldout, step)) for mark, step in passed(history).items()}
+
+
+def passed(history: xr.Dataset) -> dict[float, int]:
+    """The step at which each mark was passed, of those that were.
+
+    Raises
+    ------
+    UndecidedError
+        If the run has no marks.
+    """
+    if "mark_step" not in history:
+        raise UndecidedError("the run has no marks of the training loss")
+    steps = zip(history["mark"].values.tolist(), history["mark_step"].values.tolist(), strict=True)
+    return {mark: step for mark, step in steps if step >= 0}
+
+
+def mean_difference(one: Mapping[float, float], other: Mapping[float, float]) -> float:
+    """Mean over the marks that both have of one less the other.
+
+    Raises
+    ------
+    UndecidedError
+        If these are too few.
+    """
+    both = [mark for mark in one if mark in other and np.isfinite([one[mark], other[mark]]).all()]
+    if len(both) < FEWEST:
+        raise UndecidedError(f"{len(both)} marks at which both are known, of at least {FEWEST}")
+    return float(np.mean([one[mark] - other[mark] for mark in both]))
+
+
+def mean_of_middle(of_marks: Mapping[float, float]) -> float:
+    """Mean over the marks in the middle of a run.
+
+    Raises
+    ------
+    UndecidedError
+        If none of them was passed.
+    """
+    low, high = MIDDLE
+    values = [value for mark, value in of_marks.items() if low <= mark <= high and np.isfinite(value)]
+    if not values:
+        raise UndecidedError(f"no mark between {low} and {high} nats was passed")
+    return float(np.mean(values))

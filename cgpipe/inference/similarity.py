@@ -1,0 +1,4 @@
+"""Similarity."""
+
+
+def group_coherence(*a): ...
