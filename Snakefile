@@ -16,6 +16,7 @@ rule all:
     input:
         [path for figure in plan.all_figures(CONFIG) for path in figure_files(figure)],
         [CLAIMS, f"{RESULTS}/claims.csv", f"{RESULTS}/verdicts.csv"] if CONFIG.claims else [],
+        [MYSTERY, f"{RESULTS}/mystery.csv", f"{RESULTS}/mystery_verdicts.csv"] if CONFIG.mystery else [],
         [path for run in plan.all_runs(CONFIG) for path in training_files(run)],
         RUNS,
     localrule: True

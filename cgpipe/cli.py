@@ -117,10 +117,19 @@ RUNS = {
     "full_batch": "histories of full-batch descent",
     "minibatch": "histories of SGD, to compare full-batch descent with",
 }
+OF_MYSTERY = {
+    "history": "histories of all runs",
+    "heldout": "results of stage heldout",
+    "displacement": "results of stage displacement",
+    "similarity": "results of stage similarity",
+    "twins": "results of stage twins",
+    "difficulty": "results of stage difficulty",
+}
 HISTORIES = option("histories", "Input: histories of all runs.", multiple=True, required=True)
 FIGURE = [
     argument("inputs"),
     option("compare_with", "Input: table of the same figure, to be plotted pale behind it."),
+    option("claims", "Input: result of stage mystery, whose verdicts are written below the figure."),
     option("out", "Output: path without ending, for .csv, .pdf, .svg, .png and .json.", required=True),
 ]
 SAMPLE = ["dataset", "corrupted", "snapshots"]
@@ -145,6 +154,12 @@ STAGES = {
     ),
     "claims": Stage(
         "Test the claims of the paper on all runs.", [], ["claims", "table", "verdicts"], any_number(**RUNS)
+    ),
+    "mystery": Stage(
+        "Test the claims of the second paper on all runs.",
+        [],
+        ["claims", "table", "verdicts"],
+        any_number(**OF_MYSTERY),
     ),
     "runs": Stage("List the devices, kernels and threads of all runs.", [], ["table"], [HISTORIES]),
     "figures": Stage("Plot a figure, and write the numbers that it shows.", others=FIGURE),

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from cgpipe.figures.comparison import compare
 from cgpipe.figures.registry import FIGURES, entry_of
-from cgpipe.figures.style import Style, styled
+from cgpipe.figures.style import Style, note, styled
+from cgpipe.inference.verdicts import claim_verdicts
 from cgpipe.runs import Run
 
 
@@ -20,6 +21,7 @@ def draw(
     *,
     style: Style | None = None,
     compare_with: tuple[str, pd.DataFrame] | None = None,
+    claims: pd.DataFrame | None = None,
     **options: Any,
 ) -> tuple[pd.DataFrame, Figure]:
     """Make a figure and the table of the numbers that it shows.
@@ -34,6 +36,9 @@ def draw(
         Width, font size, resolution and palette; by default those of the workflow.
     compare_with : tuple of str and DataFrame, optional
         Another table of the same figure to plot pale behind this one, and the name of its source.
+    claims : DataFrame, optional
+        Statistics of claims, as `cgpipe.inference.verdicts.tidy` returns them. The verdicts on those that the
+        figure is about are written below it.
     **options
         What the functions `table` and `draw` of the figure's module take, such as `learned="first"` of
         figure 1.
@@ -69,15 +74,22 @@ def draw(
     if compare_with is not None:
         source, other = compare_with
         numbers = compare(numbers, other, source, entry.levels)
-    return numbers, plot(name, numbers, style=style, **options)
+    return numbers, plot(name, numbers, style=style, claims=claims, **options)
 
 
-def plot(name: str, numbers: pd.DataFrame, *, style: Style | None = None, **options: Any) -> Figure:
+def plot(
+    name: str,
+    numbers: pd.DataFrame,
+    *,
+    style: Style | None = None,
+    claims: pd.DataFrame | None = None,
+    **options: Any,
+) -> Figure:
     """Make a figure from the table of its numbers.
 
     Parameters
     ----------
-    name, style
+    name, style, claims
         As of `draw`.
     numbers : DataFrame
         As `draw` returned it; also several such tables of different replicates, one below the other.
@@ -93,7 +105,15 @@ def plot(name: str, numbers: pd.DataFrame, *, style: Style | None = None, **opti
     with styled(style) as colors:
         module = importlib.import_module(f"cgpipe.figures.{name}")
         figure: Figure = module.draw(numbers, style, colors, **_given(name, options)[1])
+        if claims is not None and (of_figure := entry_of(name).claims):
+            note(figure, f"{figure.get_supxlabel()}\n{verdicts_on(of_figure, claims)}".strip())
     return figure
+
+
+def verdicts_on(names: Sequence[str], claims: pd.DataFrame) -> str:
+    """The verdicts on some claims, in a line."""
+    rows = claim_verdicts(claims[claims["claim"].isin(names)]).to_dict("records")
+    return ". ".join(f"{row['claim']}: {row['verdict']}, met by {row['met']} of {row['n']}" for row in rows)
 
 
 def _given(name: str, options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ class Entry:
         "bursts",
         "clipping",
         "claims",
+        "mystery",
     ]
     plain: bool = False  # plots runs of plain SGD alone
     mixed: bool = False  # plots only noise levels at which there are pristine and corrupt examples
@@ -47,11 +48,12 @@ class Entry:
     levels: tuple[str, ...] = ()
     keys: Mapping[str, Key] = field(default_factory=dict)  # options from the figure's own section
     shared: tuple[str, ...] = ()  # options from other settings, see `cgpipe.pipeline.plan.figure`
+    claims: tuple[str, ...] = ()  # of the second paper, whose verdicts stand below the figure
 
     @property
     def of_runs(self) -> bool:
         """Whether it plots artifacts of the runs of an experiment, and so has a section in the config."""
-        return self.artifact != "claims"
+        return self.artifact not in ("claims", "mystery")
 
     @property
     def sampled(self) -> bool:
@@ -71,7 +73,7 @@ class Entry:
     @property
     def snapshots(self) -> bool:
         """Whether its artifacts are made from the parameters that a run kept."""
-        return self.artifact not in ("history", "claims")
+        return self.artifact not in ("history", "claims", "mystery")
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -216,10 +218,43 @@ FIGURES: dict[str, Entry] = {
         artifact="clipping",
         mixed=True,
     ),
+    "stopping": Entry(
+        title="Early stopping: what is learned at the best test accuracy",
+        description="Test accuracy, and the pristine share of what is learned",
+        artifact="history",
+        **OF_BOTH_GROUPS,
+        others=True,
+        claims=("G7",),
+    ),
+    "frontier": Entry(
+        title="Memorized against learned, by update rule",
+        description="Corrupt examples learned against pristine ones, of several experiments",
+        artifact="history",
+        mixed=True,
+        others=True,
+        claims=("G8", "G12"),
+    ),
     "claims": Entry(
         title="The claims of the paper: statistics and verdicts",
         description="The claims of the paper as tests, a table and a figure",
         artifact="claims",
+    ),
+    "mystery": Entry(
+        title="The claims of the second paper: statistics and verdicts",
+        description="The claims of the second paper as tests, tables and a figure",
+        artifact="mystery",
+    ),
+    "easy_and_hard": Entry(
+        title="Easy and hard examples",
+        description="What is learned early, training on easy and on hard examples, and their coherence",
+        artifact="mystery",
+        claims=("G4", "G5", "G6"),
+    ),
+    "beginnings": Entry(
+        title="Initial weights and width",
+        description="Test accuracy, and coherence at the start, by initial weights and by width",
+        artifact="mystery",
+        claims=("G10", "G11"),
     ),
 }
 # Those that have a section in the config.

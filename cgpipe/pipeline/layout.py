@@ -17,6 +17,7 @@ WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
 CLAIMS = "claims.nc"
+MYSTERY = "mystery.nc"
 RUNS = "runs.csv"
 
 # What figures plot, by its name in `cgpipe.figures.registry`: the stage that makes it, and where it lies.
@@ -29,6 +30,7 @@ PLOTTED = {
     "bursts": ("bursts", BURSTS),
     "clipping": ("clipping", CLIPPING),
     "claims": ("claims", CLAIMS),
+    "mystery": ("mystery", MYSTERY),
 }
 
 # What later stages read of a stage.

@@ -12,11 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgpipe.figures.registry import entry_of
+from cgpipe.figures.registry import FIGURES, entry_of
+from cgpipe.names import REMEMBERING
 from cgpipe.pipeline.config.datasets import Dataset, Folder, expanded, shape_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
+from cgpipe.pipeline.config.mystery import MADE, NEEDED
 from cgpipe.pipeline.layout import part_of_path
 
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
@@ -38,6 +40,7 @@ SETTINGS = {
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "runs": "",
     "claims": "claims.seen",  # the criteria are part of the code
+    "mystery": "mystery.roles",
 }
 
 
@@ -122,7 +125,26 @@ def experiments_of(figure: Figure) -> tuple[str, ...]:
 
 def all_figures(config: Config) -> list[str]:
     """All figures to make, that of the claims included."""
-    return [*config.figures.wanted(), *(["claims"] if config.claims else [])]
+    of_claims = [
+        name
+        for name, entry in FIGURES.items()
+        if not entry.of_runs and getattr(config, entry.artifact) is not None
+    ]
+    return [*config.figures.wanted(), *of_claims]
+
+
+def mystery_runs(config: Config, kind: str) -> list[RunPath]:
+    """The runs of which section `mystery` needs an artifact: `history`, `heldout`, `similarity`, ..."""
+    found: dict[RunPath, None] = {}
+    for role, experiments in (config.mystery.roles() if config.mystery else {}).items():
+        levels = {slug(noise) for noise in (NEEDED if kind == "history" else MADE[kind]).get(role, ())}
+        for experiment in experiments:
+            of = config.experiments[experiment]
+            if kind == "displacement" and (of.momentum or of.update in REMEMBERING):
+                continue  # its updates cannot be made again
+            of_role = runs(config, experiment, plain=role != "winsorized")
+            found |= dict.fromkeys(run for run in of_role if run.noise in levels)
+    return list(found)
 
 
 def environment(config: Config) -> dict[str, str]:
@@ -174,6 +196,9 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
             values[key] = dataset.planned if isinstance(dataset, Folder) else dataset
         elif path in FROM_PATH:
             values[key] = _from_path(config, key, at[key])
+        elif path == "mystery.roles":
+            assert config.mystery is not None
+            values[key] = config.mystery.roles()
         elif path == "experiment.network":
             values[key] = _experiment(config, at).network.described()
         elif section == "experiment":

@@ -8,6 +8,7 @@ for figure in plan.all_figures(CONFIG):
         input:
             artifacts=plotted_by(figure),
             compare_with=compared_with(figure),
+            claims=MYSTERY if CONFIG.mystery and entry_of(figure).claims else [],
             planned=planned(rule_of(figure)),
         output:
             table=report(f"{RESULTS}/figures/{figure}.csv", **in_report(figure, "Numbers")),
@@ -25,7 +26,11 @@ for figure in plan.all_figures(CONFIG):
             spec=canonical(plan.figure(CONFIG, figure)),
             code=code_hash("figures"),
             files=lambda wildcards, input, output: as_options(
-                {"out": output.table.removesuffix(".csv"), "compare_with": input.compare_with},
+                {
+                    "out": output.table.removesuffix(".csv"),
+                    "compare_with": input.compare_with,
+                    "claims": input.claims,
+                },
                 arguments=input.artifacts,
             ),
         shell:

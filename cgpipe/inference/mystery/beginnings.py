@@ -1,6 +1,6 @@
 """Claims about stability, initial weights and width, G9 to G11."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Literal
@@ -55,7 +55,7 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
     )
     yield Part(
         part="generalizes worse",
-        statistic="difference in the logit of test accuracy at the end, from random and from adversarial weights",
+        statistic="difference in the logit of test accuracy at the end, random less adversarial weights",
         rule="above",
         bound=0,
         observed=runs.each_replicate(
@@ -64,12 +64,13 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
     )
     yield Part(
         part="less coherent",
-        statistic="log ratio of m-coherence at the start, from random and from adversarial weights",
+        statistic="log ratio of m-coherence at the start, random over adversarial weights",
         rule="above",
         bound=0,
         observed=runs.each_replicate(ours, lambda some: at_start(some, other) - at_start(some, ours)),
         details="training examples; median of steps 0 to 4",
     )
+    yield from values_of(runs, (other, ours))
 
 
 @claim("G11", "wider networks generalize better, and begin with more coherent gradients")
@@ -94,6 +95,27 @@ def width(runs: Mystery) -> Iterator[Part]:
                 trend=words,
                 details="" if value is logit_of_test else "training examples; median of steps 0 to 4",
             )
+    yield from values_of(runs, runs.roles.widths)
+
+
+def values_of(runs: Mystery, experiments: Sequence[str]) -> Iterator[Part]:
+    """Test accuracy at the end and m-coherence at the start, as figure beginnings shows them."""
+    for name in experiments:
+        yield Part(
+            part=f"test accuracy: {name}",
+            statistic="test accuracy at the end",
+            rule="shown",
+            observed=runs.each_replicate(
+                name, lambda some, of=name: st.final(some.find("history", of, REAL), "test")
+            ),
+        )
+        yield Part(
+            part=f"m-coherence: {name}",
+            statistic="m-coherence at the start",
+            rule="shown",
+            observed=runs.each_replicate(name, lambda some, of=name: float(np.exp(at_start(some, of)))),
+            details="training examples; median of steps 0 to 4",
+        )
 
 
 def distance(runs: Mystery, twin: str, of: Distance, noise: float, *, at_end: bool) -> float:

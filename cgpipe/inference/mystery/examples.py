@@ -9,14 +9,13 @@ import xarray as xr
 
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.mystery import marks
-from cgpipe.inference.mystery.marks import REAL
+from cgpipe.inference.mystery.marks import REAL, Bools
 from cgpipe.inference.mystery.runs import OF_ALL_REPLICATES, Mystery, claim
-from cgpipe.inference.similarity import group_coherence
+from cgpipe.inference.similarity import group_pair_coherence
 from cgpipe.inference.verdicts import Observed, Part, logit
 
 HALF = 0.5  # the noise level of G7
 PURE = 0.9  # "nearly all that is learned is pristine"
-Bools = npt.NDArray[np.bool_]
 
 
 @claim("G4", "which examples are learned early is the same for other initial weights")
@@ -83,9 +82,21 @@ def easy_and_hard(runs: Mystery) -> Iterator[Part]:
             statistic="difference in pair coherence of easy and hard examples",
             rule="above",
             bound=0,
-            observed=runs.each_replicate(runs.roles.seeds, partial(easy_over_hard, when=when)),
+            observed=runs.each_replicate(
+                runs.roles.seeds,
+                lambda some, at=when: of_kind_in(some, at, easy=True) - of_kind_in(some, at, easy=False),
+            ),
             details="start: steps 0 to 4; along training: mean over the marks; median over a burst",
         )
+        for words, easy in (("easy", True), ("hard", False)):
+            yield Part(
+                part=f"{when}: {words}",
+                statistic="pair coherence",
+                rule="shown",
+                observed=runs.each_replicate(
+                    runs.roles.seeds, lambda some, at=when, of=easy: of_kind_in(some, at, easy=of)
+                ),
+            )
 
 
 @claim("G7", "at the best test accuracy, nearly all that is learned is pristine")
@@ -193,18 +204,17 @@ def of_kind(runs: Mystery, kind: bool | None, count: int) -> Bools:
     return np.asarray(members)
 
 
-def easy_over_hard(runs: Mystery, when: str) -> float:
-    """Pair coherence of the easy less that of the hard examples."""
+def of_kind_in(runs: Mystery, when: str, *, easy: bool) -> float:
+    """Pair coherence of the easy, or of the hard, examples of a sample."""
     seeds = runs.roles.seeds
     similar, of = runs.find("similarity", seeds, REAL), difficulty(runs)
-    easy = dict(zip(of["index"].values.tolist(), of["easy"].values.astype(bool).tolist(), strict=True))
-    group = np.array([easy[index] for index in similar["index"].values.tolist()])
-    if min(group.sum(), (~group).sum()) < 2:
-        raise st.UndecidedError("the sample has fewer than two easy, or hard, examples")
+    is_easy = dict(zip(of["index"].values.tolist(), of["easy"].values.astype(bool).tolist(), strict=True))
+    group = np.array([is_easy[index] == easy for index in similar["index"].values.tolist()])
+    if group.sum() < 2:
+        raise st.UndecidedError(f"the sample has fewer than two {'easy' if easy else 'hard'} examples")
 
     def curve(made: xr.Dataset, steps: Bools) -> st.Floats:
-        products = made["product"].values[steps]
-        return np.array([group_coherence(one, group) - group_coherence(one, ~group) for one in products])
+        return group_pair_coherence(made["product"].values[steps], group)
 
     if when == "start":
         return marks.median(curve, similar, marks.start(similar))

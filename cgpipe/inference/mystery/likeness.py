@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
 import xarray as xr
 
 from cgpipe.inference import similarity
+from cgpipe.inference.claims.statistics import Floats
 from cgpipe.inference.mystery import marks
-from cgpipe.inference.mystery.marks import REAL
+from cgpipe.inference.mystery.marks import REAL, Bools
 from cgpipe.inference.mystery.runs import Mystery, claim
 from cgpipe.inference.verdicts import Part
 
@@ -47,7 +47,7 @@ def likeness(runs: Mystery) -> Iterator[Part]:
 def nearest_over_pixels(runs: Mystery, name: str) -> float:
     """Share of the own class among nearest neighbours, by gradient less by pixels."""
     made = runs.find("similarity", name, REAL)
-    by_pixels = similarity.nearest_of_same_class(-made["pixel_distance"].values, made["label"].values)
+    by_pixels = float(similarity.same_class_neighbours(-made["pixel_distance"].values, made["label"].values))
     return late(runs, made, of_same_class) - by_pixels
 
 
@@ -69,23 +69,13 @@ def late(runs: Mystery, made: xr.Dataset, curve: marks.Curve) -> float:
     return marks.median(curve, made, marks.burst_from(made, max(steps, default=-1)))
 
 
-def of_same_class(made: xr.Dataset, steps: marks.Layers) -> marks.Floats:
+def of_same_class(made: xr.Dataset, steps: Bools) -> Floats:
     """Share of the examples whose nearest neighbour by cosine has their class."""
-    label = made["label"].values
-    return np.array(
-        [
-            similarity.nearest_of_same_class(similarity.cosines(one), label)
-            for one in made["product"].values[steps]
-        ]
-    )
+    cosines = similarity.cosines(made["product"].values[steps])
+    return similarity.same_class_neighbours(cosines, made["label"].values)
 
 
-def with_pixels(made: xr.Dataset, steps: marks.Layers) -> marks.Floats:
+def with_pixels(made: xr.Dataset, steps: Bools) -> Floats:
     """Rank correlation over pairs of cosine with closeness in pixels."""
-    closeness = -made["pixel_distance"].values
-    return np.array(
-        [
-            similarity.rank_correlation(similarity.cosines(one), closeness)
-            for one in made["product"].values[steps]
-        ]
-    )
+    cosines = similarity.cosines(made["product"].values[steps])
+    return -similarity.rank_correlation(cosines, made["pixel_distance"].values)

@@ -15,22 +15,23 @@ from cgpipe.inference.claims.statistics import Floats, UndecidedError
 from cgpipe.inference.mystery.runs import Mystery
 
 Set = Literal["training", "held-out"]
-Layers = slice | npt.NDArray[np.bool_]
+Bools = npt.NDArray[np.bool_]
+Layers = slice | Bools
 ALL = slice(None)
 
 REAL, RANDOM = 0.0, 1.0  # noise levels: labels as they are, and all permuted
 FEWEST = 3  # marks that both runs must have passed
 MIDDLE = (0.5, 1.5)  # training losses of the middle of a run, nats
-START = range(5)  # steps
+BURST = 5  # steps, as cgpipe.gradients.bursts makes them
 
 # Of an artifact of stage heldout, and which of its burst steps: one number for each of these.
-Curve = Callable[[xr.Dataset, npt.NDArray[np.bool_]], Floats]
+Curve = Callable[[xr.Dataset, Bools], Floats]
 
 
 def log_m_coherence(of: Set = "training", layers: Layers = ALL) -> Curve:
     """Log of m-coherence of all examples of a set, over some layers together."""
 
-    def curve(heldout: xr.Dataset, steps: npt.NDArray[np.bool_]) -> Floats:
+    def curve(heldout: xr.Dataset, steps: Bools) -> Floats:
         squared, energy = (
             heldout[name].sel(set=of, group="all").values[steps][:, layers].sum(1)
             for name in ("squared_norm", "energy")
@@ -44,7 +45,7 @@ def log_m_coherence(of: Set = "training", layers: Layers = ALL) -> Curve:
 def pairs(of: Set, group: str) -> Curve:
     """Pair coherence of a group."""
 
-    def curve(heldout: xr.Dataset, steps: npt.NDArray[np.bool_]) -> Floats:
+    def curve(heldout: xr.Dataset, steps: Bools) -> Floats:
         here = heldout.sel(set=of, group=group)
         squared, energy = (here[name].values[steps].sum(1) for name in ("squared_norm", "energy"))
         return pair_coherence(squared, energy, here["size"].values[steps])
@@ -57,24 +58,24 @@ def cosines(of: Set) -> Curve:
     return lambda heldout, steps: np.asarray(heldout["cosine"].sel(set=of, group="all").values[steps])
 
 
-def median(curve: Curve, heldout: xr.Dataset, steps: npt.NDArray[np.bool_]) -> float:
+def median(curve: Curve, heldout: xr.Dataset, steps: Bools) -> float:
     """Median of a curve over a burst; NaN where it is defined at none of its steps."""
     values = curve(heldout, steps)
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else np.nan
 
 
-def burst_from(heldout: xr.Dataset, step: int) -> npt.NDArray[np.bool_]:
-    """Which burst steps belong to the burst that begins at a snapshot."""
-    return np.asarray(heldout["snapshot"].values == step)
+def burst_from(heldout: xr.Dataset, step: int) -> Bools:
+    """Which burst steps are the five from a step on, as far as there are so many."""
+    return np.isin(heldout["burst_step"].values, range(step, step + BURST))
 
 
-def start(heldout: xr.Dataset) -> npt.NDArray[np.bool_]:
+def start(heldout: xr.Dataset) -> Bools:
     """Which burst steps are the first five of the run."""
-    return np.isin(heldout["burst_step"].values, START)
+    return burst_from(heldout, 0)
 
 
-def end(heldout: xr.Dataset) -> npt.NDArray[np.bool_]:
+def end(heldout: xr.Dataset) -> Bools:
     """Which burst steps are those from the end of the run on."""
     return burst_from(heldout, int(heldout["snapshot"].values.max()))
 

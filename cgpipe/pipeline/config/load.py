@@ -15,6 +15,7 @@ from cgpipe.pipeline.config.experiments import FEWEST_CHOSEN, is_mixed
 from cgpipe.pipeline.config.files import ConfigError, ConfigFiles
 from cgpipe.pipeline.config.messages import message
 from cgpipe.pipeline.config.models import Config
+from cgpipe.pipeline.config.mystery import Mystery
 from cgpipe.pipeline.config.reading import OF_KEY
 from cgpipe.pipeline.config.section import Mistake, report, suggestion
 
@@ -62,6 +63,7 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
         return
     known = [name for name in experiments if isinstance(name, str)]
     keys = [("claims", key) for key in Claims.model_fields]
+    keys += [("mystery", key) for key in Mystery.model_fields]
     of_figures = [
         ("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls", "others")
     ]

@@ -16,6 +16,7 @@ from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
+from cgpipe.pipeline.config.mystery import Mystery, mistakes_in_mystery
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
 
 
@@ -141,6 +142,12 @@ class Config(Section):
         None, description="Tests of the paper's claims, with a table and a figure. Omit for none"
     )
 
+    mystery: Mystery | None = Field(
+        None,
+        description="Tests of the claims of Chatterjee and Zielinski (2022), with tables and figures. Omit for "
+        "none",
+    )
+
     @field_validator("experiments")
     @classmethod
     def _complete(cls, experiments: dict[str, Experiment], info: ValidationInfo) -> dict[str, Experiment]:
@@ -192,11 +199,13 @@ class Config(Section):
         )
         return section
 
-    @field_validator("figures", "claims")
+    @field_validator("figures", "claims", "mystery")
     @classmethod
     def _experiments_that_can_serve(cls, section: Section | None, info: ValidationInfo) -> Section | None:
         if isinstance(section, Figures):
             report(mistakes_in_figures(section, info.data))
         elif isinstance(section, Claims):
             report(mistakes_in_claims(section, info.data))
+        elif isinstance(section, Mystery):
+            report(mistakes_in_mystery(section, info.data))
         return section

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-import pandas as pd
 import xarray as xr
 
 from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.claims.registry import parts
 from cgpipe.inference.claims.statistics import History
-from cgpipe.inference.verdicts import CLAIMS, TIDY, VERDICTS, claim_verdicts, tidy
-from cgpipe.inference.verdicts import verdicts as verdicts_of
-from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of, whole, write_netcdf
-from cgpipe.pipeline.progress import log
+from cgpipe.inference.verdicts import tidy
+from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of
 from cgpipe.pipeline.stages.results import read_alike
+from cgpipe.pipeline.stages.verdicts import write_verdicts
 from cgpipe.runs import Run
 
 # The stage that each analysis is a result of, and its source if the stage has several.
@@ -55,16 +53,15 @@ def run(
     runs = Runs(**histories, **analyses)
     everything = [run.data for part in runs for run in part]
     check_same_images(everything)
-    statistics = tidy(parts(runs), spec.seen)
-    of_parts, of_claims = verdicts_of(statistics), claim_verdicts(statistics)
-    for path, rows in ((table, statistics), (verdicts, of_parts)):
-        with whole(path) as temporary:
-            rows.to_csv(temporary, index=False, lineterminator="\n")
-    made = provenance.of_many(*everything).answering_for(table, verdicts)
-    dataset = as_dataset(statistics, of_parts, of_claims)
-    write_netcdf(dataset, claims, title="Claims of the paper", provenance=made)
-    for verdict, count in of_claims["verdict"].value_counts().items():
-        log.info("claims, %s: %d", verdict, count)
+    write_verdicts(
+        tidy(parts(runs), spec.seen),
+        of=everything,
+        provenance=provenance,
+        title="Claims of the paper",
+        claims=claims,
+        table=table,
+        verdicts=verdicts,
+    )
 
 
 def read_runs(paths: Sequence[Path], stage: str) -> list[Run]:
@@ -107,19 +104,3 @@ def check_same_images(read: Sequence[xr.Dataset]) -> None:
     """Raise ArtifactError if runs were made from different images."""
     if len({json.loads(one.attrs["inputs"])["data"]["sha256"] for one in read}) > 1:
         raise ArtifactError("the runs were made from different images. Let snakemake make them again")
-
-
-def as_dataset(statistics: pd.DataFrame, of_parts: pd.DataFrame, of_claims: pd.DataFrame) -> xr.Dataset:
-    """The tables as one Dataset: the columns of each along its rows, with its name before theirs."""
-    tables = {
-        "statistic": (statistics, TIDY),
-        "part": (of_parts, VERDICTS),
-        "claim": (of_claims, CLAIMS),
-    }
-    return xr.Dataset(
-        {
-            f"{table}_{name}": (f"{table}_row", rows[name].to_numpy(), {"long_name": meaning})
-            for table, (rows, columns) in tables.items()
-            for name, meaning in columns.items()
-        }
-    )

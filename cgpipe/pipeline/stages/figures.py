@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from cgpipe.figures.drawing import draw
 from cgpipe.figures.registry import entry_of
 from cgpipe.figures.style import Style, styled
+from cgpipe.inference.verdicts import TIDY
 from cgpipe.pipeline.artifacts import Provenance, settings_of, whole, write_record
 from cgpipe.pipeline.layout import PLOTTED
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import LEVELS
-from cgpipe.pipeline.stages.results import read_alike
+from cgpipe.pipeline.stages.results import experiment_of, read_alike, read_current
 from cgpipe.runs import Run
 
 DIGITS = "%.7g"  # of the tables: what the float32 of the runs holds
@@ -37,7 +38,13 @@ class Spec:
 
 
 def run(
-    spec: Spec, provenance: Provenance, *, inputs: Sequence[Path], out: Path, compare_with: Path | None = None
+    spec: Spec,
+    provenance: Provenance,
+    *,
+    inputs: Sequence[Path],
+    out: Path,
+    compare_with: Path | None = None,
+    claims: Path | None = None,
 ) -> None:
     """Write `out`.csv, plot it as .pdf, .svg and .png, and note in .json what it was made from."""
     entry = entry_of(spec.figure)
@@ -49,22 +56,32 @@ def run(
     read = {name: read_alike(paths, stage, levels) for name, paths in by_experiment.items()}
     runs = [run_of(data, name) for name, of_one in read.items() for data in of_one]
     other = None if compare_with is None else (str(compare_with), pd.read_csv(compare_with))
+    judged = [] if claims is None else [read_current(claims, "mystery")]
     with styled(spec.style):
-        numbers, figure = draw(spec.figure, runs, style=spec.style, compare_with=other, **spec.options)
+        numbers, figure = draw(
+            spec.figure,
+            runs,
+            style=spec.style,
+            compare_with=other,
+            claims=statistics_of(judged[0]) if judged else None,
+            **spec.options,
+        )
         lay_out(figure)
         for ending in ("pdf", "svg", "png"):
             save(figure, with_ending(out, ending), ending, provenance)
     with whole(with_ending(out, "csv")) as temporary:
         numbers.to_csv(temporary, index=False, lineterminator="\n", float_format=DIGITS)
     written = [with_ending(out, ending) for ending in ("csv", "pdf", "svg", "png")]
-    made = provenance.of_many(*(of.data for of in runs)).of_files(*([compare_with] if compare_with else []))
+    made = provenance.of_many(*(of.data for of in runs), *judged).of_files(
+        *([compare_with] if compare_with else [])
+    )
     write_record(with_ending(out, "json"), made.answering_for(*written))
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
 
 
-def experiment_of(path: Path) -> str:
-    """The experiment of a run, by the folder of an artifact of it."""
-    return path.absolute().parents[3].name
+def statistics_of(claims: xr.Dataset) -> pd.DataFrame:
+    """The statistics of claims in the artifact of a stage."""
+    return pd.DataFrame({name: claims[f"statistic_{name}"].values for name in TIDY})
 
 
 def run_of(data: xr.Dataset, experiment: str = "") -> Run:

@@ -79,6 +79,11 @@ def read_alike(paths: Sequence[Path], stage: str, levels: Sequence[str] = LEVELS
     return read
 
 
+def experiment_of(path: Path) -> str:
+    """The experiment of a run, by the folder of an artifact of it."""
+    return path.absolute().parents[3].name
+
+
 def _made_by(dataset: xr.Dataset, differ: Container[str]) -> dict[str, Any]:
     """All that runs which belong together have in common, by stage and setting."""
     inputs = json.loads(dataset.attrs["inputs"])

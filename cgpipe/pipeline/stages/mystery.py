@@ -1,0 +1,79 @@
+"""Stage `mystery`: the claims of Chatterjee and Zielinski (2022), tested on the artifacts of all runs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.mystery.runs import GM, OF_ALL_REPLICATES, Kind, Mystery, Roles
+from cgpipe.inference.verdicts import tidy
+from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of
+from cgpipe.pipeline.stages.results import experiment_of, read_alike
+from cgpipe.pipeline.stages.verdicts import write_verdicts
+from cgpipe.runs import Run
+
+STAGES: dict[Kind, str] = {"history": "train"}  # where it is another word than the kind
+OF_RUNS: tuple[Kind, ...] = ("heldout", "displacement", "similarity")  # each made from one run
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The settings that this stage reads."""
+
+    roles: dict[str, list[str]]  # the experiments that play each part
+
+
+def run(
+    spec: Spec, provenance: Provenance, *, claims: Path, table: Path, verdicts: Path, **inputs: Sequence[Path]
+) -> None:
+    """Read the artifacts, by their kinds, and write the statistics and the verdicts."""
+    read = {kind: read_runs(inputs.get(kind, ()), kind) for kind in get_args(Kind)}
+    everything = [run.data for runs in read.values() for run in runs]
+    check_of_histories(read)
+    write_verdicts(
+        tidy(parts(Mystery(roles_of(spec.roles), **read), GM)),
+        of=everything,
+        provenance=provenance,
+        title="Claims of Chatterjee and Zielinski (2022)",
+        claims=claims,
+        table=table,
+        verdicts=verdicts,
+    )
+
+
+def roles_of(given: dict[str, list[str]]) -> Roles:
+    """The parts with the experiments that play them; those that nobody plays keep their default names."""
+    single = {key for key, default in Roles()._asdict().items() if isinstance(default, str)}
+    return Roles(**{key: names[0] if key in single else names for key, names in given.items()})
+
+
+def read_runs(paths: Sequence[Path], kind: Kind) -> list[Run]:
+    """Artifacts of one kind, with the levels of their runs; experiments may differ in everything."""
+    by_experiment: dict[str, list[Path]] = {}
+    for path in paths:
+        by_experiment.setdefault(path.stem if kind == "difficulty" else experiment_of(path), []).append(path)
+    runs = []
+    for experiment, of_one in by_experiment.items():
+        for data in read_alike(of_one, STAGES.get(kind, kind)):
+            levels = settings_of(data)
+            replicate = levels.get("replicate", OF_ALL_REPLICATES)
+            at = levels.get("noise", 0.0), levels.get("winsor", 0), replicate
+            runs.append(Run(*at, data, levels.get("update", "winsorized_mean"), experiment))
+    return runs
+
+
+def check_of_histories(read: dict[Kind, list[Run]]) -> None:
+    """Raise ArtifactError if something was made from another run than that of its history."""
+    made = {run[:3] + run[5:]: run.data for run in read["history"]}
+    for kind in OF_RUNS:
+        for run in read[kind]:
+            history = made.get(run[:3] + run[5:])
+            trained = json.loads(run.data.attrs["inputs"])["train"]
+            if history is None or any(trained[key] != history.attrs[key] for key in ("spec", "code")):
+                of = "none" if history is None else history.attrs["spec"]
+                raise ArtifactError(
+                    f"{kind} of {run.experiment} at noise {run.noise:g}, replicate {run.replicate}, is of "
+                    f"another run than the history: {trained['spec']} and {of}. Let snakemake make them again"
+                )
