@@ -70,7 +70,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         memorized at the same share learned.
     """
     keys = ["noise", "experiment", "winsor", "step"]
-    means = numbers.groupby(["quantity", *keys])["value"].mean().unstack("quantity").reset_index()
+    means = numbers.pivot_table(values="value", index=keys, columns="quantity").reset_index()
     levels, experiments = (list(dict.fromkeys(means[key])) for key in ("noise", "experiment"))
     figure = new_figure(style, 0.55 if len(levels) == 1 else 0.5)
     grid = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]

@@ -19,7 +19,7 @@ from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.reference import leaves
 
 # Modules of the package that make no figure of their own.
-SHARED = {"comparison", "drawing", "null_rows", "registry", "style", "summary", "words"}
+SHARED = {"comparison", "dots", "drawing", "null_rows", "registry", "style", "summary", "words"}
 CAPTIONS = ROOT / "workflow" / "report"
 
 

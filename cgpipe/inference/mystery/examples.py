@@ -227,7 +227,7 @@ def of_kind_in(runs: Mystery, when: str, *, easy: bool) -> float:
 
 def best_step(history: xr.Dataset) -> int:
     """Place of the logged step of the best test accuracy, the first of several."""
-    return int(history["accuracy_test"].argmax())
+    return int(history["accuracy_test"].values.argmax())
 
 
 def purity(runs: Mystery, network: str, *, at_best: bool) -> float:

@@ -144,8 +144,8 @@ class Config(Section):
 
     mystery: Mystery | None = Field(
         None,
-        description="Tests of the claims of Chatterjee and Zielinski (2022), with tables and figures. Omit for "
-        "none",
+        description="Tests of the claims of Chatterjee and Zielinski (2022), with tables and figures. Omit "
+        "for none",
     )
 
     @field_validator("experiments")

@@ -91,8 +91,7 @@ class Mystery(Section):
     def roles(self) -> dict[str, tuple[str, ...]]:
         """The experiments that play each part, of those parts that are played."""
         given = {key: getattr(self, key) for key in NEEDED}
-        listed = {key: tuple(of) if isinstance(of, list) else (of,) for key, of in given.items() if of}
-        return listed
+        return {key: tuple(of) if isinstance(of, list) else (of,) for key, of in given.items() if of}
 
 
 def mistakes_in_mystery(mystery: Mystery, valid: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -22,7 +22,7 @@ def write_verdicts(
     table: Path,
     verdicts: Path,
 ) -> None:
-    """Write the statistics of claims, as `tidy` returns them, and the verdicts; `of` is what they are about."""
+    """Write statistics of claims, as `tidy` returns them, and the verdicts; `of` is what they are about."""
     of_parts, of_claims = verdicts_of(statistics), claim_verdicts(statistics)
     for path, rows in ((table, statistics), (verdicts, of_parts)):
         with whole(path) as temporary:

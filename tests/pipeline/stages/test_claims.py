@@ -49,7 +49,7 @@ def test_without_runs_all_claims_are_there_and_undecided(tmp_path):
     stored, table, judged = run(tmp_path)
     assert list(table.columns) == list(TIDY)
     assert list(judged.columns) == list(VERDICTS)
-    assert list(table["claim"].unique()) == [claim.name for claim in all_claims()]
+    assert list(table["claim"].unique()) == [claim.name for claim in all_claims("CG 2020")]
     assert set(judged["verdict"]) == {"undecided", "shown"}
     assert set(judged.loc[judged["verdict"] == "undecided", "why"]) == {NO_RUN}
     assert set(stored["claim_verdict"].values) == {"undecided"}
