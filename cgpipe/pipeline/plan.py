@@ -133,6 +133,12 @@ def all_figures(config: Config) -> list[str]:
     return [*config.figures.wanted(), *of_claims]
 
 
+def claimed_runs(config: Config) -> list[RunPath]:
+    """All runs of the experiments that section `claims` names."""
+    experiments = config.claims.experiments().values() if config.claims else ()
+    return [run for experiment in experiments for run in runs(config, experiment)]
+
+
 def mystery_runs(config: Config, kind: str) -> list[RunPath]:
     """The runs of which section `mystery` needs an artifact: `history`, `heldout`, `similarity`, ..."""
     found: dict[RunPath, None] = {}

@@ -4,8 +4,9 @@ import pandas as pd
 
 from cgpipe.inference.claims.registry import summary_table
 from cgpipe.inference.claims.statistics import EVERY, MIXED
-from cgpipe.inference.verdicts import claim_verdicts, verdicts
-from cgpipe.reproduction.pages import NONE, fixed, grid, percent, spread, table
+from cgpipe.inference.verdicts import claim_verdicts
+from cgpipe.reproduction.pages import NONE, fixed, grid, percent, spread
+from cgpipe.reproduction.shared import costs_of, software_of, statistics_of
 from cgpipe.reproduction.tables import Tables
 
 LEVELS = {percent(noise): noise for noise in EVERY}
@@ -28,31 +29,7 @@ def claims(tables: Tables) -> str:
 
 def statistics(tables: Tables) -> str:
     """Those of all claims: each replicate, and the verdict."""
-    tidy = tables.rows("claims")
-    keys = ["claim", "estimator", "part"]
-    values = {
-        key: rows.sort_values("replicate") for key, rows in tidy.groupby(keys, sort=False, dropna=False)
-    }
-    rows = []
-    for row in verdicts(tidy).to_dict("records"):
-        found = values[tuple(row[key] for key in keys)]["value"]
-        why = f": {row['why']}" if row["why"] else ""
-        each = ", ".join(fixed(value) for value in found)
-        met = f"{row['met']} of {row['n']}" if row["rule"] != "shown" else NONE
-        judged = [fixed(row["bound"]), each, met, row["verdict"] + why]
-        rows.append([row["claim"], row["part"], row["estimator"], row["statistic"], row["rule"], *judged])
-    header = [
-        "claim",
-        "part",
-        "gradients",
-        "statistic",
-        "claimed",
-        "bound",
-        "each replicate",
-        "met",
-        "verdict",
-    ]
-    return table(header, rows)
+    return statistics_of(tables.rows("claims"))
 
 
 # --- Learning -------------------------------------------------------------------------------------
@@ -124,23 +101,9 @@ def coherence(tables: Tables) -> str:
 
 def costs(tables: Tables) -> str:
     """By stage and experiment: the mean of the replicates."""
-    digits = {"jobs": 0, "wall_hours": 2, "cpu_hours": 2, "largest_rss_mb": 0}
-    of_stages = tables.rows("costs").groupby(["stage", "experiment"], sort=True)[list(digits)].mean()
-    rows = (
-        [*of, *(fixed(values[column], n) for column, n in digits.items())]
-        for of, values in zip(of_stages.index, of_stages.to_dict("records"), strict=True)
-    )
-    of = ["jobs", "hours of wall time", "hours of CPU time", "largest memory (MB)"]
-    return table(["stage", "experiment", *of], rows)
+    return costs_of(tables)
 
 
 def software(tables: Tables) -> str:
     """Devices and versions, with the replicates where they differ."""
-    rows = tables.rows("software")
-    values = rows.groupby(["name", "value"], sort=False)["replicate"].agg(list).reset_index("value")
-    found = []
-    for name, of in values.groupby(level=0, sort=False):
-        for value, replicates in of.itertuples(index=False):
-            which = f" (replicates {', '.join(map(str, replicates))})" if len(of) > 1 else ""
-            found.append([str(name), f"{value}{which}"])
-    return table(["what", "value"], found)
+    return software_of(tables)

@@ -1,5 +1,6 @@
-"""From results and pages to what `docs/reproduction` holds: all of it, or none."""
+"""From results and pages to what `docs/reproduction` and `docs/mystery` hold: all of it, or none."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import paper
+from cgpipe.reproduction import mystery, paper
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import replicates_in, tables_in
 from cgpipe.reproduction.tables import Tables, merged, read_table
@@ -23,12 +24,15 @@ from cgpipe.reproduction.tables import Tables, merged, read_table
 FOLDER = "docs/reproduction"
 EARLIER = "earlier"  # its folder with runs that were seen before the criteria were fixed: left alone
 # Settings, folder and parts of each page.
-PAGES: dict[str, tuple[str, str, Parts]] = {"paper": ("config/config.yaml", FOLDER, parts_of(paper))}
+PAGES: dict[str, tuple[str, str, Parts]] = {
+    "paper": ("config/config.yaml", FOLDER, parts_of(paper)),
+    "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery)),
+}
 OVERVIEW: tuple[str, Parts] = ("README.md", {"claims": paper.claims})
 
 
 def reproduce(root: Path) -> None:
-    """Publish results that are there in `docs/reproduction`, and write the parts of its pages again.
+    """Publish results that are there in the folders of the pages, and write the parts of the pages again.
 
     Tables have a row for each replicate. Rows of replicates that are published, and not among the results,
     stay: so replicates may come from several machines.
@@ -43,7 +47,7 @@ def reproduce(root: Path) -> None:
     ResultsError
         If results are there, but not complete.
     FileExistsError
-        If a file lies in `docs/reproduction` that this does not make.
+        If a file lies in the folder of a page that this does not make.
     TableError, ConclusionError
         If the tables lack what a page asks for, or do not support what it says.
     """
@@ -82,26 +86,29 @@ def of_folder(folder: Path, results: Path, settings: dict[str, Any]) -> tuple[Ta
             path, whole_table = folder / f"{name}.csv", merged(tables.get(name), table)
             files[path] = whole_table.to_csv(index=False, lineterminator="\n").encode()
             tables[name] = read_table(path, files[path])  # as it will be read the next time
-            if name in FIGURES:
-                files[folder / f"{name}.png"] = drawn(config, name, tables[name])
+        for name in FIGURES:
+            if name in tables:
+                files[folder / f"{name}.png"] = drawn(config, name, tables)
     return Tables(tables), files
 
 
-def drawn(config: Config, figure: str, numbers: pd.DataFrame) -> bytes:
+def drawn(config: Config, figure: str, tables: Mapping[str, pd.DataFrame]) -> bytes:
     """A figure of all published replicates, as PNG."""
     options, style = plan.figure(config, figure)["options"], Style(**config.figures.style.model_dump())
     image = BytesIO()
     with styled(style):
-        plot(figure, numbers, style=style, **options).savefig(image, format="png")
+        made = plot(figure, tables[figure], style=style, claims=tables.get("mystery"), **options)
+        made.savefig(image, format="png")
     return image.getvalue()
 
 
 def check_files(root: Path, known: set[Path]) -> None:
-    """Raise FileExistsError if a file lies in `docs/reproduction` that this does not make."""
-    there = {path for path in (root / FOLDER).rglob("*") if path.is_file()}
-    there -= {*(root / FOLDER / EARLIER).rglob("*")}
-    if strangers := there - known:
-        raise FileExistsError(
-            f"{root / FOLDER} holds {', '.join(sorted(str(path.relative_to(root)) for path in strangers))}, "
-            "which this does not make: what is published comes from the workflow alone. Keep it elsewhere"
-        )
+    """Raise FileExistsError if a file lies in the folder of a page that this does not make."""
+    for _, folder, _ in PAGES.values():
+        there = {path for path in (root / folder).rglob("*") if path.is_file()}
+        there -= {*(root / folder / EARLIER).rglob("*")}
+        if strangers := there - known:
+            raise FileExistsError(
+                f"{root / folder} holds {', '.join(sorted(str(path.relative_to(root)) for path in strangers))}, "
+                "which this does not make: what is published comes from the workflow alone. Keep it elsewhere"
+            )

@@ -89,17 +89,19 @@ def _figure(config: Config, results: Path, figure: str) -> pd.DataFrame:
     if (record["stage"], record["spec"]) != ("figures", canonical(plan.figure(config, figure))):
         raise ResultsError(f"{path} was made with other settings")
     made_from = set(json.loads(record["input_sha256"]))
-    if figure == "claims":
-        claims = read_current(results / layout.CLAIMS, "claims")
+    entry = entry_of(figure)
+    stage, artifact = layout.PLOTTED[entry.artifact]
+    if not entry.of_runs:
+        claims = read_current(results / artifact, stage)
         there = {claims.encoding["sha256"]}
-        _check_claims(config, results, claims)
+        _check_claims(config, results, claims, stage)
     else:
-        entry = entry_of(figure)
-        stage, artifact = layout.PLOTTED[entry.artifact]
         paths = [results / artifact.format(**run._asdict()) for run in plan.figure_runs(config, figure)]
         there = {read_current(one, stage).encoding["sha256"] for one in paths}
     # One more may be the table of another workflow that the figure shows too.
     shown_too = getattr(getattr(config.figures, figure, None), "compare_with", None)
+    if config.mystery and entry.claims:
+        there.add(seal_of(results / layout.MYSTERY))
     if not there <= made_from or len(made_from - there) > bool(shown_too):
         raise ResultsError(f"{path} was made from other files than those that are there now")
     table = path.with_suffix(".csv")
@@ -109,18 +111,14 @@ def _figure(config: Config, results: Path, figure: str) -> pd.DataFrame:
     return read_table(table, content)
 
 
-def _check_claims(config: Config, results: Path, claims: xr.Dataset) -> None:
+def _check_claims(config: Config, results: Path, claims: xr.Dataset, stage: str) -> None:
     """That the verdicts are on all runs, and on files that are there now."""
-    experiments = filter(None, config.claims.experiments().values()) if config.claims else ()
-    histories = {
-        seal_of(results / layout.HISTORY.format(**run._asdict()))
-        for experiment in experiments
-        for run in plan.runs(config, experiment)
-    }
+    runs = plan.mystery_runs(config, "history") if stage == "mystery" else plan.claimed_runs(config)
+    histories = {seal_of(results / layout.HISTORY.format(**run._asdict())) for run in runs}
     there = {seal_of(path) for path in results.rglob("*.nc")}
     if not histories <= set(json.loads(claims.attrs["input_sha256"])) <= there:
         raise ResultsError(
-            f"{results / layout.CLAIMS} was made from other files than those that are there now"
+            f"{results / layout.PLOTTED[stage][1]} was made from other files than those that are there now"
         )
 
 
