@@ -92,6 +92,7 @@ docs: install ## Regenerate the schema of the config, the table of its keys, the
 	$(BIN)/python -m cgpipe describe schema > workflow/schemas/config.schema.json
 	$(BIN)/python -m cgpipe describe reference --into config/README.md
 	$(BIN)/python -m cgpipe describe criteria --into docs/science.md
+	$(BIN)/python -m cgpipe describe mystery --into docs/science.md
 	$(BIN)/python -m benchmarks.verdicts
 
 reproduction: install ## Publish finished results in docs/reproduction, and regenerate its pages and the README's table of claims

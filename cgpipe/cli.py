@@ -271,23 +271,25 @@ def running_code(name: str, planned: str) -> str:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["schema", "reference", "criteria"]))
+@click.argument("what", type=click.Choice(["schema", "reference", "criteria", "mystery"]))
 @click.option("--into", type=FILE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
-    """Print the config schema, its keys, or the criteria."""
+    """Print the config schema, its keys, or the criteria of the claims; mystery: of the second paper."""
     if what == "schema":
         text = json.dumps(reference.schema(), indent=2)
     elif what == "reference":
         text = reference.table().rstrip("\n")
     else:
+        from cgpipe.inference.claims.claim import CG  # noqa: PLC0415
         from cgpipe.inference.claims.registry import criteria_table  # noqa: PLC0415
+        from cgpipe.inference.mystery.runs import GM  # noqa: PLC0415
 
-        text = criteria_table().rstrip("\n")
+        text = criteria_table(GM if what == "mystery" else CG).rstrip("\n")
     if into is None:
         click.echo(text)
         return
     try:
-        write_between(into, "criteria" if what == "criteria" else "keys", f"{text}\n")
+        write_between(into, "keys" if what == "reference" else what, f"{text}\n")
     except ValueError as error:
         raise click.ClickException(str(error)) from None
 

@@ -107,8 +107,8 @@ def check_files(root: Path, known: set[Path]) -> None:
     for _, folder, _ in PAGES.values():
         there = {path for path in (root / folder).rglob("*") if path.is_file()}
         there -= {*(root / folder / EARLIER).rglob("*")}
-        if strangers := there - known:
+        if strangers := ", ".join(sorted(str(path.relative_to(root)) for path in there - known)):
             raise FileExistsError(
-                f"{root / folder} holds {', '.join(sorted(str(path.relative_to(root)) for path in strangers))}, "
+                f"{root / folder} holds {strangers}, "
                 "which this does not make: what is published comes from the workflow alone. Keep it elsewhere"
             )
