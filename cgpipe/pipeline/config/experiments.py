@@ -17,7 +17,7 @@ from pydantic import (
 from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, Init, Schedule, Selection, UpdateName
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
-from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
+from cgpipe.pipeline.config.section import Mistake, Section, Slug, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
 FEWEST_CHOSEN = 1.5
@@ -95,6 +95,21 @@ Replicates = Annotated[
 ]
 
 
+class Twin(Section):
+    """Which experiment is trained again, on nearly the same examples."""
+
+    of: Slug = Field(
+        description="Experiment that this one is the twin of. Both have the same settings; the twin may have "
+        "some of its noise levels and replicates alone"
+    )
+    replaced: int = Field(
+        1,
+        ge=1,
+        description="How many of the `examples` are replaced, each by one of its class that the other "
+        "experiment does not train on. Labels to train on, initial weights and minibatches stay the same",
+    )
+
+
 class Experiment(Section):
     """One network and one schedule, at several levels of label noise and winsorization."""
 
@@ -126,6 +141,9 @@ class Experiment(Section):
         "all",
         description="Training examples: `all` of the training set, or how many of it. These are chosen at "
         "random for each replicate, so that the sizes of the classes differ as little as possible",
+    )
+    twin: Twin | None = Field(
+        None, description="Train as another experiment does, with some examples replaced. Omit for none"
     )
     normalize: bool = Field(
         False,

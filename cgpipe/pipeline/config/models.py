@@ -16,6 +16,7 @@ from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
+from cgpipe.pipeline.config.related import mistakes_in_related
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
 
 
@@ -179,7 +180,9 @@ class Config(Section):
                 known["replicates"] = info.data.get("replicates", [0])
             return experiment.model_copy(update=known)
 
-        return {name: complete(experiment) for name, experiment in experiments.items()}
+        completed = {name: complete(experiment) for name, experiment in experiments.items()}
+        report(mistakes_in_related(completed))
+        return completed
 
     @field_validator("gradients", "contributions")
     @classmethod
