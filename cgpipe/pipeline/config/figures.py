@@ -129,7 +129,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
     sample: Any = valid.get("gradients") if entry.sampled else None
     if entry.mixed:
         selection: Selection = valid.get("corruption", Corruption()).selection
-        examples = experiment.examples
+        examples = experiment.trained_on
         if not any(is_mixed(noise, selection, examples) for noise in experiment.noise):
             fewest = f", so from {FEWEST_CHOSEN / examples:g} on with {examples:,} training examples"
             yield (

@@ -65,7 +65,7 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     of_figures = [
         ("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls", "others")
     ]
-    of_experiments = [("experiments", name, "twin", "of") for name in known]
+    of_experiments = [("experiments", name, key, "of") for name in known for key in ("choose", "twin")]
     paths: list[tuple[str, ...]] = [*keys, *of_figures, *of_experiments]
     for path in paths:
         given: Any = settings
@@ -117,7 +117,7 @@ def advice(config: Config) -> list[str]:
     sampled = {figure.experiment for name, figure in wanted.items() if OF_RUNS[name].sampled}
     warnings = []
     for name, experiment in config.experiments.items():
-        examples = experiment.examples
+        examples = experiment.trained_on
         for place, noise in enumerate(experiment.noise):
             in_sample = noise * config.gradients.examples
             if not 0 < noise < 1:
