@@ -55,6 +55,7 @@ FILES = {
     "contributions": "contributions of all examples over all parameters",
     "corrupted": "labels to train on, from stage corrupt",
     "dataset": "images and true labels, from stage data",
+    "difficulty": "which examples runs have right after two epochs",
     "displacement": "what each example contributed to the way of a run",
     "gradients": "per-example gradients of a sample",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
@@ -125,7 +126,7 @@ OF_MYSTERY = {
     "twins": "results of stage twins",
     "difficulty": "results of stage difficulty",
 }
-HISTORIES = option("histories", "Input: histories of all runs.", multiple=True, required=True)
+HISTORIES = option("histories", "Input: histories of runs.", multiple=True, required=True)
 FIGURE = [
     argument("inputs"),
     option("compare_with", "Input: table of the same figure, to be plotted pale behind it."),
@@ -135,8 +136,19 @@ FIGURE = [
 SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, IMAGES, DOWNLOADS]),
-    "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
+    "corrupt": Stage(
+        "Choose the training examples, and permute the labels of a share of them.",
+        ["dataset"],
+        ["corrupted"],
+        [option("difficulty", f"Input: {FILES['difficulty']}, to choose easy or hard ones.")],
+    ),
     "train": Stage(TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), argument("folders", FOLDER)]),
+    "difficulty": Stage(
+        "See which examples are right in all runs after two epochs.",
+        ["dataset", "corrupted"],
+        ["difficulty"],
+        [HISTORIES],
+    ),
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
     "contributions": of_all_examples("contributions", "Take the contributions of all examples."),
     "coherence": Stage(

@@ -67,6 +67,45 @@ def flat_images(
     return flat.reshape(len(flat), -1)
 
 
+def with_zeroed_pixels(
+    dataset: xr.Dataset, index: npt.NDArray[np.integer], share: float, *, rng: np.random.Generator
+) -> xr.Dataset:
+    """Some training images, in each of which some pixels are black.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        As `load` returned it; not changed.
+    index : array of int, shape (example,)
+        Which training images; one that is there several times has other black pixels each time.
+    share : float
+        round(share · pixels) pixels of each image get intensity 0 in all channels.
+    rng : numpy.random.Generator
+        Where they come from.
+
+    Returns
+    -------
+    Dataset
+        With these training images, for `shaped_images` and `flat_images`; mean and deviation remain those of
+        the whole images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cgpipe.data.datasets import load
+    >>> part = with_zeroed_pixels(load("digits"), np.array([3, 3]), 0.5, rng=np.random.default_rng(0))
+    >>> (flat_images(part, "train") == 0).mean() > 0.5
+    np.True_
+    """
+    part = dataset.isel(train_example=index)
+    images = part["train_images"].values.reshape(len(index), *part["train_images"].shape[1:3], -1)
+    rows, columns = images.shape[1:3]
+    black = np.arange(rows * columns) < round(share * rows * columns)  # (pixel,)
+    drawn = rng.permuted(np.tile(black, (len(index), 1)), axis=1)  # (example, pixel)
+    images[drawn.reshape(images.shape[:3])] = 0
+    return part
+
+
 def _intensities(dataset: xr.Dataset, part: str, normalize: bool) -> npt.NDArray[np.float32]:
     stored = dataset[f"{part}_images"].values  # (example, row, column), of colours also channel
     pixels = stored.reshape(*stored.shape[:3], -1).astype(np.float32)  # (example, row, column, channel)

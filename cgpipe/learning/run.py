@@ -36,6 +36,10 @@ HISTORY = {
         ("step", "example"),
         "whether the training example is classified as the class to train on",
     ),
+    "correct_test": (
+        ("step", "test_example"),
+        "whether the test example is classified as its class",
+    ),
     "learned_first": (("example",), "first logged step at which the example is right, -1 for never"),
     "learned_last": (
         ("example",),
@@ -63,6 +67,7 @@ class Logged(NamedTuple):
     dead: Sequence[float]  # (ReLU,), shares of the units, on the training set
     active: Sequence[float]
     correct: npt.NDArray[np.bool_]  # (example,), of the training set
+    correct_test: npt.NDArray[np.bool_]  # (test_example,)
 
 
 class TrainingRun:
@@ -110,7 +115,7 @@ class TrainingRun:
         """Evaluate the network on both sets, and log the result."""
         training, test = (evaluate(self.network, *part) for part in (self.training, self.test))
         curves = training.loss, training.accuracy, test.loss, test.accuracy
-        logged = Logged(*curves, training.dead, training.active, training.correct)
+        logged = Logged(*curves, training.dead, training.active, training.correct, test.correct)
         self.logged[self.step] = logged
         return logged
 
@@ -127,8 +132,9 @@ class TrainingRun:
             **{f"velocity.{name}": _copy(values) for name, values in self.descent.state().items()},
             "permutation": order.pop("permutation"),
             "correct": np.array([logged.correct for logged in self.logged.values()]),  # (step, example)
+            "correct_test": np.array([logged.correct_test for logged in self.logged.values()]),
         }
-        curves = [(step, *logged[:-1]) for step, logged in self.logged.items()]
+        curves = [(step, *logged[:-2]) for step, logged in self.logged.items()]
         return arrays, {"step": self.step, "order": order, "curves": curves}
 
     def restore(self, state: State) -> None:
@@ -148,8 +154,10 @@ class TrainingRun:
         self.rule.restore(those("rule."))
         self.descent.restore(those("velocity."), self.network.parameters())
         self.logged = {
-            step: Logged._make((*curve, correct))
-            for (step, *curve), correct in zip(description["curves"], arrays["correct"], strict=True)
+            step: Logged._make((*curve, correct, correct_test))
+            for (step, *curve), correct, correct_test in zip(
+                description["curves"], arrays["correct"], arrays["correct_test"], strict=True
+            )
         }
 
     def history(self, pristine: npt.NDArray[np.bool_] | None = None) -> xr.Dataset:

@@ -1,6 +1,8 @@
 """Where the artifacts lie, below `results/{name}/`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
 DATASET = "{dataset}dataset.nc"
@@ -16,6 +18,7 @@ CLIPPING = f"{RUN}/clipping.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
+DIFFICULTY = "difficulty/{experiment}.nc"
 CLAIMS = "claims.nc"
 MYSTERY = "mystery.nc"
 RUNS = "runs.csv"
@@ -45,22 +48,52 @@ _READ = {
 }
 
 
-def part_of_path(examples: int | None) -> str:
-    """What `{examples}` stands for in a path, of labels of so many training examples; empty if of all."""
-    return "" if examples is None else f"examples-{examples}/"
+OF = "-of-"  # between easy or hard and an experiment
+# What `{examples}` in a path may consist of, in this order, and of what kind each is.
+_OF_EXAMPLES = {"chosen": str, "examples": int, "replaced": int, "copies": int, "zeroed": float}
+EXAMPLES = rf"(({'|'.join(_OF_EXAMPLES)})-[a-z0-9_.-]+/)*"
 
 
-def made_from(artifact: Path, examples: int | None, dataset: str = "") -> dict[str, Path]:
+def part_of_path(examples: int | Mapping[str, Any] | None) -> str:
+    """What `{examples}` stands for in a path of labels.
+
+    Parameters
+    ----------
+    examples : int, mapping or None
+        What the labels are of, as in the settings of stage corrupt: so many training examples, or what makes
+        them others than all (None) once each: such as `{"examples": 500, "copies": 2}`.
+
+    Returns
+    -------
+    str
+        Such as `examples-500/copies-2/`; empty for all.
+    """
+    of = examples if isinstance(examples, Mapping) else {"examples": examples}
+    return "".join(f"{key}-{of[key]}/" for key in _OF_EXAMPLES if of.get(key) is not None)
+
+
+def examples_of(part: str) -> int | dict[str, Any] | None:
+    """The settings that `part_of_path` gives this part of a path for."""
+    pairs = (one.split("-", 1) for one in part.split("/")[:-1])
+    of = {key: _OF_EXAMPLES[key](text) for key, text in pairs}
+    return of.get("examples") if {*of} <= {"examples"} else of
+
+
+def chosen_of(part: str) -> str | None:
+    """The experiment by which the examples of this part of a path are chosen; None if they are not."""
+    of = examples_of(part)
+    return of["chosen"].partition(OF)[2] if isinstance(of, dict) and "chosen" in of else None
+
+
+def made_from(artifact: Path, labels: Mapping[str, Any]) -> dict[str, Path]:
     """Where that lies which an artifact of a run was made from, by stage.
 
     Parameters
     ----------
     artifact : Path
         A file in the folder of a run.
-    examples : int or None
-        Size of the subset of the training set that the run trained on; None for all of it.
-    dataset : str
-        What `{dataset}` stands for in the paths of its dataset and its labels.
+    labels : mapping
+        Settings that stage corrupt made its labels with. Those of another replicate have this in `replicate`.
 
     Returns
     -------
@@ -72,8 +105,8 @@ def made_from(artifact: Path, examples: int | None, dataset: str = "") -> dict[s
         return {}
     replicate, winsor, noise, experiment = (folder.name for folder in (run, *list(run.parents)[:3]))
     at = {
-        "dataset": dataset,
-        "examples": part_of_path(examples),
+        "dataset": labels.get("dataset", ""),
+        "examples": part_of_path(labels.get("examples")),
         "experiment": experiment,
         "noise": noise.removeprefix("noise-"),
         "winsor": winsor.removeprefix("winsor-"),
@@ -81,4 +114,8 @@ def made_from(artifact: Path, examples: int | None, dataset: str = "") -> dict[s
     }
     if run != run.parents[3] / RUN.format(**at):
         return {}
-    return {stage: run.parents[3] / path.format(**at) for stage, path in _READ.items()}
+    of_labels = {**at, "replicate": labels.get("replicate", at["replicate"])}
+    return {
+        stage: run.parents[3] / path.format(**(of_labels if stage == "corrupt" else at))
+        for stage, path in _READ.items()
+    }

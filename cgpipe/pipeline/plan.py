@@ -19,7 +19,7 @@ from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.mystery import MADE, NEEDED
-from cgpipe.pipeline.layout import part_of_path
+from cgpipe.pipeline.layout import OF, examples_of, part_of_path
 
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
 # FROM_PATH come from the path of the job instead. The last parts are the fields of the stage's `Spec`.
@@ -38,6 +38,7 @@ SETTINGS = {
     "displacement": "device noise replicate",
     "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
+    "difficulty": "",
     "runs": "",
     "claims": "claims.seen",  # the criteria are part of the code
     "mystery": "mystery.roles",
@@ -83,7 +84,7 @@ def runs(config: Config, experiment: str, *, mixed: bool = False, plain: bool = 
     return [
         RunPath(experiment, slug(noise), str(c), str(replicate))
         for noise in sorted(levels.noise)
-        if not mixed or is_mixed(noise, config.corruption.selection, levels.examples)
+        if not mixed or is_mixed(noise, config.corruption.selection, levels.trained_on)
         for c in sorted(levels.winsor)
         if not plain or c == 0
         for replicate in sorted(levels.replicates)
@@ -194,7 +195,7 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
     KeyError
         If the path has an experiment or a noise level that is not in the settings.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for path in SETTINGS[stage].split():
         section, _, key = path.rpartition(".")
         if stage == "data":
@@ -207,6 +208,8 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
             values[key] = config.mystery.roles()
         elif path == "experiment.network":
             values[key] = _experiment(config, at).network.described()
+        elif path == "experiment.examples":
+            values[key] = _experiment(config, at).trained_on
         elif section == "experiment":
             values[key] = getattr(_experiment(config, at), key)
         else:
@@ -222,11 +225,21 @@ def datasets(config: Config) -> dict[str, Dataset]:
 def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
     """The parts of the path of the labels and the dataset of a run, by those of its own path."""
     experiment = _experiment(config, at)
-    dataset = experiment.dataset or config.dataset
-    subset = None if experiment.examples == shape_of(dataset).examples else experiment.examples
-    part = _part_of(config, dataset)
-    of_run = {key: at[key] for key in ("noise", "replicate")}
-    return {"dataset": part, "examples": part_of_path(subset), **of_run}
+    dataset, choose, twin = experiment.dataset or config.dataset, experiment.choose, experiment.twin
+    all_once = experiment.examples == shape_of(dataset).examples and not choose
+    others_than_all = {
+        "chosen": f"{choose.which}{OF}{choose.of}" if choose else None,
+        "examples": None if all_once else experiment.examples,
+        "replaced": twin.replaced if twin else None,
+        "copies": experiment.copies if experiment.copies > 1 else None,
+        "zeroed": experiment.zeroed or None,
+    }
+    return {
+        "dataset": _part_of(config, dataset),
+        "examples": part_of_path(others_than_all),
+        "noise": at["noise"],
+        "replicate": "0" if experiment.subset == "shared" else at["replicate"],
+    }
 
 
 def _others(config: Config) -> list[Dataset]:
@@ -243,7 +256,7 @@ def _from_path(config: Config, key: str, text: str) -> Any:
     if key in ("source", "dataset"):
         return text
     if key == "examples":
-        return int(text.removeprefix("examples-").removesuffix("/")) if text else None
+        return examples_of(text)
     if key != "noise":
         return int(text)
     levels = {slug(noise): noise for e in config.experiments.values() for noise in e.noise}

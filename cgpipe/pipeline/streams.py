@@ -19,6 +19,8 @@ Concern = Literal[
     "subset",
     "update",
     "clipping",
+    "replaced",
+    "zeroed",
 ]
 
 # Part of every result: a number, once given, stays with its concern.
@@ -32,6 +34,8 @@ _NUMBERS: dict[Concern, int] = {
     "subset": 6,
     "update": 7,
     "clipping": 8,
+    "replaced": 9,
+    "zeroed": 10,
 }
 
 

@@ -23,6 +23,7 @@ from cgpipe.pipeline import gpus, layout, plan, unfinished
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config import files as configfiles
 from cgpipe.pipeline.config.load import advice, load
+from cgpipe.pipeline.config.related import without_difficulty
 from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.jobs import Planned, as_options, is_done
 from cgpipe.pipeline.slow import slow_ways
@@ -78,6 +79,7 @@ COHERENCE = f"{RESULTS}/{layout.COHERENCE}"
 BURSTS = f"{RESULTS}/{layout.BURSTS}"
 DISPLACEMENT = f"{RESULTS}/{layout.DISPLACEMENT}"
 CLIPPING = f"{RESULTS}/{layout.CLIPPING}"
+DIFFICULTY = f"{RESULTS}/{layout.DIFFICULTY}"
 CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 MYSTERY = f"{RESULTS}/{layout.MYSTERY}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
@@ -123,7 +125,7 @@ wildcard_constraints:
     replicate=r"[0-9]+",
     experiment="|".join(CONFIG.experiments),
     dataset=r"(datasets/[a-z0-9_-]+/)?",
-    examples=r"(examples-[0-9]+/)?",
+    examples=layout.EXAMPLES,
 
 
 def planned(rule, pack=()):
@@ -156,6 +158,17 @@ def labels_of(wildcards):
 def dataset_of(wildcards):
     """Input of a rule, the dataset that a run trains on."""
     return local(apply_wildcards(rules.data.output.dataset, plan.labels_at(CONFIG, dict(wildcards))))
+
+
+def difficulty_of(wildcards):
+    """Input of a rule, which examples are easy, where these labels are of examples that are chosen by it."""
+    made = layout.chosen_of(dict(wildcards)["examples"])
+    return [DIFFICULTY.format(experiment=made)] if made else []
+
+
+def of_one_run(function):
+    """Input of a rule, of an experiment whose runs have one set of labels: that of its first run."""
+    return lambda wildcards: function(plan.runs(CONFIG, wildcards.experiment)[0]._asdict())
 
 
 def dataset_of_pack(pack):

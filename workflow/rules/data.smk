@@ -17,6 +17,7 @@ rule data:
 rule corrupt:
     input:
         dataset=DATASET,
+        difficulty=difficulty_of,
         planned=planned("corrupt"),
     output:
         corrupted=CORRUPTED,
@@ -27,5 +28,27 @@ rule corrupt:
     params:
         **of_stage("corrupt"),
         of_data=settings("data"),
+    shell:
+        COMMAND
+
+
+# Of an experiment whose runs train on the same examples: which of these are easy.
+rule difficulty:
+    input:
+        dataset=of_one_run(dataset_of),
+        corrupted=of_one_run(labels_of),
+        histories=lambda wildcards: paths_of(HISTORY, plan.runs(CONFIG, wildcards.experiment)),
+        planned=planned("difficulty"),
+    output:
+        difficulty=DIFFICULTY,
+    log:
+        f"{LOGS}/difficulty/{{experiment}}.log",
+    benchmark:
+        f"{BENCHMARKS}/difficulty/{{experiment}}.tsv"
+    wildcard_constraints:
+        experiment=experiments_where(lambda e: not any(without_difficulty("", e))),
+    localrule: True
+    params:
+        **of_stage("difficulty"),
     shell:
         COMMAND

@@ -68,7 +68,7 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
     if {"full_batch", "minibatch"} <= {*known}:
         for allowed in _not_alike(known["full_batch"], named["minibatch"], known["minibatch"]):
             yield mistake("full_batch", allowed)
-    if "full_batch" in known and known["full_batch"].batch_size < known["full_batch"].examples:
+    if "full_batch" in known and known["full_batch"].batch_size < known["full_batch"].trained_on:
         has = f"that of {named['full_batch']} is {known['full_batch'].batch_size}"
         yield mistake("full_batch", f"an experiment with batch_size: all; {has}")
 
@@ -91,8 +91,11 @@ def _not_alike(full: Experiment, name: str, other: Experiment) -> Iterator[str]:
             f"an experiment with the network of {name}, {other.network}, init {other.init}; it has "
             f"{full.network}, init {full.init}"
         )
+    keys = ("subset", "choose", "copies", "zeroed", "twin")
+    differ = [key for key in keys if getattr(full, key) != getattr(other, key)]
     ours, its = (
         f"{of.examples} examples of {of.dataset}, normalize: {str(of.normalize).lower()}"
+        + "".join(f", {key}: {getattr(of, key)}" for key in differ)
         for of in (full, other)
     )
     if ours != its:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -17,7 +17,7 @@ from pydantic import (
 from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, Init, Schedule, Selection, UpdateName
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
-from cgpipe.pipeline.config.section import Mistake, Section, report, suggestion
+from cgpipe.pipeline.config.section import Mistake, Section, Slug, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
 FEWEST_CHOSEN = 1.5
@@ -95,6 +95,33 @@ Replicates = Annotated[
 ]
 
 
+class Twin(Section):
+    """Which experiment is trained again, on nearly the same examples."""
+
+    of: Slug = Field(
+        description="Experiment that this one is the twin of. Both have the same settings; the twin may have "
+        "some of its noise levels and replicates alone"
+    )
+    replaced: int = Field(
+        1,
+        ge=1,
+        description="How many of the `examples` are replaced, each by one of its class that the other "
+        "experiment does not train on. Labels to train on, initial weights and minibatches stay the same",
+    )
+
+
+class Choose(Section):
+    """Which examples an experiment trains on, by what another one learned early."""
+
+    of: Slug = Field(
+        description="Experiment whose runs say which examples are easy: those that all of them have right "
+        "after two epochs. It has `subset: shared`, `noise: [0]` and `winsor: [0]`"
+    )
+    which: Literal["easy", "hard"] = Field(
+        description="From which of its training examples the `examples` are drawn. Hard ones are not easy"
+    )
+
+
 class Experiment(Section):
     """One network and one schedule, at several levels of label noise and winsorization."""
 
@@ -126,6 +153,33 @@ class Experiment(Section):
         "all",
         description="Training examples: `all` of the training set, or how many of it. These are chosen at "
         "random for each replicate, so that the sizes of the classes differ as little as possible",
+    )
+    subset: Literal["own", "shared"] = Field(
+        "own",
+        description="Whether each replicate has examples and label noise of its `own`, or all have `shared` "
+        "ones, those of replicate 0. Initial weights and minibatches are always their own",
+    )
+    choose: Choose | None = Field(
+        None,
+        description="Draw the `examples`, which are a number, from the easy or the hard ones of another "
+        "experiment. Omit to draw them from all",
+    )
+    copies: int = Field(
+        1,
+        ge=1,
+        le=1_000,
+        description="How often each example is in the training set. Label noise treats copies as different "
+        "examples, and so does `batch_size`",
+    )
+    zeroed: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the pixels of each training image that are black, drawn for each copy. Test "
+        "images are left as they are",
+    )
+    twin: Twin | None = Field(
+        None, description="Train as another experiment does, with some examples replaced. Omit for none"
     )
     normalize: bool = Field(
         False,
@@ -184,6 +238,11 @@ class Experiment(Section):
         "every 10,000, and at the last. Figures 2 and 3 and the figure of coherence need them",
     )
 
+    @property
+    def trained_on(self) -> int:
+        """Training examples of a run, copies included."""
+        return self.examples * self.copies
+
     @field_validator("init")
     @classmethod
     def _of_dense(cls, init: str, info: ValidationInfo) -> str:
@@ -192,16 +251,24 @@ class Experiment(Section):
             raise ValueError(f"xavier; {network.kind} draws its own initial weights, and {init} is for dense")
         return init
 
+    @field_validator("choose")
+    @classmethod
+    def _of_a_number(cls, choose: Choose | None, info: ValidationInfo) -> Choose | None:
+        if choose is not None and is_all(info.data.get("examples")):
+            raise ValueError(f"only with examples: a number, to be drawn from the {choose.which} ones")
+        return choose
+
     @field_validator("batch_size")
     @classmethod
     def _of_the_subset(cls, batch: int, info: ValidationInfo) -> int:
         examples = info.data.get("examples", "all")
         if is_all(examples):
             return batch
+        most = int(examples * info.data.get("copies", 1))
         if is_all(batch):
-            return int(examples)
-        if batch > examples:
-            raise ValueError(f"at most {examples}, the examples of the experiment")
+            return most
+        if batch > most:
+            raise ValueError(f"at most {most}, the examples of the experiment")
         return batch
 
     @field_validator("noise", "winsor")
@@ -267,10 +334,10 @@ def without_replay(name: str, experiment: Experiment) -> Iterator[str]:
 
 def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: str) -> Iterator[str]:
     """What is allowed instead of an experiment with fewer examples than are sampled; nothing otherwise."""
-    if experiment.examples < sampled:
+    if experiment.trained_on < sampled:
         yield (
             f"an experiment with at least the {sampled:,} training examples that {key} samples; {name} has "
-            f"{experiment.examples:,}"
+            f"{experiment.trained_on:,}"
         )
 
 

@@ -18,6 +18,7 @@ from cgpipe.pipeline.config.experiments import (
     without_replay,
     without_snapshots,
 )
+from cgpipe.pipeline.config.related import unlike
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
 # What a control may have of its own.
@@ -111,25 +112,9 @@ def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[
                     for allowed in _allowed(OF_RUNS[name], other, experiments[other], valid):
                         yield Mistake((name, "others", place), other, allowed)
             for place, control in enumerate(getattr(figure, "controls", ())):
-                for allowed in _alike(given, experiments[given], experiments.get(control)):
-                    yield Mistake((name, "controls", place), control, allowed)
-
-
-def _alike(name: str, experiment: Experiment, control: Experiment | None) -> Iterator[str]:
-    """What is allowed instead of a control that does not go with an experiment."""
-    if control is None:
-        return
-    pairs = [
-        (key, getattr(experiment, key), getattr(control, key))
-        for key in Experiment.model_fields
-        if key not in OF_CONTROLS
-    ]
-    if differ := [f"{key}: {its}" for key, ours, its in pairs if its != ours]:
-        yield f"an experiment with the settings of {name}; this one has {', '.join(differ)}"
-    for key in ("noise", "replicates"):
-        ours, its = getattr(experiment, key), getattr(control, key)
-        if not set(its) <= set(ours):
-            yield f"an experiment whose {key} {name} has too, {ours}; this one has {its}"
+                if control in experiments:
+                    for allowed in unlike(given, experiments[given], experiments[control], OF_CONTROLS):
+                        yield Mistake((name, "controls", place), control, allowed)
 
 
 def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
@@ -144,7 +129,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
     sample: Any = valid.get("gradients") if entry.sampled else None
     if entry.mixed:
         selection: Selection = valid.get("corruption", Corruption()).selection
-        examples = experiment.examples
+        examples = experiment.trained_on
         if not any(is_mixed(noise, selection, examples) for noise in experiment.noise):
             fewest = f", so from {FEWEST_CHOSEN / examples:g} on with {examples:,} training examples"
             yield (

@@ -57,7 +57,7 @@ def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Confi
 
 
 def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Figures and claims of experiments that do not exist, whatever else is wrong with these."""
+    """Experiments that are named and do not exist, whatever else is wrong with these."""
     experiments = settings.get("experiments")
     if not isinstance(experiments, Mapping):
         return
@@ -67,7 +67,8 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     of_figures = [
         ("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls", "others")
     ]
-    paths: list[tuple[str, ...]] = [*keys, *of_figures]
+    of_experiments = [("experiments", name, key, "of") for name in known for key in ("choose", "twin")]
+    paths: list[tuple[str, ...]] = [*keys, *of_figures, *of_experiments]
     for path in paths:
         given: Any = settings
         for key in path:
@@ -118,7 +119,7 @@ def advice(config: Config) -> list[str]:
     sampled = {figure.experiment for name, figure in wanted.items() if OF_RUNS[name].sampled}
     warnings = []
     for name, experiment in config.experiments.items():
-        examples = experiment.examples
+        examples = experiment.trained_on
         for place, noise in enumerate(experiment.noise):
             in_sample = noise * config.gradients.examples
             if not 0 < noise < 1:

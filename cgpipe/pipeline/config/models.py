@@ -17,6 +17,7 @@ from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.mystery import Mystery, mistakes_in_mystery
+from cgpipe.pipeline.config.related import mistakes_in_related
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
 
 
@@ -156,18 +157,23 @@ class Config(Section):
         def size(dataset: Dataset | None) -> float:
             return math.inf if dataset is None else shape_of(dataset).examples
 
+        def at_most(count: float, dataset: Dataset | None) -> str:
+            return f"at most {count}, the training examples of {dataset}"
+
         def mistakes() -> Iterator[Mistake]:
             for name, experiment in experiments.items():
                 dataset = experiment.dataset or shared
-                most = size(dataset)
-                allowed = f"at most {most}, the training examples of {dataset}"
+                most, copies = size(dataset), experiment.copies
                 if dataset is not None:
                     network = experiment.network
                     for fitting in network.misfits(shape_of(dataset)):
                         yield Mistake((name, "network", network.kind), network.arguments, fitting)
                 if not is_all(experiment.examples) and experiment.examples > most:
-                    yield Mistake((name, "examples"), experiment.examples, f"{allowed}, or all")
+                    allowed = f"{at_most(most, dataset)}, or all"
+                    yield Mistake((name, "examples"), experiment.examples, allowed)
                     continue
+                most *= copies
+                allowed = at_most(most, dataset) + (f", each {copies} times" if copies > 1 else "")
                 if not is_all(experiment.batch_size):
                     if experiment.batch_size > most:
                         yield Mistake((name, "batch_size"), experiment.batch_size, allowed)
@@ -181,12 +187,16 @@ class Config(Section):
         def complete(experiment: Experiment) -> Experiment:
             known: dict[str, Any] = {"dataset": experiment.dataset or shared}
             most = size(known["dataset"])
-            known |= {key: most for key in ("examples", "batch_size") if is_all(getattr(experiment, key))}
+            every = {"examples": most, "batch_size": most * experiment.copies}
+            known |= {key: count for key, count in every.items() if is_all(getattr(experiment, key))}
             if not experiment.replicates:
                 known["replicates"] = info.data.get("replicates", [0])
             return experiment.model_copy(update=known)
 
-        return {name: complete(experiment) for name, experiment in experiments.items()}
+        completed = {name: complete(experiment) for name, experiment in experiments.items()}
+        if shared is not None:
+            report(mistakes_in_related(completed))
+        return completed
 
     @field_validator("gradients", "contributions")
     @classmethod

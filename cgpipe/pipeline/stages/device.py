@@ -4,17 +4,22 @@ import itertools
 import os
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import xarray as xr
 
-from cgpipe.data.images import flat_images, shaped_images
+from cgpipe.data.images import flat_images, shaped_images, with_zeroed_pixels
 from cgpipe.names import Device
 from cgpipe.pipeline import disks, gpus
+from cgpipe.pipeline.artifacts import settings_of
 from cgpipe.pipeline.progress import log
+from cgpipe.pipeline.streams import stream
 
 UNKNOWN = "which GPUs other jobs have taken cannot be known, and the first is used"
+Zeroed = tuple[float, int, int]  # share of the pixels, seed and replicate of their stream
 _LOCKS: list[int] = []  # the open file by which this process has taken a GPU, until it ends
 
 
@@ -72,19 +77,35 @@ class TrainingImages:
     def __init__(
         self, dataset: xr.Dataset, device: torch.device, *, normalize: bool = False, flat: bool = True
     ) -> None:
-        images = (flat_images if flat else shaped_images)(dataset, "train", normalize=normalize)
-        self._all = torch.from_numpy(images).to(device)
-        self._subsets: dict[bytes, torch.Tensor] = {}
+        self._dataset, self._device = dataset, device
+        self._images = partial(flat_images if flat else shaped_images, part="train", normalize=normalize)
+        self._all = torch.from_numpy(self._images(dataset)).to(device)
+        self._subsets: dict[tuple[bytes, Zeroed | None], torch.Tensor] = {}
 
     def of(self, corrupted: xr.Dataset) -> torch.Tensor:
         """Those that these labels belong to, shape (example, feature) or (example, channel, row, column)."""
-        index = corrupted["index"].values
-        if len(index) == len(self._all):
+        index, zeroed = corrupted["index"].values, _zeroed(corrupted)
+        if zeroed is None and np.array_equal(index, np.arange(len(self._all))):
             return self._all
-        key = index.tobytes()
+        key = index.tobytes(), zeroed
         if key not in self._subsets:
-            self._subsets[key] = self._all[torch.from_numpy(index).to(self._all.device)]
+            if zeroed is None:
+                self._subsets[key] = self._all[torch.from_numpy(index).to(self._device)]
+            else:
+                share, seed, replicate = zeroed
+                rng = stream(seed, "zeroed", replicate)
+                part = self._images(with_zeroed_pixels(self._dataset, index, share, rng=rng))
+                self._subsets[key] = torch.from_numpy(part).to(self._device)
         return self._subsets[key]
+
+
+def _zeroed(corrupted: xr.Dataset) -> Zeroed | None:
+    """Which pixels of its images are black, by the settings that stage corrupt read; None for none."""
+    settings = settings_of(corrupted)
+    examples = settings.get("examples")
+    if isinstance(examples, dict) and "zeroed" in examples:
+        return examples["zeroed"], settings["seed"], settings["replicate"]
+    return None
 
 
 def held_gpus() -> str | None:

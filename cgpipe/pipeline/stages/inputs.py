@@ -66,10 +66,15 @@ def each_run(
 
 def read_corrupted(path: Path, dataset: xr.Dataset) -> xr.Dataset:
     """Read the labels of a noise level, and check that they were made for this dataset."""
-    corrupted = read_netcdf(path, "corrupt")
-    if corrupted.attrs["checksum"] != dataset.attrs["checksum"]:
+    return read_for(dataset, path, "corrupt")
+
+
+def read_for(dataset: xr.Dataset, path: Path, stage: str) -> xr.Dataset:
+    """Read an artifact that notes the checksum of its dataset, and check that it is this one."""
+    read = read_netcdf(path, stage)
+    if read.attrs["checksum"] != dataset.attrs["checksum"]:
         raise ArtifactError(
-            f"{path} was made for images with sha256 {corrupted.attrs['checksum']}, not for those at hand, "
+            f"{path} was made for images with sha256 {read.attrs['checksum']}, not for those at hand, "
             f"{dataset.attrs['checksum']}. Remove it, and snakemake makes it again"
         )
-    return corrupted
+    return read

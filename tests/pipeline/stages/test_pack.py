@@ -221,12 +221,12 @@ def test_a_logged_step_of_runs_in_lockstep_is_one_line(trained, monkeypatch, cap
         for step in range(steps):
             for number, run in enumerate(runs):
                 run.step = step
-                run.logged[step] = Logged(2.0 + number, 0.5, 0.0, 0.25, (), (), None)
+                run.logged[step] = Logged(2.0 + number, 0.5, 0.0, 0.25, (), (), None, None)
                 on_logged(run)
             on_step(runs)
         for run in runs:
             run.step = steps
-            run.logged[steps] = Logged(1.0, 0.5, 0.0, 0.25, (), (), None)
+            run.logged[steps] = Logged(1.0, 0.5, 0.0, 0.25, (), (), None, None)
             on_logged(run)
             yield run, None
 
