@@ -104,7 +104,7 @@ DOWNLOADS = option("downloads", "Where to download to without --data-root.", FOL
 TRAIN = """Train a network, or several.
 
 Writes history.nc (and snapshots.safetensors) into FOLDER, and resumes from its checkpoint. For several
-networks give a list of settings, and --corrupted and a folder for each.
+networks give a list of settings, and --corrupted (and --start) and a folder for each.
 """
 RUNS = {
     "label_noise": "histories of plain SGD under label noise",
@@ -123,11 +123,14 @@ FIGURE = [
     option("compare_with", "Input: table of the same figure, to be plotted pale behind it."),
     option("out", "Output: path without ending, for .csv, .pdf, .svg, .png and .json.", required=True),
 ]
+START = any_number(start="snapshots of another run, whose last weights are the first of this one")
 SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, IMAGES, DOWNLOADS]),
     "corrupt": Stage("Permute the labels of a share of the training examples.", ["dataset"], ["corrupted"]),
-    "train": Stage(TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), argument("folders", FOLDER)]),
+    "train": Stage(
+        TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), *START, argument("folders", FOLDER)]
+    ),
     "gradients": Stage("Take per-example gradients of a sample.", SAMPLE, ["gradients"]),
     "contributions": of_all_examples("contributions", "Take the contributions of all examples."),
     "coherence": Stage(

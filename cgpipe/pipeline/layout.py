@@ -1,5 +1,7 @@
 """Where the artifacts lie, below `results/{name}/`."""
 
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 RUN = "{experiment}/noise-{noise}/winsor-{winsor}/replicate-{replicate}"
@@ -43,12 +45,21 @@ _READ = {
 }
 
 
+@cache
+def slug(noise: float) -> str:
+    """A noise level in per cent, for a path: 0.5 is 050, 0.125 is 012.5."""
+    whole, point, rest = f"{(Decimal(str(abs(noise))) * 100).normalize():f}".partition(".")
+    return f"{whole:0>3}{point}{rest}"
+
+
 def part_of_path(examples: int | None) -> str:
     """What `{examples}` stands for in a path, of labels of so many training examples; empty if of all."""
     return "" if examples is None else f"examples-{examples}/"
 
 
-def made_from(artifact: Path, examples: int | None, dataset: str = "") -> dict[str, Path]:
+def made_from(
+    artifact: Path, examples: int | None, dataset: str = "", start: tuple[str, float] | None = None
+) -> dict[str, Path]:
     """Where that lies which an artifact of a run was made from, by stage.
 
     Parameters
@@ -59,6 +70,8 @@ def made_from(artifact: Path, examples: int | None, dataset: str = "") -> dict[s
         Size of the subset of the training set that the run trained on; None for all of it.
     dataset : str
         What `{dataset}` stands for in the paths of its dataset and its labels.
+    start : tuple of str and float, optional
+        The experiment from whose run it began, and the noise level of that run.
 
     Returns
     -------
@@ -79,4 +92,8 @@ def made_from(artifact: Path, examples: int | None, dataset: str = "") -> dict[s
     }
     if run != run.parents[3] / RUN.format(**at):
         return {}
-    return {stage: run.parents[3] / path.format(**at) for stage, path in _READ.items()}
+    places = {stage: run.parents[3] / path.format(**at) for stage, path in _READ.items()}
+    if start:
+        before = {**at, "experiment": start[0], "noise": slug(start[1]), "winsor": "0"}
+        places["start"] = run.parents[3] / SNAPSHOTS.format(**before)
+    return places

@@ -7,8 +7,6 @@ rerun. Imports neither torch nor xarray: parsing the Snakefile imports this.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +15,7 @@ from cgpipe.pipeline.config.datasets import Dataset, Folder, expanded, shape_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
-from cgpipe.pipeline.layout import part_of_path
+from cgpipe.pipeline.layout import part_of_path, slug
 
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
 # FROM_PATH come from the path of the job instead. The last parts are the fields of the stage's `Spec`.
@@ -25,9 +23,11 @@ FROM_PATH = ("dataset", "examples", "noise", "replicate", "source", "winsor")
 SETTINGS = {
     "data": "dataset",  # not where the files lie: their checksums identify them
     "corrupt": "corruption.selection dataset examples noise replicate seed",
-    "train": "device experiment.batch_size experiment.examples experiment.init experiment.learning_rate "
-    "experiment.momentum experiment.network experiment.normalize experiment.schedule experiment.snapshots "
-    "experiment.steps experiment.update experiment.weight_decay kernel noise replicate seed winsor",
+    "train": "device experiment.batch_size experiment.clip_norm experiment.examples experiment.init "
+    "experiment.learning_rate experiment.marks experiment.momentum experiment.network "
+    "experiment.noise_multiplier experiment.normalize experiment.schedule experiment.snapshots "
+    "experiment.start experiment.steps experiment.update experiment.weight_decay kernel noise replicate "
+    "seed winsor",
     "gradients": "device gradients.draws gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
@@ -48,13 +48,6 @@ class RunPath(NamedTuple):
     noise: str
     winsor: str
     replicate: str
-
-
-@cache
-def slug(noise: float) -> str:
-    """A noise level in per cent, for a path: 0.5 is 050, 0.125 is 012.5."""
-    whole, point, rest = f"{(Decimal(str(abs(noise))) * 100).normalize():f}".partition(".")
-    return f"{whole:0>3}{point}{rest}"
 
 
 def runs(config: Config, experiment: str, *, mixed: bool = False, plain: bool = False) -> list[RunPath]:
@@ -196,6 +189,15 @@ def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
     part = _part_of(config, dataset)
     of_run = {key: at[key] for key in ("noise", "replicate")}
     return {"dataset": part, "examples": part_of_path(subset), **of_run}
+
+
+def start_of(config: Config, run: RunPath) -> RunPath | None:
+    """The run whose last weights are the first of a run, or None."""
+    start = config.experiments[run.experiment].start
+    if start is None:
+        return None
+    (noise,) = config.experiments[start].noise
+    return RunPath(start, slug(noise), "0", run.replicate)
 
 
 def _others(config: Config) -> list[Dataset]:

@@ -596,7 +596,7 @@ def test_every_dataset_that_may_be_named_has_a_shape():
 def test_only_means_that_clip_and_controls_take_another_c():
     for update in ("median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"):
         told = mistakes(minimal(update=update, winsor=[0, 2]))
-        assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} does not clip"]
+        assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} takes no c"]
         load(minimal(update=update))
     for update in CLIPPING:
         load(minimal(update=update, winsor=[0, 2]))

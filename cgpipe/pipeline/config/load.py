@@ -56,7 +56,7 @@ def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Confi
 
 
 def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Figures and claims of experiments that do not exist, whatever else is wrong with these."""
+    """Figures, claims and starts of experiments that do not exist, whatever else is wrong with these."""
     experiments = settings.get("experiments")
     if not isinstance(experiments, Mapping):
         return
@@ -65,7 +65,8 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     of_figures = [
         ("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls", "others")
     ]
-    paths: list[tuple[str, ...]] = [*keys, *of_figures]
+    starts = [("experiments", name, "start") for name in known]
+    paths: list[tuple[str, ...]] = [*keys, *of_figures, *starts]
     for path in paths:
         given: Any = settings
         for key in path:

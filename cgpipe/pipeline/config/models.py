@@ -17,6 +17,7 @@ from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
+from cgpipe.pipeline.config.starts import mistakes_in_starts
 
 
 class Gradients(Section):
@@ -179,7 +180,9 @@ class Config(Section):
                 known["replicates"] = info.data.get("replicates", [0])
             return experiment.model_copy(update=known)
 
-        return {name: complete(experiment) for name, experiment in experiments.items()}
+        completed = {name: complete(experiment) for name, experiment in experiments.items()}
+        report(mistakes_in_starts(completed))
+        return completed
 
     @field_validator("gradients", "contributions")
     @classmethod
