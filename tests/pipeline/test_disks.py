@@ -438,7 +438,8 @@ def test_no_file_of_a_folder_is_open_when_it_is_removed(tmp_path, monkeypatch):
 def test_a_checkpoint_that_cannot_be_read_is_not_begun_again(tmp_path, monkeypatch, file, reason):
     checkpoint = Checkpoint(tmp_path, *IDENTITY)
     checkpoint.keep(0, STATE)
-    checkpoint.save(STATE, {"step": 1})
+    description = {"step": 1, "kept": [0]}
+    checkpoint.save(STATE, description)
     (path,) = tmp_path.rglob(f"{file}.safetensors")
     before = path.read_bytes()
     with monkeypatch.context() as patched:
@@ -447,9 +448,9 @@ def test_a_checkpoint_that_cannot_be_read_is_not_begun_again(tmp_path, monkeypat
         with pytest.raises(
             UnreadableError, match=r"begin again instead, move .*\.checkpoint-\w+ away"
         ) as error:
-            checkpoint.load([0])
+            checkpoint.load()
     is_left_alone(path, before, str(error.value), os.strerror(getattr(errno, reason)))
-    assert checkpoint.load([0])[1] == {"step": 1}
+    assert checkpoint.load()[1] == description
 
 
 # --- Below Python ---------------------------------------------------------------------------------

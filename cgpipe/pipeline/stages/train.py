@@ -370,8 +370,11 @@ def rule_label(spec: Spec) -> str:
 
 def require_kernel(spec: Spec, device: torch.device) -> None:
     """Raise KernelError if a run requires a fused kernel that is made for it, but cannot be used here."""
-    private = {"clip_norm": spec.clip_norm, "noise_multiplier": spec.noise_multiplier}
-    rule = update_rule(spec.update, spec.winsor, spec.batch_size, **private)
+    rule = update_rule(
+        *(spec.update, spec.winsor, spec.batch_size),
+        clip_norm=spec.clip_norm,
+        noise_multiplier=spec.noise_multiplier,
+    )
     if spec.kernel == "required" and rule.served(device.type) and (why := operators.missing(device.type)):
         raise KernelError(
             f"kernel: required, but the fused kernel for {rule_label(spec)} cannot be used here: {why}. "
