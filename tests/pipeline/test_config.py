@@ -54,12 +54,14 @@ def complete():
             },
             "before": {
                 "network": {"dense": [40, 32]},
+                "dataset": "digits",
+                "examples": 100,
                 "steps": 5,
                 "noise": [1],
                 "update": "dp_sgd",
                 "clip_norm": 1.0,
                 "noise_multiplier": 0.5,
-                "replicates": 3,
+                "replicates": [0, 1, 2],
             },
             "winsorization": {
                 "network": {"dense": [8]},
@@ -694,14 +696,14 @@ def test_a_run_may_begin_from_the_end_of_another():
 )
 def test_an_experiment_that_cannot_be_begun_from_is_refused(before, told):
     assert re.fullmatch(
-        f"experiments.one.start: given before; allowed: an experiment with .*{told}.*",
+        rf"experiments.one.start: given 'before' \(text\); allowed: an experiment with .*{told}.*",
         mistake(starting(before=before)),
     )
 
 
 def test_an_experiment_to_begin_from_is_another_that_there_is():
     assert mistake(starting("befor")).endswith(
-        "experiments.one.start: given befor; allowed: one of one, before (did you mean before?)"
+        "experiments.one.start: given 'befor' (text); allowed: one of one, before (did you mean before?)"
     )
     itself = "allowed: another experiment, which does not begin from {} itself"
     assert mistake(starting("one")).endswith(itself.format("one"))

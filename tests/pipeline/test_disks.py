@@ -353,9 +353,9 @@ def test_without_locks_the_last_one_holds_the_run_and_the_first_one_stops(tmp_pa
     first, last = (Checkpoint(tmp_path, *IDENTITY) for _ in range(2))
     first.hold()
     first.keep(0, STATE)
-    first.save(STATE, {"step": 1})
+    first.save(STATE, {"step": 1, "kept": [0]})
     last.hold()
-    assert last.load([0])[1] == {"step": 1}
+    assert last.load()[1] == {"step": 1, "kept": [0]}
     last.keep(2, STATE)
     last.save({"weight": -STATE["weight"]}, {"step": 2})
     held = {path.name: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
