@@ -105,7 +105,7 @@ DOWNLOADS = option("downloads", "Where to download to without --data-root.", FOL
 TRAIN = """Train a network, or several.
 
 Writes history.nc (and snapshots.safetensors) into FOLDER, and resumes from its checkpoint. For several
-networks give a list of settings, and --corrupted and a folder for each.
+networks give a list of settings, and --corrupted (and --start) and a folder for each.
 """
 RUNS = {
     "label_noise": "histories of plain SGD under label noise",
@@ -133,6 +133,7 @@ FIGURE = [
     option("claims", "Input: result of stage mystery, whose verdicts are written below the figure."),
     option("out", "Output: path without ending, for .csv, .pdf, .svg, .png and .json.", required=True),
 ]
+START = any_number(start="snapshots of another run, whose last weights are the first of this one")
 SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, IMAGES, DOWNLOADS]),
@@ -142,7 +143,9 @@ STAGES = {
         ["corrupted"],
         [option("difficulty", f"Input: {FILES['difficulty']}, to choose easy or hard ones.")],
     ),
-    "train": Stage(TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), argument("folders", FOLDER)]),
+    "train": Stage(
+        TRAIN, ["dataset"], [], [*of_runs("Input", "corrupted"), *START, argument("folders", FOLDER)]
+    ),
     "difficulty": Stage(
         "See which examples are right in all runs after two epochs.",
         ["dataset", "corrupted"],

@@ -23,6 +23,7 @@ UpdateName = Literal[
     "random_drop",
     "inlier_clip",
     "norm_clip",
+    "dp_sgd",
 ]
 # The update rules that a level c of winsorization means something for; each is plain SGD at c = 0.
 CLIPPING: tuple[UpdateName, ...] = (

@@ -11,6 +11,13 @@ from cgpipe.networks.dense import Layer, initial_layers
 from cgpipe.networks.module import ModuleNetwork
 from cgpipe.networks.per_example.linear import LinearGradients
 
+PRIVATE = {"clip_norm": 0.5, "noise_multiplier": 0.25}
+
+
+def private(name):
+    """What the update rule of a name needs besides c."""
+    return PRIVATE if name == "dp_sgd" else {}
+
 
 def problem(widths, batch, dtype=torch.float64):
     rng = np.random.default_rng(0)

@@ -14,7 +14,16 @@ import numpy.typing as npt
 import torch
 
 from cgpipe.kernels import operators, reference
-from cgpipe.learning.updates import VALUES_AT_ONCE, UpdateRule, by_parameter, is_matrix, mean, norm, subtract
+from cgpipe.learning.updates import (
+    VALUES_AT_ONCE,
+    RandomRule,
+    UpdateRule,
+    by_parameter,
+    is_matrix,
+    mean,
+    norm,
+    subtract,
+)
 from cgpipe.names import MOST_PAIRED
 from cgpipe.networks.network import Parameters
 from cgpipe.networks.per_example.base import LayerGradients
@@ -172,7 +181,7 @@ class InlierClip(UpdateRule):
         return dict(zip(layer.parameters, gradient, strict=False))
 
 
-class RandomDrop(UpdateRule):
+class RandomDrop(RandomRule):
     """Mean without 2c random examples, others for each parameter.
 
     At each step the minibatch is permuted, and a parameter leaves out 2c neighbours, from a place of its own
@@ -186,14 +195,13 @@ class RandomDrop(UpdateRule):
         The rule's seed is sampled from it.
     """
 
-    captured = False  # each step is sampled anew
-
     def __init__(self, c: int, rng: np.random.Generator) -> None:
-        self.c, self._seed, self._updates = c, int(rng.integers(2**63)), 0
+        super().__init__(rng)
+        self.c = c
 
     def update(self, layers: Sequence[LayerGradients], into: Sequence[Parameters], rate: float) -> None:
         """Subtract it."""
-        rng = np.random.Generator(np.random.PCG64([self._seed, self._updates]))
+        rng = self.next_generator()
         batch = len(layers[0].δ)
         order = torch.from_numpy(rng.permutation(batch)).to(layers[0].δ.device)
         around = torch.cat([order, order[: 2 * self.c - 1]])  # (b + 2c - 1,)
@@ -202,7 +210,6 @@ class RandomDrop(UpdateRule):
             dropped = drop(layer, around, rng)
             for name, total in layer.sums().items():
                 parameters[name].sub_(total.sub_(dropped[name]), alpha=rate / (batch - 2 * self.c))
-        self._updates += 1
 
     def _dropped(
         self, layer: LayerGradients, around: torch.Tensor, rng: np.random.Generator
@@ -235,13 +242,3 @@ class RandomDrop(UpdateRule):
             weight.addcmul_(δ_later.index_select(0, at_weight), a_later.index_select(0, of_a))
             bias.add_(δ_later.index_select(0, at_bias))
         return {"weight": weight.view(units, width), "bias": bias}
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """The seed, and how many updates were sampled from it."""
-        return {"seed": torch.tensor(self._seed), "updates": torch.tensor(self._updates)}
-
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from where `state` was taken."""
-        if "seed" not in state:
-            raise ValueError("the state of random_drop was not given: restore takes what state returned")
-        self._seed, self._updates = int(state["seed"]), int(state["updates"])

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from cgpipe.learning.run import Examples, start_run
 from cgpipe.learning.training import packs
+from cgpipe.learning.updates import RandomRule
+from cgpipe.names import REMEMBERING
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Network
 
@@ -23,8 +25,11 @@ class Replay:
         What the run was trained on.
     batch_rng : numpy.random.Generator
         The order of the minibatches comes from it, as at the beginning of the run.
+    update_rng : numpy.random.Generator, optional
+        What the update rule samples comes from it, likewise.
     **settings
-        batch_size, learning_rate, steps, schedule, momentum, weight_decay, update and c, as of `train`.
+        batch_size, learning_rate, steps, schedule, momentum, weight_decay, update, c, clip_norm and
+        noise_multiplier, as of `train`.
 
     Attributes
     ----------
@@ -34,8 +39,8 @@ class Replay:
     Raises
     ------
     ValueError
-        If momentum or the update rule depends on earlier minibatches, which snapshots do not keep, or as of
-        `start_run`.
+        If momentum or the update rule depends on earlier minibatches, which snapshots do not keep, if
+        update_rng is missing for a rule that samples, or as of `start_run`.
 
     Examples
     --------
@@ -52,15 +57,29 @@ class Replay:
     """
 
     def __init__(
-        self, network: NetworkLike, training: Examples, *, batch_rng: np.random.Generator, **settings: Any
+        self,
+        network: NetworkLike,
+        training: Examples,
+        *,
+        batch_rng: np.random.Generator,
+        update_rng: np.random.Generator | None = None,
+        **settings: Any,
     ) -> None:
         # A copy has memory laid out as in training, which the bits depend on.
         copy = network_of(network, training.images).copy()
         self._run = start_run(
-            training, training, network=copy, classes=copy.classes, rng=0, batch_rng=batch_rng, **settings
+            *(training, training),
+            network=copy,
+            classes=copy.classes,
+            rng=0,
+            batch_rng=batch_rng,
+            update_rng=update_rng,
+            **settings,
         )
+        if isinstance(self._run.rule, RandomRule) and update_rng is None:
+            raise ValueError(f"update {settings['update']} samples: give update_rng, as to the run")
         momentum = self._run.descent.momentum
-        if self._run.rule.state() or momentum:
+        if momentum or settings.get("update") in REMEMBERING:
             of = f"momentum {momentum:g}" if momentum else f"update {settings['update']}"
             raise ValueError(
                 f"{of} depends on earlier minibatches, which snapshots do not keep, so the steps cannot be "
@@ -107,7 +126,7 @@ class Replay:
         here = order.state()
         batches = [order.next() for _ in range(count)]
         order.restore(here)
-        self._run.step = start
+        self._run.step = self._run.rule.updates = start
         self.network.load(network_of(snapshot, self._run.training.images).state())
         for batch in batches:
             yield self.network, batch

@@ -18,6 +18,7 @@ import torch
 from cgpipe.kernels import operators, reference
 from cgpipe.kernels.reference import check_count
 from cgpipe.learning.controls import InlierClip, NormClip, RandomDrop, ScaledMean
+from cgpipe.learning.private import PrivateSGD
 from cgpipe.learning.updates import Fused, UpdateRule, by_parameter, is_matrix, mean, subtract
 from cgpipe.names import CLIPPING, UpdateName
 from cgpipe.networks.network import Parameters
@@ -173,25 +174,32 @@ def _mean_of_three(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.T
     return (x + y + z) / 3
 
 
-# Each takes c, the size of a minibatch, and what it is sampled from.
-RULES: dict[UpdateName, Callable[[int, int, np.random.Generator], UpdateRule]] = {
+# Each takes c, the size of a minibatch, what it is sampled from, and C and σ of `dp_sgd`.
+RULES: dict[UpdateName, Callable[[int, int, np.random.Generator, float, float], UpdateRule]] = {
     "winsorized_mean": lambda c, *_: Clipped(c),
     "trimmed_mean": lambda c, *_: Clipped(c, trimmed=True),
-    "median": lambda _, batch_size, __: Clipped((batch_size - 1) // 2),
+    "median": lambda _, batch_size, *__: Clipped((batch_size - 1) // 2),
     "m3": lambda *_: MedianOfThreeGroups(),
     "rm3": lambda *_: LastThreeSteps(_median_of_three),
     "ra3": lambda *_: LastThreeSteps(_mean_of_three),
     "sign_of_sum": lambda *_: SignOfSum(),
     "sum_of_signs": lambda *_: SumOfSigns(),
     "scaled_mean": lambda c, *_: ScaledMean(c),
-    "random_drop": lambda c, _, rng: RandomDrop(c, rng),
+    "random_drop": lambda c, _, rng, *__: RandomDrop(c, rng),
     "inlier_clip": lambda c, *_: InlierClip(c),
-    "norm_clip": lambda c, batch_size, _: NormClip(c, batch_size),
+    "norm_clip": lambda c, batch_size, *_: NormClip(c, batch_size),
+    "dp_sgd": lambda _, __, rng, clip_norm, noise: PrivateSGD(clip_norm, noise, rng),
 }
 
 
 def update_rule(
-    name: UpdateName, c: int, batch_size: int, rng: np.random.Generator | int | None = None
+    name: UpdateName,
+    c: int,
+    batch_size: int,
+    rng: np.random.Generator | int | None = None,
+    *,
+    clip_norm: float | None = None,
+    noise_multiplier: float | None = None,
 ) -> UpdateRule:
     """The rule of a name.
 
@@ -205,7 +213,10 @@ def update_rule(
     batch_size : int
         Examples in a minibatch.
     rng : numpy.random.Generator or int, optional
-        What `random_drop` drops is sampled from a seed that is taken from it; an int is a seed itself.
+        What `random_drop` drops and the noise of `dp_sgd` are sampled from a seed that is taken from it; an
+        int is a seed itself.
+    clip_norm, noise_multiplier : float, optional
+        C and σ of `dp_sgd`, which needs both; of no other rule.
 
     Returns
     -------
@@ -215,7 +226,8 @@ def update_rule(
     Raises
     ------
     ValueError
-        If there is no such rule, it takes no c, or 2c >= batch_size; for `norm_clip` if batch_size is large.
+        If there is no such rule, it takes no c, no C and σ, or needs them, or 2c >= batch_size; for
+        `norm_clip` if batch_size is large.
 
     Examples
     --------
@@ -235,9 +247,17 @@ def update_rule(
     check_count(c, batch_size)
     if c and name not in CLIPPING:
         raise ValueError(f"{name} with c = {c}: only {', '.join(CLIPPING)} take a c; give c = 0")
+    private = {"clip_norm": clip_norm, "noise_multiplier": noise_multiplier}
+    if wrong := [key for key, value in private.items() if (value is None) == (name == "dp_sgd")]:
+        keys = " and ".join(wrong)
+        raise ValueError(
+            f"dp_sgd without {keys}: give both, above 0"
+            if name == "dp_sgd"
+            else f"{keys} with {name}: only dp_sgd takes them"
+        )
     if name in CLIPPING and c == 0:
         return Mean()
-    return RULES[name](c, batch_size, np.random.default_rng(rng))
+    return RULES[name](c, batch_size, np.random.default_rng(rng), clip_norm or 0.0, noise_multiplier or 0.0)
 
 
 def kernel(rule: UpdateRule, device: str) -> str:

@@ -11,10 +11,12 @@ import xarray as xr
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.learning.descent import Descent, Rate
 from cgpipe.learning.evaluation import evaluate, learned_steps
+from cgpipe.learning.marks import Marks
+from cgpipe.learning.private import PrivateSGD, epsilons
 from cgpipe.learning.rules import update_rule
 from cgpipe.learning.updates import UpdateRule
 from cgpipe.names import Init, Schedule, UpdateName
-from cgpipe.networks.dense import initial_layers
+from cgpipe.networks.dense import initial_layers, losses
 from cgpipe.networks.fully_connected import Dense
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Network
@@ -47,6 +49,8 @@ HISTORY = {
     ),
     "label": (("example",), "class that the example is trained on"),
     "pristine": (("example",), "whether the class to train on is the true one"),
+    "mark_step": (("mark",), "step at which the loss of minibatches first falls to the mark, -1 for never"),
+    "epsilon": (("step",), "ε of (ε, δ) differential privacy, if minibatches were Poisson samples"),
 }
 
 
@@ -87,6 +91,8 @@ class TrainingRun:
         Step sizes, for gradients at the scale of one example.
     descent : Descent
         Momentum and weight decay.
+    marks : Marks, optional
+        Losses at which it is evaluated, too.
 
     Attributes
     ----------
@@ -105,9 +111,11 @@ class TrainingRun:
         rule: UpdateRule,
         rate: Rate,
         descent: Descent,
+        marks: Marks | None = None,
     ) -> None:
         self.network, self.training, self.test = network, training, test
         self.order, self.rule, self.rate, self.descent = order, rule, rate, descent
+        self.marks = marks or Marks()
         self.step = 0
         self.logged: dict[int, Logged] = {}
 
@@ -118,6 +126,12 @@ class TrainingRun:
         logged = Logged(*curves, training.dead, training.active, training.correct, test.correct)
         self.logged[self.step] = logged
         return logged
+
+    def loss(self, batch: npt.NDArray[np.int64]) -> float:
+        """Mean cross-entropy of a minibatch, by its indices."""
+        index = torch.from_numpy(batch).to(self.training.images.device)
+        images, labels = (values[index] for values in self.training)
+        return float(losses(self.network.logits(images), labels).mean(dtype=torch.float64))
 
     def parameters(self) -> Arrays:
         """A copy of what the logits depend on, by name: 0.weight (out, in), 0.bias (out,), 1.weight, ..."""
@@ -135,7 +149,8 @@ class TrainingRun:
             "correct_test": np.array([logged.correct_test for logged in self.logged.values()]),
         }
         curves = [(step, *logged[:-2]) for step, logged in self.logged.items()]
-        return arrays, {"step": self.step, "order": order, "curves": curves}
+        marks = self.marks.state()
+        return arrays, {"step": self.step, "order": order, "curves": curves, "marks": marks}
 
     def restore(self, state: State) -> None:
         """Go on from where `state` was taken, bit by bit."""
@@ -153,6 +168,7 @@ class TrainingRun:
         self.network.load(those("network."))
         self.rule.restore(those("rule."))
         self.descent.restore(those("velocity."), self.network.parameters())
+        self.marks.restore(description["marks"])
         self.logged = {
             step: Logged._make((*curve, correct, correct_test))
             for (step, *curve), correct, correct_test in zip(
@@ -171,14 +187,28 @@ class TrainingRun:
         arrays["label"] = self.training.labels.cpu().numpy()
         if pristine is not None:
             arrays["pristine"] = pristine
+        attrs: dict[str, Any] = {"classes": self.network.classes}
+        if self.marks.levels:
+            arrays["mark_step"] = np.array(self.marks.steps)
+        if isinstance(self.rule, PrivateSGD):
+            examples = len(self.training.labels)
+            attrs["delta"] = 1 / examples
+            arrays["epsilon"] = epsilons(
+                steps.tolist(),
+                noise_multiplier=self.rule.noise_multiplier,
+                sample_rate=self.order.batch_size / examples,
+                delta=attrs["delta"],
+            )
         variables = {}
         for name, values in arrays.items():
             dims, meaning = HISTORY[name]
             units = {"units": "1"} if values.dtype.kind == "f" else {}
             variables[name] = (dims, values, {"long_name": meaning, **units})
+        levels = {"mark": ("mark", list(self.marks.levels), {"long_name": "loss, nats", "units": "1"})}
         return xr.Dataset(
             variables,
             coords={
+                **(levels if self.marks.levels else {}),
                 "step": ("step", steps, {"long_name": "updates made", "units": "1"}),
                 "layer": (
                     "layer",
@@ -186,7 +216,7 @@ class TrainingRun:
                     {"long_name": "ReLU, in the order of the forward pass"},
                 ),
             },
-            attrs={"classes": self.network.classes},
+            attrs=attrs,
         )
 
 
@@ -204,6 +234,9 @@ def start_run(
     weight_decay: float = 0.0,
     update: UpdateName = "winsorized_mean",
     c: int = 0,
+    clip_norm: float | None = None,
+    noise_multiplier: float | None = None,
+    marks: Sequence[float] = (),
     init: Init = "xavier",
     classes: int | None = None,
     rng: np.random.Generator | int | None = None,
@@ -217,8 +250,8 @@ def start_run(
     ----------
     training, test : Examples
         On one device, as `examples` returns them; runs may share them.
-    hidden, network, batch_size, learning_rate, steps, schedule, momentum, weight_decay, update, c, init, \
-    classes, rng, batch_rng, update_rng, state
+    hidden, network, batch_size, learning_rate, steps, schedule, momentum, weight_decay, update, c, \
+    clip_norm, noise_multiplier, marks, init, classes, rng, batch_rng, update_rng, state
         As of `train`.
 
     Returns
@@ -229,7 +262,7 @@ def start_run(
     Raises
     ------
     ValueError
-        If shapes, labels, the minibatch, c, the rule or the schedule do not fit.
+        If shapes, labels, the minibatch, c, the rule, the schedule or the marks do not fit.
     """
     if (hidden is None) == (network is None):
         raise ValueError("give either hidden, for a fully connected network, or network")
@@ -247,14 +280,17 @@ def start_run(
         network = Dense(initial_layers(widths, init, rng, training.images.device))
     assert network is not None
     order = BatchOrder(len(training.labels), batch_size, batch_rng or rng)
-    rule = update_rule(update, c, batch_size, update_rng or rng)
+    rule = update_rule(
+        *(update, c, batch_size, update_rng or rng), clip_norm=clip_norm, noise_multiplier=noise_multiplier
+    )
     if schedule not in get_args(Schedule):
         raise ValueError(f"schedule {schedule!r}: give one of {', '.join(get_args(Schedule))}")
     if schedule != "constant" and steps < 1:
         raise ValueError(f"schedule {schedule} with steps {steps}: give the updates of the whole run")
     rate = Rate(learning_rate, schedule, steps)
     descent = Descent(momentum, weight_decay)
-    run = TrainingRun(network_of(network, training.images), training, test, order, rule, rate, descent)
+    made = network_of(network, training.images)
+    run = TrainingRun(made, training, test, order, rule, rate, descent, Marks(marks))
     if run.network.classes != classes:
         raise ValueError(f"a network of {run.network.classes} classes for labels of {classes}")
     if state is not None:

@@ -13,6 +13,7 @@ from cgpipe.learning.evaluation import logged_steps
 from cgpipe.learning.finite import NonFiniteError
 from cgpipe.learning.lockstep.served import serves
 from cgpipe.learning.module_trainer import ModuleTrainer
+from cgpipe.learning.private import PrivateSGD, accountant
 from cgpipe.learning.run import State, TrainingRun, examples, start_run
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import Init, Schedule, UpdateName
@@ -41,6 +42,9 @@ def train(
     weight_decay: float = 0.0,
     update: UpdateName = "winsorized_mean",
     c: int = 0,
+    clip_norm: float | None = None,
+    noise_multiplier: float | None = None,
+    marks: Sequence[float] = (),
     init: Init = "xavier",
     classes: int | None = None,
     pristine: npt.NDArray[np.bool_] | None = None,
@@ -54,7 +58,8 @@ def train(
 ) -> xr.Dataset:
     """Train a network by SGD, plain or winsorized (Chatterjee 2020, sections 2 and 3).
 
-    It is evaluated on both sets at the steps of `logged_steps(steps)`. "Step t" is after t updates.
+    It is evaluated on both sets at the steps of `logged_steps(steps)`, and at its `marks`. "Step t" is after
+    t updates.
 
     Parameters
     ----------
@@ -89,6 +94,12 @@ def train(
         Gradients to clip (winsorized mean) or to leave out (trimmed mean) on each side, for each parameter on
         its own, or what is compared with that (the controls in `cgpipe.names.CLIPPING`); 0 for plain SGD, and
         for all other rules.
+    clip_norm, noise_multiplier : float, optional
+        C and σ of the rule `dp_sgd`, which needs both: per-example gradients of the whole network are scaled
+        down to norm C, and their sum gets normal noise of standard deviation σC.
+    marks : sequence of float, optional
+        Losses, in nats, descending: the run is evaluated when the mean loss of the last
+        `cgpipe.learning.marks.WINDOW` minibatches, each before its update, first falls to one.
     init : {"xavier", "official"}
         Standard deviation of the initial weights of a fully connected network, as for
         `cgpipe.networks.initial_layers`.
@@ -101,7 +112,7 @@ def train(
     batch_rng : numpy.random.Generator, optional
         The order of the minibatches; by default `rng` goes on to give it.
     update_rng : numpy.random.Generator, optional
-        What the rule `random_drop` samples; by default `rng` goes on to give it.
+        What the rules `random_drop` and `dp_sgd` sample; by default `rng` goes on to give it.
     device : torch.device or str
         Where the network runs. The result depends on it in the last bits.
     state : tuple, optional
@@ -121,17 +132,20 @@ def train(
         `active`, the shares of the units that no training example activates, and that one activates on
         average. Along `step` and `example`: `correct`, whether a training example is classified as its
         label. Along `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine`
-        where given.
-        The attribute `classes` is the number of classes.
+        where given. Along `mark`, if there are marks: `mark_step`, the step at which each was passed, -1 for
+        never. Along `step`, for `dp_sgd`: `epsilon`, of (ε, δ) differential privacy at the attribute `delta`,
+        1/examples. The attribute `classes` is the number of classes.
 
     Raises
     ------
     NonFiniteError
         If the run diverges: an activation, a gradient or a loss is not finite.
     ValueError
-        If shapes, labels, the minibatch, c or the rule do not fit.
+        If shapes, labels, the minibatch, c, the rule or the marks do not fit.
     TypeError
         If images are not floating-point or labels are not integers.
+    ImportError
+        If the rule is `dp_sgd` and Opacus is missing; before the first step.
 
     Examples
     --------
@@ -165,6 +179,9 @@ def train(
         weight_decay=weight_decay,
         update=update,
         c=c,
+        clip_norm=clip_norm,
+        noise_multiplier=noise_multiplier,
+        marks=marks,
         init=init,
         classes=classes,
         rng=rng,
@@ -193,8 +210,8 @@ def train_pack(
 ) -> Iterator[tuple[TrainingRun, NonFiniteError | None]]:
     """Go on with several runs until each has made `steps` updates or has diverged.
 
-    A run ends with the same bits alone as in any company. On a GPU those of one shape train in lockstep if
-    their update rule clips at most 16 values a side; elsewhere one trains after the other.
+    A run ends with the same bits alone as in any company. On a GPU those of one shape and without marks train
+    in lockstep if their update rule clips at most 16 values a side; elsewhere one trains after the other.
 
     Parameters
     ----------
@@ -215,6 +232,8 @@ def train_pack(
     error : NonFiniteError or None
         Why, if it diverged.
     """
+    if any(isinstance(run.rule, PrivateSGD) for run in runs):
+        accountant()  # so that no run is made whose ε cannot be computed
     logged = frozenset(logged_steps(steps))
     for pack in packs(runs):
         going = list(pack.runs)
@@ -222,7 +241,8 @@ def train_pack(
             for run in tuple(going):
                 diverged = None
                 try:
-                    if run.step in logged and run.step not in run.logged:
+                    due = run.step in logged or run.step in run.marks.steps
+                    if due and run.step not in run.logged:
                         pack.check(run)
                         run.evaluate()
                         if on_logged:
@@ -260,7 +280,10 @@ class _Alone:
 
     def step(self) -> None:
         (run,) = self.runs
-        self._trainer.step(run.order.next(), run.rate.at(run.step))
+        batch = run.order.next()
+        if run.marks.left:
+            run.marks.see(run.loss(batch), run.step + 1)
+        self._trainer.step(batch, run.rate.at(run.step))
         run.step += 1
 
     def check(self, _: TrainingRun) -> None:

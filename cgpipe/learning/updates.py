@@ -6,6 +6,7 @@ Index letters: b example.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from cgpipe.kernels import operators
@@ -32,6 +33,7 @@ class UpdateRule:
 
     fused: Fused | None = None  # None: the fused kernels do not make the whole of this rule's step
     captured = True  # whether a GPU may replay the kernels of one update for the next
+    updates = 0  # made so far, of a rule that draws random numbers
 
     def update(self, layers: Sequence[LayerGradients], into: Sequence[Parameters], rate: float) -> None:
         """Subtract rate · direction, in place.
@@ -78,6 +80,37 @@ class UpdateRule:
         """
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, and was given {sorted(state)}")
+
+
+class RandomRule(UpdateRule):
+    """A rule that draws random numbers: for each update from a seed of its own.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The rule's seed is sampled from it.
+    """
+
+    captured = False  # each step is sampled anew
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._seed = int(rng.integers(2**63))
+
+    def next_generator(self) -> np.random.Generator:
+        """What the next update is drawn from."""
+        rng = np.random.Generator(np.random.PCG64([self._seed, self.updates]))
+        self.updates += 1
+        return rng
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The seed, and how many updates were drawn from it."""
+        return {"seed": torch.tensor(self._seed), "updates": torch.tensor(self.updates)}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from where `state` was taken."""
+        if "seed" not in state:
+            raise ValueError("the state of a random rule was not given: restore takes what state returned")
+        self._seed, self.updates = int(state["seed"]), int(state["updates"])
 
 
 def subtract(into: Parameters, gradient: Parameters, rate: float) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import platform
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -92,13 +92,10 @@ class Checkpoint:
         self._check_holder()
         write_tensors(arrays, self._folder / STATE, description)
 
-    def load(self, kept: Sequence[int] = ()) -> tuple[Arrays, dict[str, Any]] | None:
+    def load(self) -> tuple[Arrays, dict[str, Any]] | None:
         """What was saved last, or None if there is nothing, or nothing whole.
 
-        Parameters
-        ----------
-        kept : sequence of int
-            Steps whose snapshots must be whole, too, up to the one that was saved.
+        The snapshots of the steps that the description lists as `kept` must be whole, too.
 
         Raises
         ------
@@ -110,9 +107,8 @@ class Checkpoint:
                 arrays, description = _read(self._folder / STATE)
             except MissingError:
                 return None
-            for step in kept:
-                if step <= description["step"]:
-                    self.kept(step)
+            for step in description.get("kept", ()):
+                self.kept(step)
         except UnreadableError as error:
             raise UnreadableError(
                 f"{error}. The run goes on from there once it can be read; for it to begin again instead, "

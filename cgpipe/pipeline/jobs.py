@@ -120,12 +120,12 @@ def is_done(job: Any, wildcards: Any) -> bool:
 def _paths(names: Any, wildcards: Any) -> list[Path]:
     # `planned` among the inputs is what asks.
     asking = getattr(names, "planned", None)
-    found = [
-        name(wildcards) if callable(name) else apply_wildcards(str(name), wildcards)
-        for name in names
-        if name is not asking
-    ]
-    return [Path(path) for one in found for path in (one if isinstance(one, list) else [one])]
+    files: list[Path] = []
+    for name in names:
+        if name is not asking:
+            found = name(wildcards) if callable(name) else apply_wildcards(str(name), wildcards)
+            files += map(Path, [found] if isinstance(found, str) else found)
+    return files
 
 
 def _why_stale(job: Any, wildcards: Any) -> dict[str, Path]:

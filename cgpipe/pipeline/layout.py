@@ -1,6 +1,8 @@
 """Where the artifacts lie, below `results/{name}/`."""
 
 from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,13 @@ _OF_EXAMPLES = {"chosen": str, "examples": int, "replaced": int, "copies": int, 
 EXAMPLES = rf"(({'|'.join(_OF_EXAMPLES)})-[a-z0-9_.-]+/)*"
 
 
+@cache
+def slug(noise: float) -> str:
+    """A noise level in per cent, for a path: 0.5 is 050, 0.125 is 012.5."""
+    whole, point, rest = f"{(Decimal(str(abs(noise))) * 100).normalize():f}".partition(".")
+    return f"{whole:0>3}{point}{rest}"
+
+
 def part_of_path(examples: int | Mapping[str, Any] | None) -> str:
     """What `{examples}` stands for in a path of labels.
 
@@ -85,7 +94,9 @@ def chosen_of(part: str) -> str | None:
     return of["chosen"].partition(OF)[2] if isinstance(of, dict) and "chosen" in of else None
 
 
-def made_from(artifact: Path, labels: Mapping[str, Any]) -> dict[str, Path]:
+def made_from(
+    artifact: Path, labels: Mapping[str, Any], start: tuple[str, float] | None = None
+) -> dict[str, Path]:
     """Where that lies which an artifact of a run was made from, by stage.
 
     Parameters
@@ -94,6 +105,8 @@ def made_from(artifact: Path, labels: Mapping[str, Any]) -> dict[str, Path]:
         A file in the folder of a run.
     labels : mapping
         Settings that stage corrupt made its labels with. Those of another replicate have this in `replicate`.
+    start : tuple of str and float, optional
+        The experiment from whose run it began, and the noise level of that run.
 
     Returns
     -------
@@ -115,7 +128,11 @@ def made_from(artifact: Path, labels: Mapping[str, Any]) -> dict[str, Path]:
     if run != run.parents[3] / RUN.format(**at):
         return {}
     of_labels = {**at, "replicate": labels.get("replicate", at["replicate"])}
-    return {
+    places = {
         stage: run.parents[3] / path.format(**(of_labels if stage == "corrupt" else at))
         for stage, path in _READ.items()
     }
+    if start:
+        before = {**at, "experiment": start[0], "noise": slug(start[1]), "winsor": "0"}
+        places["start"] = run.parents[3] / SNAPSHOTS.format(**before)
+    return places

@@ -7,8 +7,6 @@ rerun. Imports neither torch nor xarray: parsing the Snakefile imports this.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +17,7 @@ from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.mystery import MADE, NEEDED
-from cgpipe.pipeline.layout import OF, examples_of, part_of_path
+from cgpipe.pipeline.layout import OF, examples_of, part_of_path, slug
 
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
 # FROM_PATH come from the path of the job instead. The last parts are the fields of the stage's `Spec`.
@@ -27,9 +25,11 @@ FROM_PATH = ("dataset", "examples", "noise", "replicate", "source", "winsor")
 SETTINGS = {
     "data": "dataset",  # not where the files lie: their checksums identify them
     "corrupt": "corruption.selection dataset examples noise replicate seed",
-    "train": "device experiment.batch_size experiment.examples experiment.init experiment.learning_rate "
-    "experiment.momentum experiment.network experiment.normalize experiment.schedule experiment.snapshots "
-    "experiment.steps experiment.update experiment.weight_decay kernel noise replicate seed winsor",
+    "train": "device experiment.batch_size experiment.clip_norm experiment.examples experiment.init "
+    "experiment.learning_rate experiment.marks experiment.momentum experiment.network "
+    "experiment.noise_multiplier experiment.normalize experiment.schedule experiment.snapshots "
+    "experiment.start experiment.steps experiment.update experiment.weight_decay kernel noise replicate "
+    "seed winsor",
     "gradients": "device gradients.draws gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
@@ -52,13 +52,6 @@ class RunPath(NamedTuple):
     noise: str
     winsor: str
     replicate: str
-
-
-@cache
-def slug(noise: float) -> str:
-    """A noise level in per cent, for a path: 0.5 is 050, 0.125 is 012.5."""
-    whole, point, rest = f"{(Decimal(str(abs(noise))) * 100).normalize():f}".partition(".")
-    return f"{whole:0>3}{point}{rest}"
 
 
 def runs(config: Config, experiment: str, *, mixed: bool = False, plain: bool = False) -> list[RunPath]:
@@ -240,6 +233,15 @@ def labels_at(config: Config, at: Mapping[str, str]) -> dict[str, str]:
         "noise": at["noise"],
         "replicate": "0" if experiment.subset == "shared" else at["replicate"],
     }
+
+
+def start_of(config: Config, run: RunPath) -> RunPath | None:
+    """The run whose last weights are the first of a run, or None."""
+    start = config.experiments[run.experiment].start
+    if start is None:
+        return None
+    (noise,) = config.experiments[start].noise
+    return RunPath(start, slug(noise), "0", run.replicate)
 
 
 def _others(config: Config) -> list[Dataset]:

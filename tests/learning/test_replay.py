@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from problems import conv_problem
+from problems import PRIVATE, conv_problem, private
 
 from cgpipe.learning.replay import Replay
 from cgpipe.learning.run import examples
@@ -14,7 +14,7 @@ from cgpipe.networks.dense import Layer, initial_layers
 from cgpipe.networks.fully_connected import Dense
 
 RUN = {"batch_size": 20, "learning_rate": 0.5, "steps": 31}
-RULES = [("winsorized_mean", 0), ("winsorized_mean", 2), ("m3", 0)]
+RULES = [("winsorized_mean", 0), ("winsorized_mean", 2), ("m3", 0), ("random_drop", 2), ("dp_sgd", 0)]
 
 
 def trained(device="cpu", make=None, **changes):
@@ -33,6 +33,7 @@ def trained(device="cpu", make=None, **changes):
         *training,
         network=network,
         batch_rng=np.random.default_rng(2),
+        update_rng=np.random.default_rng(3),
         device=device,
         on_logged=lambda run: kept.update({run.step: run.network.copy()}),
         **{**RUN, **changes},
@@ -47,7 +48,8 @@ def replay_of(kept, training, **changes):
         for step, of in kept.items()
     }
     settings = {"update": "winsorized_mean", "c": 0, **RUN, **changes}
-    return Replay(stored[0], training, batch_rng=np.random.default_rng(2), **settings), stored
+    rngs = {"batch_rng": np.random.default_rng(2), "update_rng": np.random.default_rng(3)}
+    return Replay(stored[0], training, **rngs, **settings), stored
 
 
 def same(network, other):
@@ -73,7 +75,7 @@ def assert_made_again(kept, training, **changes):
 @pytest.mark.parametrize("more", [{}, {"schedule": "cosine", "weight_decay": 0.01}])
 @pytest.mark.parametrize("make", [None, conv_problem])
 def test_from_a_snapshot_on_the_next_snapshots_come_again(make, more, update, c):
-    changes = {"update": update, "c": c, **more}
+    changes = {"update": update, "c": c, **private(update), **more}
     assert_made_again(*trained(make=make, **changes), **changes)
 
 
@@ -91,7 +93,8 @@ def test_with_batch_normalization_statistics_come_again_too():
 @pytest.mark.parametrize(("update", "c"), RULES)
 @pytest.mark.parametrize("make", [None, conv_problem])
 def test_on_a_gpu_too(make, update, c):
-    assert_made_again(*trained("cuda", make, update=update, c=c), update=update, c=c)
+    changes = {"update": update, "c": c, **private(update)}
+    assert_made_again(*trained("cuda", make, **changes), **changes)
 
 
 def test_an_update_is_by_the_minibatch_that_comes_with_it():
@@ -120,3 +123,10 @@ def test_what_remembers_minibatches_is_refused(make, changes):
         ValueError, match=f"{name} {value} depends on earlier minibatches.* rule, without momentum"
     ):
         replay_of(kept, training, **changes)
+
+
+def test_a_rule_that_samples_needs_the_generator_of_the_run():
+    kept, training = trained(steps=0)
+    settings = {**RUN, "update": "dp_sgd", **PRIVATE}
+    with pytest.raises(ValueError, match="update dp_sgd samples: give update_rng"):
+        Replay(kept[0], training, batch_rng=np.random.default_rng(2), **settings)

@@ -5,13 +5,14 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from problems import by_example, conv_problem, flat, problem, update
+from problems import PRIVATE, by_example, conv_problem, flat, private, problem, update
 from scipy.optimize import brentq
 
 from cgpipe.kernels import oracle
+from cgpipe.learning import rules
 from cgpipe.learning.descent import Descent
 from cgpipe.learning.module_trainer import ModuleTrainer
-from cgpipe.learning.rules import RULES, Clipped, Mean, update_rule
+from cgpipe.learning.rules import RULES, Clipped, Mean
 from cgpipe.learning.trainer import Trainer
 from cgpipe.names import CLIPPING, MOST_PAIRED, UpdateName
 from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradients
@@ -19,9 +20,14 @@ from cgpipe.networks.dense import Layer, forward, initial_layers, output_gradien
 RATE = 0.1
 NAMES = get_args(UpdateName)
 OF_THREE_STEPS = ("rm3", "ra3")
-WITH_STATE = (*OF_THREE_STEPS, "random_drop")
+WITH_STATE = (*OF_THREE_STEPS, "random_drop", "dp_sgd")
 WIDTHS = [6, 5, 4]
 SEED = 3
+
+
+def update_rule(name, *arguments):
+    return rules.update_rule(name, *arguments, **private(name))
+
 
 # --- each rule as it is defined, in float64, from the gradients of single examples ----------------
 
@@ -125,11 +131,22 @@ def random_drop(gradients, c, shapes):
     )
 
 
+def dp_sgd(gradients, c, shapes):
+    clip, noise = PRIVATE["clip_norm"], PRIVATE["noise_multiplier"]
+    total = np.zeros(gradients.shape[2])
+    for one in gradients[-1]:
+        total += one * min(1, clip / np.linalg.norm(one))
+    seed = np.random.default_rng(SEED).integers(2**63)
+    rng = np.random.Generator(np.random.PCG64([seed, len(gradients) - 1]))
+    drawn = [rng.standard_normal(shape, np.float32).ravel() for of_layer in shapes for shape in of_layer]
+    return (total + noise * clip * np.concatenate(drawn)) / gradients.shape[1]
+
+
 DEFINITIONS = {
     definition.__name__: definition
     for definition in (
         *(winsorized_mean, trimmed_mean, median, m3, rm3, ra3, sign_of_sum, sum_of_signs),
-        *(scaled_mean, random_drop, inlier_clip, norm_clip),
+        *(scaled_mean, random_drop, inlier_clip, norm_clip, dp_sgd),
     )
 }
 
@@ -250,7 +267,7 @@ def test_each_rule_is_its_definition_for_a_convolutional_network(
                 np.testing.assert_allclose(found, values, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ["winsorized_mean", "m3", "random_drop"])
+@pytest.mark.parametrize("name", ["winsorized_mean", "m3", "random_drop", "dp_sgd"])
 def test_a_dense_network_goes_by_the_same_momentum_and_weight_decay(name):
     c = 2 if name in CLIPPING else 0
     layers, images, labels = problem(WIDTHS, 30)
@@ -441,3 +458,19 @@ def test_clipping_by_norm_refuses_a_minibatch_with_too_many_pairs():
 def test_a_c_that_is_no_integer_is_refused(c):
     with pytest.raises(TypeError, match="give an integer"):
         update_rule("winsorized_mean", c, 10)
+
+
+@pytest.mark.parametrize("given", [{}, {"clip_norm": 1.0}, {"noise_multiplier": 1.0}])
+def test_dp_sgd_needs_a_norm_and_noise_and_no_other_rule_takes_them(given):
+    with pytest.raises(ValueError, match=r"dp_sgd without .*: give both, above 0"):
+        rules.update_rule("dp_sgd", 0, 10, **given)
+    for name in set(NAMES) - {"dp_sgd"} if given else ():
+        with pytest.raises(ValueError, match=rf"{next(iter(given))} with {name}: only dp_sgd"):
+            rules.update_rule(name, 0, 10, **given)
+
+
+@pytest.mark.parametrize("key", PRIVATE)
+@pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])
+def test_norm_and_noise_are_above_0(key, value):
+    with pytest.raises(ValueError, match=rf"{key} {value}: give a finite number above 0"):
+        rules.update_rule("dp_sgd", 0, 10, **{**PRIVATE, key: value})

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import copy_of, fitted, pixels_of, problem
+from problems import copy_of, fitted, pixels_of, private, problem
 
 from cgpipe.kernels import operators, oracle, reference
 from cgpipe.learning.batches import BatchOrder
@@ -111,7 +111,7 @@ def test_every_rule_goes_on_with_fitted_examples_as_in_float64(name):
     moved = []
     for dtype in (torch.float32, torch.float64):
         layers, images, labels = fitted(5, dtype)
-        step(layers, images, labels, 1.0, update_rule(name, 0, len(images)))
+        step(layers, images, labels, 1.0, update_rule(name, 0, len(images), 0, **private(name)))
         moved.append(layers[0].bias.double())
     assert moved[1].abs().min() > 0
     torch.testing.assert_close(*moved, rtol=1e-5, atol=0)

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from problems import conv_problem, copy_of
+from problems import PRIVATE, conv_problem, copy_of, private
 
 from cgpipe.data.corruption import corrupt_labels
 from cgpipe.data.images import flat_images
@@ -51,13 +51,15 @@ def assert_same(histories, kept):
 def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
     c = 2 if name in CLIPPING else 0
     kept, data = {}, examples()
-    history = train(*data, **SETTINGS, update=name, c=c, rng=3, on_logged=snapshots_of(kept))
+    update = {"update": name, "c": c, **private(name)}
+    history = train(*data, **SETTINGS, **update, rng=3, on_logged=snapshots_of(kept))
 
     images, labels, test_images, test_labels = map(torch.from_numpy, data)
     rng = np.random.default_rng(3)
     layers = initial_layers([6, 5, 4], "xavier", rng)
     order = BatchOrder(70, 9, rng)
-    trainer = Trainer(layers, images, labels, 9, update_rule(name, c, 9, rng))
+    rule = update_rule(name, c, 9, rng, **private(name))
+    trainer = Trainer(layers, images, labels, 9, rule)
     for step in range(26):
         if step in logged_steps(25):
             now = history.sel(step=step)
@@ -157,6 +159,7 @@ def test_a_seed_is_its_generator_and_batches_may_have_one_of_their_own():
     assert np.array_equal(kept[0][0]["0.weight"], kept[2][0]["0.weight"])
 
 
+MISTAKEN = ([0.5, 1.0], [1.0, 1.0], [1.0, 0.0], [-1.0], [np.nan])
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = examples()
 
 
@@ -178,6 +181,8 @@ IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = examples()
         ({"batch_size": 71}, ValueError, "batch size 71 with 70 training examples"),
         ({"c": 5}, ValueError, "c = 5 .* 9: .* 0 to 4"),
         ({"update": "mean"}, ValueError, "no update rule 'mean'"),
+        ({"update": "dp_sgd"}, ValueError, "dp_sgd without clip_norm and noise_multiplier: give both"),
+        *(({"marks": marks}, ValueError, "give losses above 0, descending") for marks in MISTAKEN),
     ],
 )
 def test_what_does_not_fit_is_refused(changed, error, message):
@@ -235,10 +240,13 @@ CASES = {
     "dense, plain": {},
     "dense, rm3": {"update": "rm3"},
     "dense, random_drop": {"update": "random_drop", "c": 2},
+    "dense, dp_sgd": {"update": "dp_sgd", **PRIVATE},
+    "dense, marks": {"marks": [9.0, 1.35, 1.3, 0.1]},
     "dense, momentum and a schedule": {"momentum": 0.8, "weight_decay": 0.01, "schedule": "cosine", "c": 1},
     "convolutional, momentum and a schedule": {"momentum": 0.8, "schedule": "step", "c": 1, "norm": None},
     "convolutional, rm3": {"update": "rm3", "norm": None},
     "convolutional, random_drop": {"update": "random_drop", "c": 2, "norm": None},
+    "convolutional, dp_sgd and marks": {"update": "dp_sgd", **PRIVATE, "marks": [1.4, 1.39], "norm": None},
     "with batch normalization": {"momentum": 0.8, "norm": torch.nn.BatchNorm2d},
 }
 
@@ -268,8 +276,8 @@ def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(case, when):
 
     watch = {"on_logged": snapshots_of(kept), when: note}
     undisturbed = train(*data, **arguments, rng=1, **watch)
-    assert len(states) == (25 if when == "on_step" else 13)
-    for step in sorted({0, 1, 2, 3, 9, 10, 17, 20, 24, 25} & states.keys()):
+    assert len(states) == (25 if when == "on_step" else undisturbed.sizes["step"])
+    for step in sorted({0, 1, 2, 3, 9, 10, 17, 20, 21, 24, 25} & states.keys()):
         state = states[step]
         assert all(np.array_equal(live[step][0][key], array) for key, array in state[0].items())
         again = {}

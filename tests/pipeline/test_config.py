@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import PRIVATE, private
 from pydantic import ValidationError
 
 from cgpipe.data.corruption import corruption
@@ -41,6 +42,8 @@ def complete():
                 "schedule": "cosine",
                 "momentum": 0.0,
                 "weight_decay": 0.01,
+                "marks": [2, 1.5, 0.25],
+                "start": "before",
                 "examples": 500,
                 "batch_size": 50,
                 "steps": 20,
@@ -48,6 +51,17 @@ def complete():
                 "winsor": [0],
                 "replicates": [0, 2],
                 "snapshots": True,
+            },
+            "before": {
+                "network": {"dense": [40, 32]},
+                "dataset": "digits",
+                "examples": 100,
+                "steps": 5,
+                "noise": [1],
+                "update": "dp_sgd",
+                "clip_norm": 1.0,
+                "noise_multiplier": 0.5,
+                "replicates": [0, 1, 2],
             },
             "winsorization": {
                 "network": {"dense": [8]},
@@ -379,7 +393,9 @@ def test_other_figures_are_of_any_update(figure):
 
 
 def test_the_rules_that_remember_are_those_with_a_state_of_plain_sgd():
-    rules = [name for name in get_args(UpdateName) if update_rule(name, 0, 10).state()]
+    # What is sampled follows from the step.
+    states = {name: update_rule(name, 0, 10, **private(name)).state() for name in get_args(UpdateName)}
+    rules = [name for name, state in states.items() if state.keys() - {"seed", "updates"}]
     assert tuple(rules) == REMEMBERING
 
 
@@ -596,7 +612,7 @@ def test_every_dataset_that_may_be_named_has_a_shape():
 def test_only_means_that_clip_and_controls_take_another_c():
     for update in ("median", "m3", "rm3", "ra3", "sign_of_sum", "sum_of_signs"):
         told = mistakes(minimal(update=update, winsor=[0, 2]))
-        assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} does not clip"]
+        assert told == [f"experiments.one.winsor.1: given 2; allowed: 0, as {update} takes no c"]
         load(minimal(update=update))
     for update in CLIPPING:
         load(minimal(update=update, winsor=[0, 2]))
@@ -611,6 +627,88 @@ def test_clipping_by_norm_takes_the_products_of_all_pairs():
     told = mistake({**minimal(update="norm_clip", batch_size=MOST_PAIRED + 1), "dataset": "mnist"})
     assert told.endswith("norm_clip only with a batch_size of at most 2000; it is 2001")
     load({**minimal(update="norm_clip", batch_size=MOST_PAIRED), "dataset": "mnist"})
+
+
+@pytest.mark.parametrize("given", [{}, {"clip_norm": 1.0}, PRIVATE])
+def test_dp_sgd_needs_a_norm_and_noise_and_no_other_rule_takes_them(given):
+    if given == PRIVATE:
+        load(minimal(update="dp_sgd", **given))
+    else:
+        told = mistakes(minimal(update="dp_sgd", **given))
+        assert [line.split(": ")[0].rpartition(".")[2] for line in told] == [
+            k for k in PRIVATE if k not in given
+        ]
+        assert all("allowed: a number above 0, as update is dp_sgd" in line for line in told)
+    told = mistakes(minimal(update="m3", **given)) if given else []
+    assert len(told) == len(given)
+    assert all("allowed: nothing, as it is for update: dp_sgd; update is m3" in line for line in told)
+
+
+@pytest.mark.parametrize("key", PRIVATE)
+@pytest.mark.parametrize("value", [0, -1.0, float("inf")])
+def test_norm_and_noise_are_above_0(key, value):
+    assert mistake(minimal(update="dp_sgd", **{**PRIVATE, key: value})).startswith(f"experiments.one.{key}: ")
+
+
+def test_dp_sgd_has_no_level_of_winsorization():
+    told = mistake(minimal(update="dp_sgd", **PRIVATE, winsor=[0, 1]))
+    assert told == "experiments.one.winsor.1: given 1; allowed: 0, as dp_sgd takes no c"
+
+
+# --- marks, start ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marks", [[1, 2], [1, 1], [2, 1, 1.5]])
+def test_marks_descend(marks):
+    assert "losses in descending order, each once" in mistake(minimal(marks=marks))
+
+
+@pytest.mark.parametrize("mark", [0, -0.5, float("nan"), "2"])
+def test_a_mark_is_a_loss_above_0(mark):
+    assert mistake(minimal(marks=[2.0, mark])).startswith("experiments.one.marks.1: ")
+
+
+def starting(start="before", before=None, **experiment):
+    """Settings in which experiment one begins from the end of another."""
+    one = {"network": {"dense": [8]}, "steps": 5, "start": start, "replicates": [1, 2], **experiment}
+    other = {"network": {"dense": [8]}, "steps": 9, "noise": [1], "replicates": 3, **(before or {})}
+    return {"name": "tiny", "dataset": "digits", "experiments": {"one": one, "before": other}}
+
+
+def test_a_run_may_begin_from_the_end_of_another():
+    load(starting(noise=[0, 0.5], winsor=[0, 2], examples=300, batch_size=10))
+    chain = starting(before={"start": "first"})
+    chain["experiments"]["first"] = {"network": {"dense": [8]}, "steps": 1, "noise": [0], "replicates": 9}
+    load(chain)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ({"network": {"dense": [9]}}, "the network of one, .*8.*; before has .*9"),
+        ({"dataset": "mnist"}, "the dataset of one, digits; before has mnist"),
+        ({"snapshots": False}, "snapshots: true; before has false"),
+        ({"noise": [0, 1]}, r"one level of noise and winsor \[0\]; before has noise \[0.0, 1.0\]"),
+        ({"winsor": [0, 1]}, r"before has noise .* and winsor \[0, 1\]"),
+        ({"winsor": [1]}, r"before has noise .* and winsor \[1\]"),
+        ({"replicates": 2}, r"the replicates of one; before lacks \[2\]"),
+    ],
+)
+def test_an_experiment_that_cannot_be_begun_from_is_refused(before, told):
+    assert re.fullmatch(
+        rf"experiments.one.start: given 'before' \(text\); allowed: an experiment with .*{told}.*",
+        mistake(starting(before=before)),
+    )
+
+
+def test_an_experiment_to_begin_from_is_another_that_there_is():
+    assert mistake(starting("befor")).endswith(
+        "experiments.one.start: given 'befor' (text); allowed: one of one, before (did you mean before?)"
+    )
+    itself = "allowed: another experiment, which does not begin from {} itself"
+    assert mistake(starting("one")).endswith(itself.format("one"))
+    told = mistakes(starting(before={"start": "one"}, noise=[0]))
+    assert [line.split("; ")[1] for line in told] == [itself.format(name) for name in ("one", "before")]
 
 
 # --- full batch, contributions, claims --------------------------------------------------------------

@@ -353,9 +353,9 @@ def test_without_locks_the_last_one_holds_the_run_and_the_first_one_stops(tmp_pa
     first, last = (Checkpoint(tmp_path, *IDENTITY) for _ in range(2))
     first.hold()
     first.keep(0, STATE)
-    first.save(STATE, {"step": 1})
+    first.save(STATE, {"step": 1, "kept": [0]})
     last.hold()
-    assert last.load([0])[1] == {"step": 1}
+    assert last.load()[1] == {"step": 1, "kept": [0]}
     last.keep(2, STATE)
     last.save({"weight": -STATE["weight"]}, {"step": 2})
     held = {path.name: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
@@ -438,7 +438,8 @@ def test_no_file_of_a_folder_is_open_when_it_is_removed(tmp_path, monkeypatch):
 def test_a_checkpoint_that_cannot_be_read_is_not_begun_again(tmp_path, monkeypatch, file, reason):
     checkpoint = Checkpoint(tmp_path, *IDENTITY)
     checkpoint.keep(0, STATE)
-    checkpoint.save(STATE, {"step": 1})
+    description = {"step": 1, "kept": [0]}
+    checkpoint.save(STATE, description)
     (path,) = tmp_path.rglob(f"{file}.safetensors")
     before = path.read_bytes()
     with monkeypatch.context() as patched:
@@ -447,9 +448,9 @@ def test_a_checkpoint_that_cannot_be_read_is_not_begun_again(tmp_path, monkeypat
         with pytest.raises(
             UnreadableError, match=r"begin again instead, move .*\.checkpoint-\w+ away"
         ) as error:
-            checkpoint.load([0])
+            checkpoint.load()
     is_left_alone(path, before, str(error.value), os.strerror(getattr(errno, reason)))
-    assert checkpoint.load([0])[1] == {"step": 1}
+    assert checkpoint.load()[1] == description
 
 
 # --- Below Python ---------------------------------------------------------------------------------

@@ -189,6 +189,18 @@ def test_a_figure_of_controls_shows_their_runs_too():
     assert plan.RunPath("random", "050", "2", "1") in shown
 
 
+def test_a_run_begins_from_the_end_of_the_run_of_its_replicate():
+    settings = base()
+    noisy = settings["experiments"]["noisy"]
+    settings["experiments"]["after"] = {**noisy, "start": "before", "winsor": [0, 2]}
+    settings["experiments"]["before"] = {**noisy, "noise": [0.125], "winsor": [0], "snapshots": True}
+    config = load(settings)
+    for run in plan.runs(config, "after"):
+        assert plan.start_of(config, run) == ("before", "012.5", "0", run.replicate)
+        assert plan.settings(config, "train", run._asdict())["start"] == "before"
+    assert {plan.start_of(config, run) for run in plan.runs(config, "before")} == {None}
+
+
 # --- where the raw files are -----------------------------------------------------------------------
 
 

@@ -202,3 +202,6 @@ def test_the_layout_says_what_an_artifact_of_a_run_was_made_from(tmp_path):
     assert of_subset["corrupt"] == tmp_path / "corrupted/examples-50/noise-012.5/replicate-3.nc"
     assert {**of_subset, "corrupt": found["corrupt"]} == found
     assert made_from(tmp_path / "coherence.nc", None) == {}
+    begun = made_from(run / "coherence.nc", None, start=("before", 1.0))
+    before = tmp_path / "before" / "noise-100" / "winsor-0" / "replicate-3"
+    assert begun == {**found, "start": before / "snapshots.safetensors"}

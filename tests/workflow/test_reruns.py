@@ -137,6 +137,27 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "trimmed_mean",
         {"train_pair_1": 1, "runs": 1},
     ),
+    **{
+        f"experiments.*.{key}": (
+            "experiments.pair",
+            {**SMALL["experiments"]["pair"], "update": "dp_sgd", "winsor": [0], **private},
+            {"train": 1, "runs": 1},
+        )
+        for key, private in {
+            "clip_norm": {"clip_norm": 1.0, "noise_multiplier": 1.0},
+            "noise_multiplier": {"clip_norm": 0.5, "noise_multiplier": 2.0},
+        }.items()
+    },
+    "experiments.*.marks": ("experiments.pair.marks", [2.0], {"train_pair_1": 1, "runs": 1}),
+    "experiments.*.start": (
+        "experiments",
+        {
+            **SMALL["experiments"],
+            "pair": {**SMALL["experiments"]["pair"], "start": "first"},
+            "first": {**SMALL["experiments"]["winsorization"], "winsor": [0]},
+        },
+        {"train": 1, "train_pair_1": 1, "runs": 1},
+    ),
     "experiments.*.noise": (
         "experiments.label_noise.noise",
         [0, 0.5, 0.75],

@@ -186,6 +186,17 @@ def labels_of_each(pack):
     return lambda wildcards: [labels_of(run._asdict()) for run in pack]
 
 
+def start_of(wildcards):
+    """Input of a rule, the snapshots of the run from whose end a run begins, or none."""
+    start = plan.start_of(CONFIG, plan.RunPath(*map(dict(wildcards).get, plan.RunPath._fields)))
+    return local(apply_wildcards(rules.train.output.snapshots, start._asdict())) if start else []
+
+
+def start_of_each(pack):
+    """Input of a rule, the snapshots of the runs from whose ends the runs of a pack begin, or none."""
+    return lambda wildcards: [start_of(run._asdict()) for run in pack if plan.start_of(CONFIG, run)]
+
+
 def settings(stage, **more):
     """Of a job of this stage, as text; the order of the settings does not change it."""
     return lambda wildcards: canonical(plan.settings(CONFIG, stage, dict(wildcards) | more))
@@ -223,19 +234,21 @@ def packs(stages, experiment, is_needed=lambda run: True):
 
     Decided once: jobs, which parse this again while others end, inherit it.
     """
-    rules_of_run = {stage: getattr(rules, stage) for stage in stages}
     key = f"{stages[-1]} {experiment} {rules.data.output.dataset}"
     known = json.loads(os.environ.get("CGPIPE_PACKS", "{}"))
 
+    def is_made(run, *stages):
+        at, start = run._asdict(), plan.start_of(CONFIG, run)
+        places = dict.fromkeys(("data", "corrupt"), plan.labels_at(CONFIG, at))
+        done = all(is_done(getattr(rules, stage), places.get(stage, at)) for stage in stages)
+        return done and (start is None or is_made(start, "data", "corrupt", "train"))
+
     def is_to_be_made(run):
-        at = run._asdict()
-        folder = Path(rules_of_run[stages[-1]].output[0].format(**at)).parent
+        folder = Path(getattr(rules, stages[-1]).output[0].format(**run._asdict())).parent
         # A run that has diverged is not tried together with others again.
         if any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.DIVERGED}")):
             return False
-        places = dict.fromkeys(("data", "corrupt"), plan.labels_at(CONFIG, at))
-        done = all(is_done(rule, places.get(stage, at)) for stage, rule in rules_of_run.items())
-        return not done or any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.STATE}"))
+        return not is_made(run, *stages) or any(folder.glob(f"{unfinished.CHECKPOINTS}/{unfinished.STATE}"))
 
     if workflow.is_main_process:
         known[key] = plan.packs(CONFIG, experiment, lambda run: is_needed(run) and is_to_be_made(run))

@@ -8,6 +8,7 @@ rule train:
     input:
         dataset=dataset_of,
         corrupted=labels_of,
+        start=start_of,
         planned=planned("train"),
     output:
         history=HISTORY,
@@ -34,6 +35,7 @@ use rule train as train_without_snapshots with:
     input:
         dataset=dataset_of,
         corrupted=labels_of,
+        start=start_of,
         planned=planned("train_without_snapshots"),
     output:
         history=HISTORY,
@@ -53,6 +55,7 @@ for name, experiment in CONFIG.experiments.items():
             input:
                 dataset=dataset_of_pack(pack),
                 corrupted=labels_of_each(pack),
+                start=start_of_each(pack),
                 planned=planned(one_run, pack),
             output:
                 [

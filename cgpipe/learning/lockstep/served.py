@@ -13,9 +13,10 @@ MOST_EXAMPLES = 1024  # of a minibatch: a program lists all of them
 
 
 def serves(run: TrainingRun) -> bool:
-    """Whether there are kernels for a run's network, update rule, type and size of minibatch."""
+    """Whether there are kernels for a run's network, update rule, type and minibatch; none are for marks."""
     return (
         isinstance(run.network, Dense)
+        and not run.marks.levels
         and run.descent.plain
         and run.rate.schedule == "constant"
         and run.rule.fused is not None

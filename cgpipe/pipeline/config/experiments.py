@@ -209,7 +209,24 @@ class Experiment(Section):
         "mean, scaled to the norm of the winsorized mean; norms are of the whole network. `random_drop`: "
         "their mean without 2c random ones. `inlier_clip`: their mean, with the 2c nearest to the median "
         "moved onto it. `norm_clip`: their mean, with each example's gradient scaled down to a common norm, "
-        "such that the mean has the norm of the winsorized mean",
+        "such that the mean has the norm of the winsorized mean. "
+        "`dp_sgd`: the sum of the gradients of examples, each scaled down to a norm of at most `clip_norm`, "
+        "with noise, divided by the batch_size",
+    )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        validate_default=True,
+        description="C of `update: dp_sgd`, which needs it: largest norm of the gradient of an example, over "
+        "all parameters",
+    )
+    noise_multiplier: float | None = Field(
+        None,
+        gt=0,
+        validate_default=True,
+        description="σ of `update: dp_sgd`, which needs it: the noise on the sum of the clipped gradients is "
+        "normal, with standard deviation σ times clip_norm for each parameter. ε is reported by Opacus "
+        "(`pip install 'cgpipe[privacy]'`)",
     )
     winsor: list[Annotated[int, Field(ge=0)]] = Field(
         [0],
@@ -236,6 +253,19 @@ class Experiment(Section):
         True,
         description="Whether runs save their parameters: at the logged steps, but from 10,000 on only "
         "every 10,000, and at the last. Figures 2 and 3 and the figure of coherence need them",
+    )
+
+    marks: list[Annotated[float, Field(gt=0)]] = Field(
+        [],
+        description="Training losses in nats, in descending order. When the mean loss of the last 20 "
+        "minibatches first falls to one, the step is logged, and its parameters are saved if there are "
+        "`snapshots`",
+    )
+    start: Slug | None = Field(
+        None,
+        description="Experiment from whose end the runs begin: initial weights are the last of its run of "
+        "the same replicate. It has the same network and dataset, snapshots, one level of noise, and winsor "
+        "[0]. Omit for weights drawn at random",
     )
 
     @property
@@ -291,6 +321,23 @@ class Experiment(Section):
             raise ValueError(f"norm_clip only with a batch_size of at most {MOST_PAIRED}; it is {batch}")
         return update
 
+    @field_validator("clip_norm", "noise_multiplier")
+    @classmethod
+    def _of_dp_sgd(cls, given: float | None, info: ValidationInfo) -> float | None:
+        update = info.data.get("update")
+        if update == "dp_sgd" and given is None:
+            raise ValueError("a number above 0, as update is dp_sgd")
+        if update not in (None, "dp_sgd") and given is not None:
+            raise ValueError(f"nothing, as it is for update: dp_sgd; update is {update}")
+        return given
+
+    @field_validator("marks")
+    @classmethod
+    def _descending(cls, marks: list[float]) -> list[float]:
+        if marks != sorted(set(marks), reverse=True):
+            raise ValueError("losses in descending order, each once")
+        return marks
+
     @field_validator("winsor")
     @classmethod
     def _something_left(cls, values: list[int], info: ValidationInfo) -> list[int]:
@@ -300,7 +347,7 @@ class Experiment(Section):
         def mistakes() -> Iterator[Mistake]:
             for place, c in enumerate(values):
                 if c and update not in CLIPPING:
-                    yield Mistake((place,), c, f"0, as {update} does not clip")
+                    yield Mistake((place,), c, f"0, as {update} takes no c")
                 if not is_all(batch) and 2 * c >= batch:
                     most = (batch - 1) // 2
                     allowed = f"c with 2c below batch_size, which is {batch}, so at most {most}"

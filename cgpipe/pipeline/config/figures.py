@@ -22,7 +22,10 @@ from cgpipe.pipeline.config.related import unlike
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
 # What a control may have of its own.
-OF_CONTROLS = {"noise", "replicates", "runs_per_job", "snapshots", "update", "winsor"}
+OF_CONTROLS = {
+    *("clip_norm", "marks", "noise", "noise_multiplier", "replicates", "runs_per_job", "snapshots"),
+    *("update", "winsor"),
+}
 
 
 class Figure(Section):

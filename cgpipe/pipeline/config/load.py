@@ -67,7 +67,11 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     of_figures = [
         ("figures", figure, key) for figure in OF_RUNS for key in ("experiment", "controls", "others")
     ]
-    of_experiments = [("experiments", name, key, "of") for name in known for key in ("choose", "twin")]
+    of_experiments = [
+        ("experiments", name, *key)
+        for name in known
+        for key in (("choose", "of"), ("twin", "of"), ("start",))
+    ]
     paths: list[tuple[str, ...]] = [*keys, *of_figures, *of_experiments]
     for path in paths:
         given: Any = settings

@@ -19,6 +19,7 @@ from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.mystery import Mystery, mistakes_in_mystery
 from cgpipe.pipeline.config.related import mistakes_in_related
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report
+from cgpipe.pipeline.config.starts import mistakes_in_starts
 
 
 class Gradients(Section):
@@ -196,6 +197,7 @@ class Config(Section):
         completed = {name: complete(experiment) for name, experiment in experiments.items()}
         if shared is not None:
             report(mistakes_in_related(completed))
+        report(mistakes_in_starts(completed))
         return completed
 
     @field_validator("gradients", "contributions")

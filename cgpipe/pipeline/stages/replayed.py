@@ -15,7 +15,10 @@ from cgpipe.pipeline.stages.ended import EndedRun
 from cgpipe.pipeline.streams import stream
 
 # Settings of a training that its updates depend on.
-KEYS = ("batch_size", "learning_rate", "momentum", "schedule", "steps", "update", "weight_decay")
+KEYS = (
+    *("batch_size", "clip_norm", "learning_rate", "momentum", "noise_multiplier", "schedule", "steps"),
+    *("update", "weight_decay"),
+)
 
 
 class Replayed:
@@ -39,6 +42,7 @@ class Replayed:
             **{key: settings[key] for key in KEYS},
             c=settings["winsor"],
             batch_rng=stream(settings["seed"], "batches", settings["replicate"]),
+            update_rng=stream(settings["seed"], "update", settings["replicate"]),
         )
 
     def updates(self, start: int, count: int) -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:

@@ -26,7 +26,11 @@ def read_current(path: Path, stage: str) -> xr.Dataset:
     read = read_netcdf(path, stage)
     inputs = json.loads(read.attrs["inputs"])
     of_labels = json.loads(inputs["corrupt"]["spec"]) if "corrupt" in inputs else {}
-    places = made_from(path, of_labels)
+    start = None
+    if "start" in inputs:
+        name = json.loads(inputs.get("train", read.attrs)["spec"])["start"]
+        start = name, json.loads(inputs["start"]["spec"])["noise"]
+    places = made_from(path, of_labels, start)
     for before, noted in inputs.items():
         place = places.get(before)
         if place is not None and place.exists() and seal_of(place) != noted["sha256"]:

@@ -1,16 +1,19 @@
-"""Snapshots of a run, as stage `train` wrote them: its network at `snapshot_steps`, a step at a time."""
+"""Snapshots of a run: its network at `snapshot_steps` and at its marks, a step at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import xarray as xr
 
 from cgpipe.networks.network import Network
-from cgpipe.pipeline.artifacts import Tensors, open_tensors
+from cgpipe.pipeline.artifacts import ArtifactError, Provenance, Tensors, open_tensors, write_tensors
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.networks import network_of_settings
 
@@ -56,3 +59,37 @@ def open_snapshots(
         settings = json.loads(description["spec"])
         network = network_of_settings(settings, images, device)
         yield description, settings, Snapshots(description["steps"], file, network)
+
+
+def write_snapshots(
+    kept: Sequence[Mapping[str, npt.NDArray[Any]]],
+    path: Path,
+    description: Mapping[str, Any],
+    provenance: Provenance,
+) -> None:
+    """Collect the parameters at some steps into one file, each as (step, ...)."""
+    stacked = {name: np.stack([parameters[name] for parameters in kept]) for name in kept[0]}
+    write_tensors(stacked, path, {**description, **provenance.attributes()})
+
+
+def begin_from(snapshots: Path, network: Network, provenance: Provenance) -> Provenance:
+    """Give a network the last weights of another run, and note them as input `start`.
+
+    What that run was made from is not noted, as it had labels of its own.
+
+    Raises
+    ------
+    ArtifactError
+        As of `open_snapshots`, and if the weights are those of another network.
+    """
+    with open_tensors(snapshots) as (description, file):
+        try:
+            network.load({name: torch.from_numpy(of[-1]) for name, of in file.items()})
+        except ValueError as error:
+            raise ArtifactError(
+                f"{snapshots} does not fit: {error}. Let `start` name an experiment of the same network and "
+                "dataset"
+            ) from error
+    noted = {key: description[key] for key in ("spec", "code", "sha256")}
+    inputs, read = {**provenance.inputs, "start": noted}, (*provenance.read, noted["sha256"])
+    return replace(provenance, inputs=inputs, read=read)

@@ -4,13 +4,12 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
@@ -23,12 +22,13 @@ from cgpipe.learning.rules import kernel, update_rule
 from cgpipe.learning.run import Examples, Logged, TrainingRun, examples, start_run
 from cgpipe.learning.training import in_lockstep, train_pack
 from cgpipe.names import Device, Init, Kernel, Schedule, UpdateName
-from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf, write_tensors
+from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_netcdf
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import log, progress
 from cgpipe.pipeline.stages.device import TrainingImages, choose, held_gpus
 from cgpipe.pipeline.stages.inputs import PackError, each_run, read_corrupted
 from cgpipe.pipeline.stages.networks import is_dense, named, network_of_settings
+from cgpipe.pipeline.stages.snapshots import begin_from, write_snapshots
 from cgpipe.pipeline.streams import stream
 
 # A job that is killed loses the work since it last saved. It saves this often, and less often where that
@@ -57,7 +57,11 @@ class Spec:
     update: UpdateName
     weight_decay: float
     winsor: int
+    clip_norm: float | None = None
     kernel: Kernel = "auto"
+    marks: list[float] = field(default_factory=list)
+    noise_multiplier: float | None = None
+    start: str | None = None  # the experiment whose last weights are the first here
     examples: int | None = None  # of the training set; None: as many as there are labels
 
 
@@ -94,9 +98,11 @@ def run(
     dataset: Path,
     corrupted: Sequence[Path],
     folders: Sequence[Path],
+    start: Sequence[Path] = (),
 ) -> None:
     """Train one network, or a pack of one experiment's, each with labels and a folder of its own."""
-    runs = each_run(spec, provenance, corrupted=corrupted, folders=folders)
+    of_start = {"start": start} if start else {}
+    runs = each_run(spec, provenance, corrupted=corrupted, folders=folders, **of_start)
     stop = StopRequest()
     device = choose(runs[0][0].device)
     for one, _, _ in runs:
@@ -115,17 +121,29 @@ def run(
 class Member:
     """A run of the job, as it stands; goes on from its own checkpoint, and leaves it there."""
 
-    def __init__(self, spec: Spec, provenance: Provenance, data: Data, corrupted: Path, folder: Path) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        provenance: Provenance,
+        data: Data,
+        corrupted: Path,
+        folder: Path,
+        start: Path | None = None,
+    ) -> None:
         self.spec, self.folder, self.labels = spec, folder, data.labels(corrupted)
         if spec.examples not in (None, count := self.labels.sizes["example"]):
             raise ValueError(f"{corrupted} has labels of {count} examples: give those of {spec.examples}")
+        if (spec.start is None) != (start is None):
+            raise ValueError(f"start {spec.start} with --start {start}: give both or neither")
         self.provenance = provenance.of(data.images, self.labels)
-        self.snapshots = snapshot_steps(spec.steps) if spec.snapshots else []
         network = network_of_settings(asdict(spec), data.images, data.device)
         identity = data.identity(self.labels)
+        if start is not None:
+            self.provenance = begin_from(start, network, self.provenance)
+            identity = (*identity, self.provenance.inputs["start"]["sha256"])
         self.checkpoint = Checkpoint(folder, provenance.spec, provenance.code, *identity)
         self.checkpoint.hold()
-        state = self.checkpoint.load(self.snapshots)
+        state = self.checkpoint.load()
         self.run = start_run(
             data.training(self.labels),
             data.test,
@@ -138,6 +156,9 @@ class Member:
             weight_decay=spec.weight_decay,
             update=spec.update,
             c=spec.winsor,
+            clip_norm=spec.clip_norm,
+            noise_multiplier=spec.noise_multiplier,
+            marks=spec.marks,
             classes=data.classes,
             batch_rng=stream(spec.seed, "batches", spec.replicate),
             update_rng=stream(spec.seed, "update", spec.replicate),
@@ -152,8 +173,14 @@ class Member:
         if state:
             log.info("going on from a checkpoint at step %d", self.saved)
 
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps whose parameters are written when the run has ended, as far as they are known."""
+        steps = {*snapshot_steps(self.spec.steps), *self.run.marks.passed().values()}
+        return sorted(steps) if self.spec.snapshots else []
+
     def keep(self) -> None:
-        """Keep the parameters of a logged step, if they are written when the run has ended."""
+        """Keep the parameters of a logged step that is among the snapshots."""
         if self.run.step in self.snapshots:
             self.checkpoint.keep(self.run.step, self.run.parameters())
 
@@ -161,16 +188,20 @@ class Member:
         """Write all that the rest of the run depends on, if it is not there."""
         if self.run.step > self.saved:
             arrays, description = self.run.state()
-            made_by = self.made_by.until(self.run.step)
-            self.checkpoint.save(arrays, {**description, "made_by": made_by})
+            more = {
+                "made_by": self.made_by.until(self.run.step),
+                "kept": [step for step in self.snapshots if step <= self.run.step],
+            }
+            self.checkpoint.save(arrays, {**description, **more})
             self.saved = self.run.step
 
     def finish(self) -> None:
         """Write the results."""
         self.save()
         if self.spec.snapshots:
-            path = self.folder / "snapshots.safetensors"
-            write_snapshots(self.checkpoint, self.snapshots, path, self.provenance)
+            kept = [self.checkpoint.kept(step) for step in self.snapshots]
+            description = {"steps": self.snapshots, "marks": self.run.marks.passed()}
+            write_snapshots(kept, self.folder / "snapshots.safetensors", description, self.provenance)
         history = self.run.history(self.labels["pristine"].values)
         history.attrs["made_by"] = json.dumps(self.made_by.until(self.spec.steps), sort_keys=True)
         rule, noise = rule_label(self.spec), f"{self.spec.noise:.0%} noise"
@@ -330,6 +361,8 @@ def label(spec: Spec, data: Data) -> str:
 
 def rule_label(spec: Spec) -> str:
     """The update rule, for titles and the log."""
+    if spec.update == "dp_sgd":
+        return f"dp_sgd C = {spec.clip_norm:g}, σ = {spec.noise_multiplier:g}"
     if spec.update == "winsorized_mean":
         return f"winsorization c = {spec.winsor}"
     return f"{spec.update} c = {spec.winsor}" if spec.winsor else spec.update
@@ -337,16 +370,13 @@ def rule_label(spec: Spec) -> str:
 
 def require_kernel(spec: Spec, device: torch.device) -> None:
     """Raise KernelError if a run requires a fused kernel that is made for it, but cannot be used here."""
-    rule = update_rule(spec.update, spec.winsor, spec.batch_size)
+    rule = update_rule(
+        *(spec.update, spec.winsor, spec.batch_size),
+        clip_norm=spec.clip_norm,
+        noise_multiplier=spec.noise_multiplier,
+    )
     if spec.kernel == "required" and rule.served(device.type) and (why := operators.missing(device.type)):
         raise KernelError(
             f"kernel: required, but the fused kernel for {rule_label(spec)} cannot be used here: {why}. "
             "Or set kernel: auto, to train without it, much slower"
         )
-
-
-def write_snapshots(checkpoint: Checkpoint, steps: list[int], path: Path, provenance: Provenance) -> None:
-    """Collect the parameters at these steps into one file, each as (step, ...)."""
-    kept = [checkpoint.kept(step) for step in steps]
-    stacked = {name: np.stack([parameters[name] for parameters in kept]) for name in kept[0]}
-    write_tensors(stacked, path, {"steps": steps, **provenance.attributes()})

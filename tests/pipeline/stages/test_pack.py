@@ -36,6 +36,7 @@ SPEC = {
     "winsor": 0,
 }
 RUNS = [{}, {"winsor": 2}, {"noise": 0.25, "winsor": 2}, {"replicate": 1}]
+MARKED = {"steps": 30, "marks": [9.0, 2.3, 2.29]}
 
 
 @pytest.fixture(scope="module")
@@ -125,23 +126,27 @@ def test_a_pack_that_is_stopped_goes_on_and_what_was_done_is_not_trained_again(
     assert sum(stop.asked for stop in stops) - 2 == 12 * len(RUNS)
 
 
-def test_a_pack_that_is_killed_goes_on_from_older_states(trained, alone, monkeypatch):
+@pytest.mark.parametrize("more", [{}, MARKED])
+def test_a_pack_that_is_killed_goes_on_from_older_states(trained, monkeypatch, more):
     """Snapshots that were kept after the last state are kept again."""
+    runs = [{**run, **more} for run in RUNS]
+    alone = [trained([run], name=f"alone-{place}")[0] for place, run in enumerate(runs)]
+    last = 20 if more else 10
     monkeypatch.setattr(train, "SECONDS_BETWEEN_SAVES", 0.0)
     monkeypatch.setattr(train, "SAVING", 1e9)
     kept = Checkpoint.keep
 
     def killed(self, step, parameters):
         kept(self, step, parameters)
-        if step == 10:
+        if step == last:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "keep", killed)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
-                trained(RUNS)
-    assert trained(RUNS) == alone
+                trained(runs)
+    assert trained(runs) == alone
 
 
 def test_a_state_that_is_damaged_costs_that_run_alone(trained, alone, tmp_path, monkeypatch, caplog):

@@ -1,6 +1,7 @@
 """Stage `train`: what made the updates, and what is done where the fused kernel is not at hand."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,10 +16,11 @@ from cgpipe.data.images import flat_images
 from cgpipe.kernels import operators
 from cgpipe.learning.evaluation import snapshot_steps
 from cgpipe.learning.rules import kernel, update_rule
-from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf
+from cgpipe.pipeline.artifacts import ArtifactError, Provenance, open_tensors, read_netcdf
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.checkpoints import StoppedError
 from cgpipe.pipeline.stages import corrupt, data, train
+from cgpipe.pipeline.stages.results import read_current
 from cgpipe.pipeline.streams import stream
 from cgpipe.reproduction.results import made_with
 
@@ -85,7 +87,7 @@ def trained(tmp_path, inputs, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     threads = torch.get_num_threads()
 
-    def function(*parts, name="run", **changes):
+    def function(*parts, name="run", files=(), **changes):
         spec = {**SPEC, **changes}
         for after, missing, number, environment in parts:
             with monkeypatch.context() as patch:
@@ -104,6 +106,7 @@ def trained(tmp_path, inputs, monkeypatch):
                         dataset=inputs["dataset"],
                         corrupted=[inputs["corrupted"]],
                         folders=[tmp_path / name],
+                        start=files,
                     )
                 except StoppedError:
                     assert after is not None
@@ -283,6 +286,115 @@ def test_so_it_is_on_a_gpu(monkeypatch, update, winsor, with_kernel, without):
     for missing, expected in (("", with_kernel), ("no compiler", without)):
         monkeypatch.setattr(operators, "missing", lambda _, missing=missing: missing)
         assert kernel(rule, "cuda") == expected
+
+
+# --- marks, start, dp_sgd --------------------------------------------------------------------------
+
+
+def snapshots_of(history):
+    """The description of the snapshots of a run, and the tensors."""
+    with open_tensors(history.with_name("snapshots.safetensors")) as (description, tensors):
+        return description, {name: tensors.get_tensor(name) for name in tensors}
+
+
+MARKED = {"steps": 65, "snapshots": True, "winsor": 0, "learning_rate": 0.5, "marks": [9.0, 2.25, 2.18, 0.01]}
+
+
+@pytest.mark.parametrize("dp", [{}, {"update": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 0.01}])
+def test_marks_are_logged_and_kept_and_a_resumed_run_passes_them_alike(trained, dp):
+    undisturbed = trained((None, "", 1, {}), name="undisturbed", **MARKED, **dp)
+    # Before there is a mean, at the step of the first mark, and after it.
+    parts = [(after, "", 1, {}) for after in (15, 5, 3, 20, None)]
+    resumed = trained(*parts, name="resumed", **MARKED, **dp)
+    for name in ("history.nc", "snapshots.safetensors"):
+        assert undisturbed.with_name(name).read_bytes() == resumed.with_name(name).read_bytes()
+    history, (description, tensors) = read_netcdf(undisturbed, "train"), snapshots_of(undisturbed)
+    passed = history["mark_step"].values.tolist()
+    assert passed[0] == 20 < passed[1] < passed[2]
+    assert passed[3] == -1
+    assert history["mark"].values.tolist() == MARKED["marks"]
+    assert description["marks"] == dict(zip(("9.0", "2.25", "2.18"), passed[:3], strict=True))
+    assert description["steps"] == sorted({*snapshot_steps(65), *passed[:3]})
+    assert description["steps"] == history["step"].values.tolist()
+    assert len(tensors["0.bias"]) == len(description["steps"])
+    assert ("epsilon" in history) == bool(dp)
+
+
+def test_marks_without_snapshots_are_logged_alone(trained):
+    history = trained((None, "", 1, {}), **{**MARKED, "snapshots": False})
+    assert set(read_netcdf(history, "train")["mark_step"].values) <= {
+        -1,
+        *read_netcdf(history, "train")["step"].values,
+    }
+    assert [path.name for path in history.parent.iterdir()] == ["history.nc"]
+    without = trained((None, "", 1, {}), name="without", snapshots=True)
+    assert snapshots_of(without)[0]["marks"] == {}
+    assert "mark" not in read_netcdf(without, "train").dims
+
+
+def test_a_run_begins_with_the_last_weights_of_another(trained, inputs):
+    before = trained((None, "", 1, {}), name="before", snapshots=True, replicate=7)
+    start = {"files": [before.with_name("snapshots.safetensors")], "start": "before"}
+    (description, weights), changes = snapshots_of(before), {"snapshots": True, "winsor": 0}
+    after = trained((None, "", 1, {}), name="after", **start, **changes)
+    (of_start, found), made = snapshots_of(after), read_netcdf(after, "train")
+    assert all(np.array_equal(values[0], weights[name][-1]) for name, values in found.items())
+    assert made["loss_training"][0] == read_netcdf(before, "train")["loss_training"][-1]
+    # Its order of minibatches is its own.
+    other = trained((None, "", 1, {}), name="other", **start, **changes, replicate=1)
+    assert not np.array_equal(snapshots_of(other)[1]["0.weight"][1], found["0.weight"][1])
+    for attributes in (made.attrs, of_start):
+        noted = json.loads(attributes["inputs"])
+        assert noted["start"] == {key: description[key] for key in ("spec", "code", "sha256")}
+        read = {read_netcdf(inputs[of], stage).encoding["sha256"] for of, stage in STAGES_READ}
+        assert set(json.loads(attributes["input_sha256"])) == {*read, description["sha256"]}
+    resumed = trained((5, "", 1, {}), (None, "", 1, {}), name="resumed", **start, **changes)
+    assert after.read_bytes() == resumed.read_bytes()
+
+
+STAGES_READ = (("dataset", "data"), ("corrupted", "corrupt"))
+
+
+def test_what_began_from_weights_that_were_replaced_since_is_not_read(trained):
+    at = "{}/noise-050/winsor-0/replicate-0"
+    before = trained((None, "", 1, {}), name=at.format("before"), snapshots=True)
+    files = [before.with_name("snapshots.safetensors")]
+    after = trained((None, "", 1, {}), name=at.format("after"), files=files, start="before")
+    assert read_current(after, "train").equals(read_netcdf(after, "train"))
+    trained((None, "", 1, {}), name=at.format("before"), snapshots=True, learning_rate=0.2)
+    with pytest.raises(
+        ArtifactError, match=r"made from another snapshots\.safetensors than .* now, .*before"
+    ):
+        read_current(after, "train")
+
+
+def test_a_checkpoint_from_another_start_is_never_gone_on_from(trained, caplog):
+    caplog.set_level(logging.INFO, "cgpipe")
+    paths = [
+        trained((None, "", 1, {}), name=name, snapshots=True, learning_rate=rate).with_name(
+            "snapshots.safetensors"
+        )
+        for name, rate in (("one", 0.1), ("two", 0.2))
+    ]
+    trained((5, "", 1, {}), files=paths[:1], start="before")
+    trained((None, "", 1, {}), files=paths[1:], start="before")
+    assert "going on from" not in caplog.text
+
+
+def test_weights_of_another_network_and_files_without_a_name_are_refused(trained, tmp_path):
+    before = trained((None, "", 1, {}), name="before", snapshots=True)
+    file = before.with_name("snapshots.safetensors")
+    with pytest.raises(ArtifactError, match=r"snapshots\.safetensors does not fit: .*\(8, 64\).* `start`"):
+        trained((None, "", 1, {}), files=[file], start="before", network={"dense": [9]})
+    for files, start in (([file], None), ([], "before")):
+        with pytest.raises(ValueError, match=r"start .* with --start .*: give both or neither"):
+            trained((None, "", 1, {}), files=files, start=start)
+    assert not (tmp_path / "run" / "history.nc").exists()
+
+
+def test_dp_sgd_is_titled_by_its_norm_and_its_noise(trained):
+    history = trained((None, "", 1, {}), update="dp_sgd", clip_norm=0.5, noise_multiplier=1.25, winsor=0)
+    assert "dp_sgd C = 0.5, σ = 1.25" in read_netcdf(history, "train").attrs["title"]
 
 
 # --- kernel: required -----------------------------------------------------------------------------
