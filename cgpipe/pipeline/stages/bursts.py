@@ -5,7 +5,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from cgpipe.gradients.bursts import lengths, measure_bursts
+from cgpipe.gradients.bursts import burst_steps, measure_bursts
 from cgpipe.networks.network import Network
 from cgpipe.pipeline.artifacts import Provenance
 from cgpipe.pipeline.progress import log
@@ -40,7 +40,7 @@ def measure(of: Replayed) -> xr.Dataset:
     """The bursts of a run."""
 
     def steps() -> Iterator[tuple[int, int, Network]]:
-        for start, count in lengths(of.snapshots.steps):
+        for start, count in burst_steps(of.snapshots.steps, of.snapshots.steps):
             for step, (network, _) in enumerate(of.updates(start, count), start):
                 yield start, step, network
             log.info("steps %d to %d of %d", start, start + count - 1, of.steps)
