@@ -19,6 +19,7 @@ Concern = Literal[
     "subset",
     "update",
     "clipping",
+    "heldout",
 ]
 
 # Part of every result: a number, once given, stays with its concern.
@@ -32,6 +33,7 @@ _NUMBERS: dict[Concern, int] = {
     "subset": 6,
     "update": 7,
     "clipping": 8,
+    "heldout": 9,
 }
 
 
