@@ -35,6 +35,7 @@ class Entry:
         "coherence",
         "bursts",
         "clipping",
+        "heldout",
         "claims",
     ]
     plain: bool = False  # plots runs of plain SGD alone
@@ -215,6 +216,14 @@ FIGURES: dict[str, Entry] = {
         description="Whose gradients winsorizing clips, and what is left of the update",
         artifact="clipping",
         mixed=True,
+    ),
+    "real_and_random": Entry(
+        title="Coherence with real and with random labels, on held-out examples too",
+        description="Coherence of several experiments at the lowest and the highest level of label noise, at "
+        "marks of the training loss and on held-out examples",
+        artifact="heldout",
+        plain=True,
+        others=True,
     ),
     "claims": Entry(
         title="The claims of the paper: statistics and verdicts",
