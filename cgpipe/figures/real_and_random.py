@@ -25,6 +25,7 @@ from cgpipe.figures.words import percent
 from cgpipe.inference.heldout import STATISTICS, at_marks, with_coherence
 from cgpipe.runs import Run
 
+QUANTITIES = ["m_coherence", "pair_coherence", "cosine", "loss"]
 # Rows over the training loss: the quantity, and set, group, part and style of each line.
 ROWS: dict[str, tuple[str, list[tuple[str, str, str, LineStyle]]]] = {
     "m-coherence": (
@@ -57,15 +58,14 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `experiment`, `quantity` (`m_coherence`, `pair_coherence`, `cosine`, `loss`, `accuracy`,
-        `size`), `set`, `group`, `part` (of the network), `noise`, `of`, `at`, `replicate`, `value`. `of` is
-        `step`, and `at` the step; or it is `median`, `low` or `high` of a burst of steps, and `at` the mark
-        of the training loss that the burst begins at: `inf` is the first step, 0 the last snapshot. What is
-        undefined is left out.
+        Columns `experiment`, `quantity` (`m_coherence`, `pair_coherence`, `cosine`, `loss`), `set`, `group`,
+        `part` (of the network), `noise`, `of`, `at`, `replicate`, `value`. `of` is `step`, and `at` the step;
+        or it is `median`, `low` or `high` of a burst of steps, and `at` the mark of the training loss that
+        the burst begins at: `inf` is the first step, 0 the last snapshot. What is undefined is left out.
     """
     rows = []
     for run in runs:
-        measured = with_coherence(run.data).drop_vars("alpha")
+        measured = with_coherence(run.data)[QUANTITIES]
         bursts = at_marks(measured, run.data.get("mark_step"))
         single = measured.drop_vars("snapshot").rename(burst_step="at").expand_dims(of=["step"])
         for found in (single, bursts.rename(mark="at", statistic="of")):
