@@ -21,7 +21,6 @@ def test_a_stream_can_be_repeated(concern):
 def test_streams_of_other_seeds_concerns_and_replicates_are_independent():
     streams = [draws(seed, c, r) for seed in (0, 1) for c in CONCERNS for r in range(3)]
     correlations = [np.corrcoef(a, b)[0, 1] for a, b in combinations(streams, 2)]
-    assert len(correlations) == 1431
     assert np.abs(correlations).max() < 5 / np.sqrt(4_000)
     assert np.std(correlations) == pytest.approx(1 / np.sqrt(4_000), rel=0.2)
 
