@@ -195,7 +195,7 @@ class Config(Section):
 
         return {name: complete(experiment) for name, experiment in experiments.items()}
 
-    @field_validator("gradients", "contributions", "heldout")
+    @field_validator("gradients", "contributions")
     @classmethod
     def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
         most = training_examples(info.data)
