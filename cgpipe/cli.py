@@ -58,6 +58,7 @@ FILES = {
     "difficulty": "which examples runs have right after two epochs",
     "displacement": "what each example contributed to the way of a run",
     "gradients": "per-example gradients of a sample",
+    "heldout": "sums of the gradients of training and of held-out examples",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
     "snapshots": "parameters at some of the logged steps, from stage train",
     "source": "result of stage gradients, contributions or displacement",
@@ -161,6 +162,7 @@ STAGES = {
     "bursts": of_all_examples("bursts", "Sum the gradients of groups of examples at bursts of steps."),
     "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
     "clipping": of_all_examples("clipping", "Winsorize minibatches, and see what is clipped."),
+    "heldout": of_all_examples("heldout", "Sum the gradients of training and of held-out examples."),
     "nullworlds": Stage(
         "Take f and i in the data and in null worlds.",
         ["source"],

@@ -14,6 +14,10 @@ from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Network
 
 
+class ReplayError(ValueError):
+    """The updates of a run depend on more than snapshots keep."""
+
+
 class Replay:
     """The updates of a run, made again: on the same kind of machine with the same bits.
 
@@ -38,9 +42,10 @@ class Replay:
 
     Raises
     ------
+    ReplayError
+        If momentum or the update rule depends on earlier minibatches, which snapshots do not keep.
     ValueError
-        If momentum or the update rule depends on earlier minibatches, which snapshots do not keep, if
-        update_rng is missing for a rule that samples, or as of `start_run`.
+        If update_rng is missing for a rule that samples, or as of `start_run`.
 
     Examples
     --------
@@ -81,7 +86,7 @@ class Replay:
         momentum = self._run.descent.momentum
         if momentum or settings.get("update") in REMEMBERING:
             of = f"momentum {momentum:g}" if momentum else f"update {settings['update']}"
-            raise ValueError(
+            raise ReplayError(
                 f"{of} depends on earlier minibatches, which snapshots do not keep, so the steps cannot be "
                 "made again from a snapshot: give a run of another update rule, without momentum"
             )

@@ -17,6 +17,7 @@ COHERENCE = f"{RUN}/coherence.nc"
 BURSTS = f"{RUN}/bursts.nc"
 DISPLACEMENT = f"{RUN}/displacement.nc"
 CLIPPING = f"{RUN}/clipping.nc"
+HELDOUT = f"{RUN}/heldout.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
@@ -34,6 +35,7 @@ PLOTTED = {
     "coherence": ("coherence", COHERENCE),
     "bursts": ("bursts", BURSTS),
     "clipping": ("clipping", CLIPPING),
+    "heldout": ("heldout", HELDOUT),
     "claims": ("claims", CLAIMS),
     "mystery": ("mystery", MYSTERY),
 }

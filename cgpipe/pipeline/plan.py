@@ -37,6 +37,7 @@ SETTINGS = {
     "bursts": "device noise replicate",
     "displacement": "device noise replicate",
     "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
+    "heldout": "corruption.selection device heldout.examples noise replicate seed",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "difficulty": "",
     "runs": "",

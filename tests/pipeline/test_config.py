@@ -330,7 +330,8 @@ def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
 
 
 def figure_of(figure, **experiment):
-    return {**minimal(network={"dense": [40, 40]}, **experiment), "figures": {figure: {"experiment": "one"}}}
+    settings = minimal(network={"dense": [40, 40]}, **experiment)
+    return {**settings, "heldout": {"examples": 500}, "figures": {figure: {"experiment": "one"}}}
 
 
 @pytest.mark.parametrize("figure", ["figure2", "figure3"])
@@ -778,10 +779,12 @@ def test_whether_a_level_has_corrupt_examples_depends_on_the_subset():
         ("figure2_exact", "contributions", "stiffness_examples"),
         ("figure3_exact", "contributions", "stiffness_examples"),
         ("coherence", "contributions", "stiffness_examples"),
+        ("real_and_random", "heldout", "examples"),
     ],
 )
 def test_no_more_is_sampled_than_the_subset_of_a_figure_has(figure, section, key):
     fits = {"gradients": {"examples": 300}, "contributions": {"stiffness_examples": 300}}
+    fits["heldout"] = {"examples": 300}
     few = {**figure_of(figure, examples=300), **fits}
     load(few)
     assert mistake(few | {section: {key: 301}}) == (

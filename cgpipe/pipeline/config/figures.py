@@ -142,6 +142,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
     for section, key, read in (
         ("gradients", "examples", entry.sampled or "examples" in entry.shared),
         ("contributions", "stiffness_examples", entry.stiff),
+        ("heldout", "examples", entry.artifact == "heldout"),
     ):
         if read and section in valid:
             size = getattr(valid[section], key)

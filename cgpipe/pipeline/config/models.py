@@ -75,6 +75,17 @@ class Clipping(Section):
         return levels
 
 
+class HeldOut(Section):
+    """Coherence on training examples and on examples of the test set."""
+
+    examples: int = Field(
+        2_000,
+        ge=2,
+        description="Examples that are sampled of either set, once per run. Only coherences of equally many "
+        "can be compared",
+    )
+
+
 class NullWorlds(Section):
     """How many null worlds there are, and how they are shown."""
 
@@ -138,6 +149,9 @@ class Config(Section):
         default_factory=Contributions, description="The contributions of all examples"
     )
     clipping: Clipping = Field(default_factory=Clipping, description="What winsorizing clips of minibatches")
+    heldout: HeldOut = Field(
+        default_factory=HeldOut, description="Coherence on training and on held-out examples"
+    )
     nullworlds: NullWorlds = Field(default_factory=NullWorlds, description="The permutation tests")
     figures: Figures = Field(default_factory=Figures, description="The figures to make")
     claims: Claims | None = Field(
