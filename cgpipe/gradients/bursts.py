@@ -5,7 +5,7 @@ as a burst of consecutive steps. At some steps the loss is also taken after a st
 what the gradient predicts to first order with what happens.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,18 +41,44 @@ VARIABLES = {
 }
 
 
-def lengths(snapshots: Sequence[int]) -> list[tuple[int, int]]:
-    """The bursts of a run: the step of each snapshot, and how many steps are measured from there on.
+def burst_steps(
+    snapshots: Sequence[int], marks: Collection[int], *, replayable: bool = True
+) -> list[tuple[int, int]]:
+    """Steps to measure a run at: each snapshot, and how many steps from there on, up to the next one.
 
-    Five, or fewer where the next snapshot comes sooner; from the last on five, beyond the end of the run.
+    Five consecutive steps begin at step 0, at each mark and at the last snapshot, from which they go beyond
+    the end of the run; other snapshots are measured alone. Where a snapshot lies within the five steps, they
+    go on from it. So no step is measured twice, and those of a mark are the five from it on.
+
+    Parameters
+    ----------
+    snapshots : sequence of int
+        Updates made at the snapshots, in ascending order; at least one.
+    marks : collection of int
+        Those of them where a burst begins.
+    replayable : bool
+        Whether updates can be made again from a snapshot. If not, every snapshot is measured alone.
+
+    Returns
+    -------
+    list of (int, int)
+        One pair a snapshot, in ascending order: its step, and the number of steps from it on, at least 1.
 
     Examples
     --------
-    >>> lengths([0, 1, 2, 10, 12])
-    [(0, 1), (1, 1), (2, 5), (10, 2), (12, 5)]
+    >>> burst_steps([0, 10, 20, 22, 40], marks=[20])
+    [(0, 5), (10, 1), (20, 2), (22, 3), (40, 5)]
+    >>> burst_steps([0, 10, 20], marks=[], replayable=False)
+    [(0, 1), (10, 1), (20, 1)]
     """
+    long = {0, *marks, snapshots[-1]} if replayable else ()
     ends = [*snapshots[1:], snapshots[-1] + BURST]
-    return [(start, min(BURST, end - start)) for start, end in zip(snapshots, ends, strict=True)]
+    until = 0
+    steps = []
+    for start, end in zip(snapshots, ends, strict=True):
+        until = max(until, start + (BURST if start in long else 1))
+        steps.append((start, min(until, end) - start))
+    return steps
 
 
 def has_descent(step: int) -> bool:

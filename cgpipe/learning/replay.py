@@ -12,6 +12,10 @@ from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Network
 
 
+class ReplayError(ValueError):
+    """The updates of a run depend on more than snapshots keep."""
+
+
 class Replay:
     """The updates of a run, made again: on the same kind of machine with the same bits.
 
@@ -33,9 +37,10 @@ class Replay:
 
     Raises
     ------
+    ReplayError
+        If momentum or the update rule depends on earlier minibatches, which snapshots do not keep.
     ValueError
-        If momentum or the update rule depends on earlier minibatches, which snapshots do not keep, or as of
-        `start_run`.
+        As of `start_run`.
 
     Examples
     --------
@@ -62,7 +67,7 @@ class Replay:
         momentum = self._run.descent.momentum
         if self._run.rule.state() or momentum:
             of = f"momentum {momentum:g}" if momentum else f"update {settings['update']}"
-            raise ValueError(
+            raise ReplayError(
                 f"{of} depends on earlier minibatches, which snapshots do not keep, so the steps cannot be "
                 "made again from a snapshot: give a run of another update rule, without momentum"
             )

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from problems import conv_problem, problem
 from torch.nn.functional import cross_entropy
 
-from cgpipe.gradients.bursts import RATES, lengths, measure_bursts
+from cgpipe.gradients.bursts import RATES, burst_steps, measure_bursts
 from cgpipe.networks.dense import Layer
 from cgpipe.networks.given import network_of
 
@@ -100,5 +102,20 @@ def test_a_group_without_examples_sums_to_0():
         assert made[name].sel(group="pristine").all()
 
 
-def test_bursts_do_not_overlap():
-    assert lengths([0, 1, 2, 10, 13, 20, 30]) == [(0, 1), (1, 1), (2, 5), (10, 3), (13, 5), (20, 5), (30, 5)]
+@given(
+    snapshots=st.sets(st.integers(1, 40)).map(lambda steps: [0, *sorted(steps)]),
+    marks=st.sets(st.integers(0, 40)),
+    replayable=st.booleans(),
+)
+def test_each_step_is_measured_once_and_after_the_snapshot_before_it(snapshots, marks, replayable):
+    marks &= set(snapshots)
+    begin = {0, *marks, snapshots[-1]} if replayable else ()
+    wanted = {*snapshots, *(start + k for start in begin for k in range(5))}
+    found = burst_steps(snapshots, marks, replayable=replayable)
+    assert [start for start, _ in found] == snapshots
+    assert [start + k for start, count in found for k in range(count)] == sorted(wanted)
+
+
+def test_every_snapshot_begins_a_burst_if_all_are_marks():
+    found = burst_steps([0, 1, 2, 10, 13, 20, 30], [0, 1, 2, 10, 13, 20, 30])
+    assert found == [(0, 1), (1, 1), (2, 5), (10, 3), (13, 5), (20, 5), (30, 5)]

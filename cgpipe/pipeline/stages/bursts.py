@@ -1,14 +1,12 @@
 """Stage `bursts`: gradients of the pristine and the corrupt examples at consecutive steps of runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
 
-from cgpipe.gradients.bursts import lengths, measure_bursts
-from cgpipe.networks.network import Network
+from cgpipe.gradients.bursts import measure_bursts
 from cgpipe.pipeline.artifacts import Provenance
-from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.ended import OfRun as Spec
 from cgpipe.pipeline.stages.ended import measure_runs
 from cgpipe.pipeline.stages.replayed import Replayed, replayed
@@ -38,11 +36,4 @@ def run(
 
 def measure(of: Replayed) -> xr.Dataset:
     """The bursts of a run."""
-
-    def steps() -> Iterator[tuple[int, int, Network]]:
-        for start, count in lengths(of.snapshots.steps):
-            for step, (network, _) in enumerate(of.updates(start, count), start):
-                yield start, step, network
-            log.info("steps %d to %d of %d", start, start + count - 1, of.steps)
-
-    return measure_bursts(steps(), *of.training, of.pristine)
+    return measure_bursts(of.bursts(of.snapshots.steps), *of.training, of.pristine)

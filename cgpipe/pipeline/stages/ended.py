@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from cgpipe.data.images import flat_images, shaped_images
 from cgpipe.names import Device
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, write_netcdf
 from cgpipe.pipeline.progress import log
@@ -35,6 +36,7 @@ class EndedRun(NamedTuple):
     snapshots: Snapshots
     training: tuple[torch.Tensor, torch.Tensor]  # images and labels that it was trained on, on the device
     labels: xr.Dataset  # as stage corrupt wrote them
+    test: Callable[[], tuple[torch.Tensor, torch.Tensor]]  # images and labels of the test set, on the device
 
 
 Settings = TypeVar("Settings", bound=OfRun)
@@ -56,14 +58,25 @@ def measure_runs(
     device = choose(runs[0][0].device)
     images = read_netcdf(dataset, "data")
     on_device = cache(lambda normalize, flat: TrainingImages(images, device, normalize=normalize, flat=flat))
+    test = cache(lambda normalize, flat: test_set(images, device, normalize=normalize, flat=flat))
     for one, made, (of_labels, of_snapshots, written) in runs:
         labels = read_corrupted(of_labels, images)
         classes = torch.from_numpy(labels["label_train"].values.astype(np.int64)).to(device)
         log.info("%s", of_snapshots)
         with open_snapshots(of_snapshots, images, device) as (description, settings, kept):
-            training = (on_device(settings["normalize"], is_dense(settings)).of(labels), classes)
-            result = measure(one, EndedRun(settings, kept, training, labels))
+            seen = settings["normalize"], is_dense(settings)
+            training = (on_device(*seen).of(labels), classes)
+            result = measure(one, EndedRun(settings, kept, training, labels, partial(test, *seen)))
             made = made.of(images, labels).of_tensors(description)
         of_run = f"{title}, {one.noise:.0%} noise, replicate {one.replicate}"
         write_netcdf(result, written, title=of_run, provenance=made)
         log.info("wrote %s", written)
+
+
+def test_set(
+    dataset: xr.Dataset, device: torch.device, *, normalize: bool, flat: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images of the test set, shaped as a network takes them, and their labels."""
+    images = (flat_images if flat else shaped_images)(dataset, "test", normalize=normalize)
+    labels = dataset["test_labels"].values.astype(np.int64)
+    return torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)

@@ -1,18 +1,23 @@
 """Runs whose updates are made again from their snapshots, for the stages that measure along the way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.learning.replay import Replay
+from cgpipe.gradients.bursts import burst_steps
+from cgpipe.learning.replay import Replay, ReplayError
 from cgpipe.learning.run import Examples
 from cgpipe.networks.network import Network
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.ended import EndedRun
 from cgpipe.pipeline.streams import stream
+
+Settings = TypeVar("Settings")
+Step = tuple[int, int, Network]  # step of the snapshot before, updates made, and the network then
 
 # Settings of a training that its updates depend on.
 KEYS = ("batch_size", "learning_rate", "momentum", "schedule", "steps", "update", "weight_decay")
@@ -51,6 +56,13 @@ class Replayed:
         if start + count in later:
             self._compare(start + count)
 
+    def bursts(self, marks: Collection[int]) -> Iterator[Step]:
+        """The run at its snapshots, and at the steps after its first, its last and these (`burst_steps`)."""
+        for start, count in burst_steps(self.snapshots.steps, marks):
+            for step, (network, _) in enumerate(self.updates(start, count), start):
+                yield start, step, network
+            log.info("steps %d to %d of %d", start, start + count - 1, self.steps)
+
     def _compare(self, step: int) -> None:
         kept, made = self.snapshots[step].parameters(), self._replay.network.parameters()
         pairs = [(m[name], k[name]) for k, m in zip(kept, made, strict=True) for name in k]
@@ -73,5 +85,25 @@ def replayed(measure: Callable[[Replayed], xr.Dataset]) -> Callable[[object, End
     def measured(_: object, run: EndedRun) -> xr.Dataset:
         again = Replayed(run)
         return measure(again).assign_attrs(replay_difference=again.difference)
+
+    return measured
+
+
+def at_marks(
+    measure: Callable[[Settings, EndedRun, Iterator[Step]], xr.Dataset],
+) -> Callable[[Settings, EndedRun], xr.Dataset]:
+    """A measurement at the snapshots of a run, with the updates after its marks made again (`burst_steps`).
+
+    Where updates cannot be made again, all snapshots are measured alone; else their `difference` is noted.
+    """
+
+    def measured(spec: Settings, run: EndedRun) -> xr.Dataset:
+        try:
+            again = Replayed(run)
+        except ReplayError as error:
+            log.info("each snapshot alone: %s", error)
+            return measure(spec, run, ((step, step, network) for step, network in run.snapshots))
+        result = measure(spec, run, again.bursts(run.snapshots.marks.values()))
+        return result.assign_attrs(replay_difference=again.difference)
 
     return measured

@@ -1,7 +1,7 @@
 """Snapshots of a run, as stage `train` wrote them: its network at `snapshot_steps`, a step at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ class Snapshots:
     ----------
     steps : list of int
         Updates made.
+    marks : mapping from str to int
+        Those of them at which the training loss had first fallen to a mark, by the mark in nats.
     file : Tensors
         What the network depends on, along the steps.
     network : Network
         One of the same kind, on the device where they go.
     """
 
-    def __init__(self, steps: list[int], file: Tensors, network: Network) -> None:
-        self.steps, self._file, self._network = steps, file, network
+    def __init__(self, steps: list[int], marks: Mapping[str, int], file: Tensors, network: Network) -> None:
+        self.steps, self.marks, self._file, self._network = steps, marks, file, network
 
     def __getitem__(self, step: int) -> Network:
         t = self.steps.index(step)
@@ -55,4 +57,8 @@ def open_snapshots(
     with open_tensors(path) as (description, file):
         settings = json.loads(description["spec"])
         network = network_of_settings(settings, images, device)
-        yield description, settings, Snapshots(description["steps"], file, network)
+        yield (
+            description,
+            settings,
+            Snapshots(description["steps"], description.get("marks", {}), file, network),
+        )
