@@ -1,4 +1,4 @@
-"""What the similarity of examples says: is it one of class or of pixels, and how far does a group agree?
+"""What the similarity of examples says: is it one of class or of pixels, and how far a group agrees.
 
 From the inner products ⟨g_e, g_e'⟩ of the gradients of pairs of examples (stage similarity). All functions
 take any dimensions before (example, example), such as steps, and leave the diagonal out: an example with
