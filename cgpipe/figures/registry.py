@@ -35,6 +35,8 @@ class Entry:
         "coherence",
         "bursts",
         "clipping",
+        "similarity",
+        "twins",
         "claims",
     ]
     plain: bool = False  # plots runs of plain SGD alone
@@ -215,6 +217,19 @@ FIGURES: dict[str, Entry] = {
         description="Whose gradients winsorizing clips, and what is left of the update",
         artifact="clipping",
         mixed=True,
+    ),
+    "similarity": Entry(
+        title="Similarity of gradients, by class and by pixels",
+        description="Cosines between the gradients of examples, ordered by class, and whether they are alike "
+        "by class or by pixels",
+        artifact="similarity",
+        plain=True,
+    ),
+    "twins": Entry(
+        title="Twin runs: distances of parameters and of predictions",
+        description="How far runs of an experiment are apart from those that they are the twins of",
+        artifact="twins",
+        plain=True,
     ),
     "claims": Entry(
         title="The claims of the paper: statistics and verdicts",

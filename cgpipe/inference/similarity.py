@@ -7,6 +7,7 @@ itself is no pair.
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 from scipy.stats import rankdata
 
 from cgpipe.gradients.contributions import Floats
@@ -157,6 +158,36 @@ def rank_correlation(cosine: npt.ArrayLike, distance: npt.ArrayLike) -> Floats:
 
     flat = cosines[..., *pairs]
     return np.apply_along_axis(of_one, -1, flat) if flat.ndim > 1 else np.asarray(of_one(flat))
+
+
+def similarity_curves(similarity: xr.Dataset) -> xr.Dataset:
+    """What the similarity of a sample is one of, along a run.
+
+    Parameters
+    ----------
+    similarity : Dataset
+        As stage similarity wrote it: `product`, `pixel_distance` and `label`.
+
+    Returns
+    -------
+    Dataset
+        Over burst_step, with its coordinate `snapshot`: mean cosine `within` and `between` the classes that
+        the examples are trained on; `nearest_by_gradient` and `nearest_by_pixels`, the shares whose nearest
+        neighbour is of their class (the latter is the same at all steps); and `rank_correlation` of the
+        cosines with the distances of the images. NaN where undefined.
+    """
+    cosine = cosines(similarity["product"])
+    distance, label = similarity["pixel_distance"].values, similarity["label"].values
+    within, between = within_and_between(cosine, label)
+    curves = {
+        "within": within,
+        "between": between,
+        "nearest_by_gradient": same_class_neighbours(cosine, label),
+        "nearest_by_pixels": np.full(len(cosine), same_class_neighbours(-distance, label)),
+        "rank_correlation": rank_correlation(cosine, distance),
+    }
+    coords = similarity[["burst_step", "snapshot"]].coords
+    return xr.Dataset({name: ("burst_step", values) for name, values in curves.items()}, coords)
 
 
 def _mean_over(values: npt.ArrayLike, pairs: npt.NDArray[np.bool_]) -> Floats:

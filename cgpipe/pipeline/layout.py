@@ -15,6 +15,8 @@ COHERENCE = f"{RUN}/coherence.nc"
 BURSTS = f"{RUN}/bursts.nc"
 DISPLACEMENT = f"{RUN}/displacement.nc"
 CLIPPING = f"{RUN}/clipping.nc"
+SIMILARITY = f"{RUN}/similarity.nc"
+TWINS = f"{RUN}/twins.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
@@ -31,6 +33,8 @@ PLOTTED = {
     "coherence": ("coherence", COHERENCE),
     "bursts": ("bursts", BURSTS),
     "clipping": ("clipping", CLIPPING),
+    "similarity": ("similarity", SIMILARITY),
+    "twins": ("twins", TWINS),
     "claims": ("claims", CLAIMS),
 }
 

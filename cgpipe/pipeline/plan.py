@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,8 @@ SETTINGS = {
     "bursts": "device noise replicate",
     "displacement": "device noise replicate",
     "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
+    "similarity": "device noise replicate seed similarity.examples",
+    "twins": "device experiment.twin.replaced noise replicate",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "difficulty": "",
     "runs": "",
@@ -169,7 +172,7 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
     """
     values: dict[str, Any] = {}
     for path in SETTINGS[stage].split():
-        section, _, key = path.rpartition(".")
+        key, of_experiment = path.rpartition(".")[2], path.removeprefix("experiment.")
         if stage == "data":
             dataset = datasets(config)[at["dataset"]]
             values[key] = dataset.planned if isinstance(dataset, Folder) else dataset
@@ -179,10 +182,10 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
             values[key] = _experiment(config, at).network.described()
         elif path == "experiment.examples":
             values[key] = _experiment(config, at).trained_on
-        elif section == "experiment":
-            values[key] = getattr(_experiment(config, at), key)
+        elif of_experiment != path:
+            values[key] = attrgetter(of_experiment)(_experiment(config, at))
         else:
-            values[key] = getattr(getattr(config, section) if section else config, key)
+            values[key] = attrgetter(path)(config)
     return values
 
 

@@ -21,6 +21,7 @@ Concern = Literal[
     "clipping",
     "replaced",
     "zeroed",
+    "similarity",
 ]
 
 # Part of every result: a number, once given, stays with its concern.
@@ -36,6 +37,7 @@ _NUMBERS: dict[Concern, int] = {
     "clipping": 8,
     "replaced": 9,
     "zeroed": 10,
+    "similarity": 12,
 }
 
 

@@ -80,6 +80,8 @@ BURSTS = f"{RESULTS}/{layout.BURSTS}"
 DISPLACEMENT = f"{RESULTS}/{layout.DISPLACEMENT}"
 CLIPPING = f"{RESULTS}/{layout.CLIPPING}"
 DIFFICULTY = f"{RESULTS}/{layout.DIFFICULTY}"
+SIMILARITY = f"{RESULTS}/{layout.SIMILARITY}"
+TWINS = f"{RESULTS}/{layout.TWINS}"
 CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
 LOGS = f"{RESULTS}/logs"
@@ -173,6 +175,13 @@ def of_one_run(function):
 def dataset_of_pack(pack):
     """Input of a rule, the dataset that the runs of a pack train on."""
     return lambda wildcards: dataset_of(pack[0]._asdict())
+
+
+def original_of(wildcards):
+    """Input of a rule, the snapshots of the run that a run is the twin of."""
+    at = dict(wildcards)
+    of = CONFIG.experiments[at["experiment"]].twin.of
+    return local(apply_wildcards(rules.train.output.snapshots, at | {"experiment": of}))
 
 
 def data_of(wildcards):
