@@ -163,7 +163,7 @@ def dataset_of(wildcards):
 
 def difficulty_of(wildcards):
     """Input of a rule, which examples are easy, where these labels are of examples that are chosen by it."""
-    made = layout.chosen_of(wildcards.examples)
+    made = layout.chosen_of(dict(wildcards)["examples"])
     return [DIFFICULTY.format(experiment=made)] if made else []
 
 
