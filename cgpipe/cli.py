@@ -58,6 +58,7 @@ FILES = {
     "difficulty": "which examples runs have right after two epochs",
     "displacement": "what each example contributed to the way of a run",
     "gradients": "per-example gradients of a sample",
+    "heldout": "sums of the gradients of training and of held-out examples",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
     "original": "parameters of the run that this one is the twin of",
     "similarity": "inner products of the gradients of pairs of examples",
@@ -152,6 +153,7 @@ STAGES = {
     "bursts": of_all_examples("bursts", "Sum the gradients of groups of examples at bursts of steps."),
     "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
     "clipping": of_all_examples("clipping", "Winsorize minibatches, and see what is clipped."),
+    "heldout": of_all_examples("heldout", "Sum the gradients of training and of held-out examples."),
     "similarity": of_all_examples("similarity", "Compare the gradients of a sample, pair by pair."),
     "twins": Stage("Compare runs with their twins.", ["dataset", "original", "snapshots"], ["twins"]),
     "nullworlds": Stage(

@@ -35,6 +35,7 @@ CLIPPING: tuple[UpdateName, ...] = (
 )
 # The update rules that need earlier minibatches.
 REMEMBERING: tuple[UpdateName, ...] = ("rm3", "ra3")
+BURST = 5  # consecutive steps that are measured together, as one step is one draw
 MOST_PAIRED = 2_000  # examples of a minibatch, for a rule that takes the products of all pairs of gradients
 Device = Literal["auto", "cpu", "cuda"]
 Kernel = Literal["auto", "required"]

@@ -1,4 +1,4 @@
-"""Runs made up by hand for the tests of the claims, and what the claims say of them."""
+"""Runs made up by hand for the tests of claims and figures, and what the claims say of them."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,8 @@ from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.claims.registry import all_claims
 from cgpipe.runs import Run
 
+KINDS_OF_LAYERS = ["Conv2d", "GroupNorm", "Conv2d", "Linear", "Linear"]
+HELDOUT_STEPS = [0, 1, 2, 3, 4, 10, 20, 21, 22, 23, 24, 40, 41, 42, 43, 44]
 NOISE = (0.0, 0.25, 0.5, 0.75, 1.0)
 DIMS = {
     **dict.fromkeys(("accuracy_training", "accuracy_test", "loss_training"), "step"),
@@ -100,3 +102,26 @@ def clipped(made):
 def reasons(name, runs, estimator=""):
     """Why a claim cannot say, by part, of those parts that cannot."""
     return {part: one.reason for part, one in seen(name, runs, estimator).items() if one.reason}
+
+
+def heldout_of(seed, kinds=KINDS_OF_LAYERS):
+    """Sums of the gradients of training and of held-out examples, as of stage heldout."""
+    rng = np.random.default_rng(seed)
+    shape = (len(HELDOUT_STEPS), 2, 4)
+    of_layers = {
+        name: (("burst_step", "set", "group", "layer"), rng.uniform(1, 2, (*shape, len(kinds))))
+        for name in ("squared_norm", "product", "energy")
+    }
+    of_groups = {
+        name: (("burst_step", "set", "group"), rng.random(shape)) for name in ("loss", "accuracy", "cosine")
+    }
+    return xr.Dataset(
+        {**of_layers, **of_groups, "size": (("burst_step", "set", "group"), np.full(shape, 7))},
+        coords={
+            "burst_step": HELDOUT_STEPS,
+            "snapshot": ("burst_step", [0, 1, 2, 3, 4, 10, *[20] * 5, *[40] * 5]),
+            "set": ["training", "held-out"],
+            "group": ["all", "pristine", "corrupt", "near chance"],
+            "layer_kind": ("layer", kinds),
+        },
+    )

@@ -104,6 +104,7 @@ SMALL: dict[str, Any] = {
     "gradients": {"examples": 60, "weights": 40, "draws": 3},
     "contributions": {"stiffness_examples": 50},
     "clipping": {"levels": [1, 4], "batches": 2},
+    "heldout": {"examples": 60},
     "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
     "figures": {
         name: {

@@ -35,6 +35,7 @@ class Entry:
         "coherence",
         "bursts",
         "clipping",
+        "heldout",
         "similarity",
         "twins",
         "claims",
@@ -217,6 +218,14 @@ FIGURES: dict[str, Entry] = {
         description="Whose gradients winsorizing clips, and what is left of the update",
         artifact="clipping",
         mixed=True,
+    ),
+    "real_and_random": Entry(
+        title="Coherence with real and with random labels, on held-out examples too",
+        description="Coherence of several experiments at the lowest and the highest level of label noise, at "
+        "marks of the training loss and on held-out examples",
+        artifact="heldout",
+        plain=True,
+        others=True,
     ),
     "similarity": Entry(
         title="Similarity of gradients, by class and by pixels",

@@ -15,11 +15,11 @@ import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
 from cgpipe.gradients.population import group_gradients
+from cgpipe.names import BURST
 from cgpipe.networks.dense import losses
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Network, Parameters
 
-BURST = 5  # consecutive steps
 RATES = (0.1, 0.01)  # of steps by all examples
 GROUPS = ("pristine", "corrupt")
 

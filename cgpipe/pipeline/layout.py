@@ -15,6 +15,7 @@ COHERENCE = f"{RUN}/coherence.nc"
 BURSTS = f"{RUN}/bursts.nc"
 DISPLACEMENT = f"{RUN}/displacement.nc"
 CLIPPING = f"{RUN}/clipping.nc"
+HELDOUT = f"{RUN}/heldout.nc"
 SIMILARITY = f"{RUN}/similarity.nc"
 TWINS = f"{RUN}/twins.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
@@ -33,6 +34,7 @@ PLOTTED = {
     "coherence": ("coherence", COHERENCE),
     "bursts": ("bursts", BURSTS),
     "clipping": ("clipping", CLIPPING),
+    "heldout": ("heldout", HELDOUT),
     "similarity": ("similarity", SIMILARITY),
     "twins": ("twins", TWINS),
     "claims": ("claims", CLAIMS),

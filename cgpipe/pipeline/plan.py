@@ -36,6 +36,7 @@ SETTINGS = {
     "bursts": "device noise replicate",
     "displacement": "device noise replicate",
     "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
+    "heldout": "corruption.selection device heldout.examples noise replicate seed",
     "similarity": "device noise replicate seed similarity.examples",
     "twins": "device experiment.twin.replaced noise replicate",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",

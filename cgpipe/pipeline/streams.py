@@ -19,6 +19,7 @@ Concern = Literal[
     "subset",
     "update",
     "clipping",
+    "heldout",
     "replaced",
     "zeroed",
     "similarity",
@@ -37,6 +38,7 @@ _NUMBERS: dict[Concern, int] = {
     "clipping": 8,
     "replaced": 9,
     "zeroed": 10,
+    "heldout": 11,
     "similarity": 12,
 }
 

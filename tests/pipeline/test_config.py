@@ -680,10 +680,12 @@ def test_whether_a_level_has_corrupt_examples_depends_on_the_subset():
         ("figure2_exact", "contributions", "stiffness_examples"),
         ("figure3_exact", "contributions", "stiffness_examples"),
         ("coherence", "contributions", "stiffness_examples"),
+        ("real_and_random", "heldout", "examples"),
     ],
 )
 def test_no_more_is_sampled_than_the_subset_of_a_figure_has(figure, section, key):
     fits = {"gradients": {"examples": 300}, "contributions": {"stiffness_examples": 300}}
+    fits["heldout"] = {"examples": 300}
     few = {**figure_of(figure, examples=300), **fits}
     load(few)
     assert mistake(few | {section: {key: 301}}) == (

@@ -33,6 +33,7 @@ STAGES = (
     "bursts",
     "displacement",
     "clipping",
+    "heldout",
     "nullworlds",
     "runs",
     "claims",
@@ -58,6 +59,7 @@ def base(**changed):
         },
         "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
         "claims": {},
+        "heldout": {"examples": 30},
         **changed,
     }
 
@@ -320,14 +322,21 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"name": "another"}, set()),
         ({"data_root": "/elsewhere"}, set()),
         ({"dataset": "mnist"}, {"data", "train"}),  # with more examples
-        ({"seed": 4}, {"corrupt", "train", "gradients", "contributions", "nullworlds", "clipping"}),
+        (
+            {"seed": 4},
+            {"corrupt", "train", "gradients", "contributions", "nullworlds", "clipping", "heldout"},
+        ),
         ({"kernel": "required"}, {"train"}),
-        ({"device": "cpu"}, {"train", "gradients", "contributions", "bursts", "displacement", "clipping"}),
-        ({"corruption": {"selection": "bernoulli"}}, {"corrupt"}),
+        (
+            {"device": "cpu"},
+            {"train", "gradients", "contributions", "bursts", "displacement", "clipping", "heldout"},
+        ),
+        ({"corruption": {"selection": "bernoulli"}}, {"corrupt", "heldout"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
         ({"contributions": {"stiffness_examples": 31}}, {"contributions"}),
         ({"clipping": {"levels": [3]}}, {"clipping"}),
         ({"clipping": {"batches": 3}}, {"clipping"}),
+        ({"heldout": {"examples": 31}}, {"heldout"}),
         ({"claims": {"winsorization": "noisy"}}, set()),
         ({"claims": {"seen": [0]}}, {"claims"}),
         ({"nullworlds": {"count": 77}}, {"nullworlds"}),

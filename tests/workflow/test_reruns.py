@@ -41,12 +41,14 @@ FROM_NULLWORLDS = {**FROM_SAMPLED_WORLDS, **FROM_EXACT_WORLDS, **FROM_WORLDS_OF_
 FROM_GRADIENTS = {"gradients": 2, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, **figures_of("coherence"), **FROM_EXACT_WORLDS}
 FROM_BURSTS = {"bursts": 2, **figures_of("bursts")}
+FROM_HELDOUT = {"heldout": 2, **figures_of("heldout")}
 FROM_SNAPSHOTS = {
     **FROM_GRADIENTS,
     **FROM_CONTRIBUTIONS,
     **FROM_BURSTS,
     "displacement": 1,
     **FROM_WORLDS_OF_WAY,
+    **FROM_HELDOUT,
 }
 FROM_CLIPPING = {"clipping": 2, "figure_clipping": 1}
 FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, **figures_of("history"), **FROM_SNAPSHOTS}
@@ -73,6 +75,7 @@ ANALYSES: dict[str, Mapping[str, int]] = {
     "coherence": {"contributions": 1, "coherence": 1},
     "bursts": {"bursts": 1},
     "clipping": {"clipping_pair_1": 1},
+    "heldout": {"heldout": 1},
 }
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -147,6 +150,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
             **figures_of("history"),
             **FROM_SNAPSHOTS,
             **dict.fromkeys(("gradients", "nullworlds", "contributions", "coherence", "bursts"), 1),
+            "heldout": 1,
         },
     ),
     "experiments.*.winsor": (
@@ -169,6 +173,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
     "clipping.levels": ("clipping.levels", [1, 3], FROM_CLIPPING),
     "clipping.batches": ("clipping.batches", 3, FROM_CLIPPING),
+    "heldout.examples": ("heldout.examples", 61, FROM_HELDOUT),
     "nullworlds.shown": ("nullworlds.shown", 1, FROM_NULLWORLDS),
     "nullworlds.count": ("nullworlds.count", 201, FROM_NULLWORLDS),
     "nullworlds.level": ("nullworlds.level", 0.8, FROM_NULLWORLDS),
@@ -197,6 +202,11 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         ["pair"],
         {"figure_networks": 1, **ANALYSES["coherence"]},
     ),
+    "figures.real_and_random.others": (
+        "figures.real_and_random.others",
+        ["pair"],
+        {"figure_real_and_random": 1, **ANALYSES["heldout"]},
+    ),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
@@ -205,7 +215,12 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         "claims.label_noise",
         "winsorization",
         {
-            **{rule: 1 for of, rules in ANALYSES.items() for rule in rules if of != "clipping"},
+            **{
+                rule: 1
+                for of, rules in ANALYSES.items()
+                for rule in rules
+                if of not in ("clipping", "heldout")
+            },
             **CLAIMS,
         },
     ),

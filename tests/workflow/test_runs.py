@@ -55,6 +55,7 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "coherence",
         "bursts",
         "clipping",
+        "heldout",
         "nullworlds",
         "nullworlds_exact",
         "nullworlds_displacement",

@@ -24,6 +24,7 @@ OF_ALL_EXAMPLES = {
     "bursts": (BURSTS, [BURSTS, EXACT_WORLDS]),
     "displacement": (DISPLACEMENT, [DISPLACEMENT_WORLDS]),
     "clipping": (CLIPPING, [CLIPPING]),
+    "heldout": (HELDOUT, [HELDOUT]),
     "similarity": (SIMILARITY, [SIMILARITY]),
 }
 for stage, (made, _) in OF_ALL_EXAMPLES.items():

@@ -139,6 +139,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
     for section, key, read in (
         ("gradients", "examples", entry.sampled or "examples" in entry.shared),
         ("contributions", "stiffness_examples", entry.stiff),
+        ("heldout", "examples", entry.artifact == "heldout"),
         ("similarity", "examples", entry.artifact == "similarity"),
     ):
         if read and section in valid:

@@ -73,6 +73,17 @@ class Clipping(Section):
         return levels
 
 
+class HeldOut(Section):
+    """Coherence on training examples and on examples of the test set."""
+
+    examples: int = Field(
+        2_000,
+        ge=2,
+        description="Examples that are sampled of either set, once per run. Only coherences of equally many "
+        "can be compared",
+    )
+
+
 class Similarity(Section):
     """The gradients that are compared pair by pair."""
 
@@ -148,6 +159,9 @@ class Config(Section):
         default_factory=Contributions, description="The contributions of all examples"
     )
     clipping: Clipping = Field(default_factory=Clipping, description="What winsorizing clips of minibatches")
+    heldout: HeldOut = Field(
+        default_factory=HeldOut, description="Coherence on training and on held-out examples"
+    )
     similarity: Similarity = Field(
         default_factory=Similarity, description="The gradients that are compared pair by pair"
     )
@@ -206,7 +220,7 @@ class Config(Section):
             report(mistakes_in_related(completed))
         return completed
 
-    @field_validator("gradients", "contributions", "similarity")
+    @field_validator("gradients", "contributions", "heldout", "similarity")
     @classmethod
     def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
         most = training_examples(info.data)

@@ -98,12 +98,19 @@ def at_marks(
     """
 
     def measured(spec: Settings, run: EndedRun) -> xr.Dataset:
+        marks = run.snapshots.marks
         try:
             again = Replayed(run)
+            result = measure(spec, run, again.bursts(marks.values()))
+            result.attrs["replay_difference"] = again.difference
         except ReplayError as error:
             log.info("each snapshot alone: %s", error)
-            return measure(spec, run, ((step, step, network) for step, network in run.snapshots))
-        result = measure(spec, run, again.bursts(run.snapshots.marks.values()))
-        return result.assign_attrs(replay_difference=again.difference)
+            result = measure(spec, run, ((step, step, network) for step, network in run.snapshots))
+        if marks:
+            described = {"long_name": "level that the training loss fell to, nats", "units": "1"}
+            result = result.assign_coords(mark=("mark", [float(mark) for mark in marks], described))
+            described = {"long_name": "updates made before it did so, -1 for never", "units": "1"}
+            result["mark_step"] = "mark", list(marks.values()), described
+        return result
 
     return measured

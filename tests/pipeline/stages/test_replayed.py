@@ -1,23 +1,26 @@
-"""Stages `bursts` and `displacement`: a run's own updates again, alone and with other runs in a job."""
+"""Stages `bursts`, `displacement`, `heldout`: a run's own updates again, alone and with others in a job."""
 
 import json
 import logging
 import re
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
 
 import cgpipe
+from cgpipe.data.corruption import corruption
 from cgpipe.data.images import flat_images
 from cgpipe.gradients.bursts import measure_bursts
 from cgpipe.gradients.displacement import Window, measure_displacement
+from cgpipe.gradients.heldout import Sample, measure_heldout
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.networks.dense import Layer
 from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf, write_tensors
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.stages import bursts, corrupt, data, displacement, train
+from cgpipe.pipeline.stages import bursts, corrupt, data, displacement, heldout, train
 from cgpipe.pipeline.streams import stream
 
 TRAINING = {
@@ -36,8 +39,10 @@ TRAINING = {
     "weight_decay": 0.1,
     "winsor": 0,
 }
+SNAPSHOTS = [*range(11), 20, 30, 40, 45]
 LEVELS = [{"noise": noise, "replicate": replicate} for noise, replicate in ((0.0, 0), (0.5, 0), (0.5, 1))]
-STAGES = {"bursts": bursts, "displacement": displacement}
+STAGES = {"bursts": bursts, "displacement": displacement, "heldout": heldout}
+MORE = {"heldout": {"examples": 60, "seed": 3, "selection": "exact"}}
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +70,27 @@ def job(name, files, numbers, folder, several=True):
     """Run a stage for the runs with these numbers, in one job."""
     folder.mkdir(exist_ok=True)
     stage, outs = STAGES[name], [folder / f"{name}-{n}.nc" for n in numbers]
-    specs = [{"device": "cpu", **LEVELS[n]} for n in numbers]
+    specs = [{"device": "cpu", **LEVELS[n], **MORE.get(name, {})} for n in numbers]
     read = [stage.Spec(**spec) for spec in specs]
     given, text = (read, canonical(specs)) if several else (read[0], canonical(specs[0]))
     those = {kind: [files[kind][n] for n in numbers] for kind in ("corrupted", "snapshots")}
     stage.run(given, Provenance(name, text, ""), dataset=files["dataset"], **those, **{name: outs})
     return outs
+
+
+def changed(files, folder, change):
+    """Files with other snapshots of the second run."""
+    with open_tensors(files["snapshots"][1]) as (description, file):
+        tensors = {key: file.get_tensor(key).copy() for key in file}
+    change(tensors, description)
+    path = folder / "changed.safetensors"
+    write_tensors(tensors, path, {key: of for key, of in description.items() if key != "sha256"})
+    return {**files, "snapshots": [None, path]}
+
+
+def remember(tensors, description):
+    """Let the run be one whose updates depend on earlier minibatches."""
+    description["spec"] = canonical({**json.loads(description["spec"]), "update": "rm3"})
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -140,13 +160,10 @@ def test_displacement_is_of_the_updates_of_the_run(made, path, tmp_path):
 
 @pytest.mark.parametrize(("name", "step"), [("bursts", 7), ("displacement", 30)])
 def test_a_replay_that_differs_from_a_snapshot_is_told_once_and_measured(made, tmp_path, caplog, name, step):
-    with open_tensors(made["snapshots"][1]) as (description, file):
-        tensors = {key: file.get_tensor(key).copy() for key in file}
-    at = description["steps"].index(step)
-    tensors["1.bias"][at] *= 1 + 1e-3
-    changed = tmp_path / "changed.safetensors"
-    write_tensors(tensors, changed, {key: of for key, of in description.items() if key != "sha256"})
-    files = {**made, "snapshots": [None, changed]}
+    def change(tensors, description):
+        tensors["1.bias"][description["steps"].index(step)] *= 1 + 1e-3
+
+    files = changed(made, tmp_path, change)
     with caplog.at_level(logging.WARNING):
         (out,) = job(name, files, [1], tmp_path)
     (said,) = caplog.messages
@@ -155,11 +172,56 @@ def test_a_replay_that_differs_from_a_snapshot_is_told_once_and_measured(made, t
 
 
 def test_runs_whose_updates_depend_on_earlier_minibatches_are_refused(made, tmp_path):
-    with open_tensors(made["snapshots"][1]) as (description, file):
-        tensors = {key: file.get_tensor(key) for key in file}
-        spec = canonical({**json.loads(description["spec"]), "update": "rm3"})
-        write_tensors(tensors, tmp_path / "rm3.safetensors", {**description, "spec": spec})
-    for name in STAGES:
+    files = changed(made, tmp_path, remember)
+    for name in ("bursts", "displacement"):
         with pytest.raises(ValueError, match="update rm3 depends on earlier minibatches"):
-            job(name, {**made, "snapshots": [None, tmp_path / "rm3.safetensors"]}, [1], tmp_path / name)
+            job(name, files, [1], tmp_path / name)
         assert not list((tmp_path / name).iterdir())
+
+
+def test_of_such_runs_held_out_coherence_is_measured_at_every_snapshot_alone(made, tmp_path):
+    def mark(tensors, description):
+        remember(tensors, description)
+        description["marks"] = {"2": 20}
+
+    (out,) = job("heldout", changed(made, tmp_path, mark), [1], tmp_path)
+    found = read_netcdf(out, "heldout")
+    assert found["burst_step"].values.tolist() == SNAPSHOTS
+    assert "replay_difference" not in found.attrs
+    assert found["mark_step"].sel(mark=2) == 20
+
+
+def test_held_out_coherence_is_of_the_updates_after_marks(made, path, tmp_path):
+    def mark(tensors, description):
+        description["marks"] = {"2": 20, "1.5": 40, "0.1": -1}
+
+    (out,) = job("heldout", changed(made, tmp_path, mark), [1], tmp_path)
+    found = read_netcdf(out, "heldout")
+    steps = [*range(11), *range(20, 25), 30, *range(40, 50)]
+    assert found["burst_step"].values.tolist() == steps
+    assert found["snapshot"].values.tolist() == [max(s for s in SNAPSHOTS if s <= step) for step in steps]
+    assert found["mark_step"].values.tolist() == [20, 40, -1]
+    assert found["mark"].values.tolist() == [2, 1.5, 0.1]
+    assert found.attrs["replay_difference"] == 0
+    weights, _, images, labels, pristine = path
+    rng = stream(3, "heldout", 0)
+    digits = read_netcdf(made["dataset"], "data")
+    test = digits["test_labels"].values
+    chosen, others = (np.sort(rng.choice(len(of), 60, replace=False)) for of in (labels, test))
+    noisy = corruption(test[others], 0.5, rng=rng)
+    test_images = torch.from_numpy(flat_images(digits, "test", normalize=True))
+    sets = {
+        "training": Sample(images[chosen], labels[chosen], pristine[chosen]),
+        "held-out": Sample(test_images[others], torch.from_numpy(noisy.label_train), noisy.pristine),
+    }
+    expected = measure_heldout([(step, step, weights[step]) for step in steps], sets)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_more_examples_than_a_set_has_are_refused(made, tmp_path, monkeypatch):
+    monkeypatch.setitem(MORE, "heldout", {**MORE["heldout"], "examples": 798})
+    with pytest.raises(
+        ValueError, match=r"examples: 798 of .* 1,000 and of a test set of 797: .* at most 797"
+    ):
+        job("heldout", made, [0], tmp_path)
