@@ -129,7 +129,7 @@ def _pairs(data: xr.Dataset) -> pd.DataFrame:
     numbered = dict(zip(PAIR, (label[chosen][one], one, label[chosen][other], other), strict=True))
     products = data["product"].isel(example=chosen, other_example=chosen)
     frames = []
-    for moment in _moments(data["snapshot"].values):
+    for moment in _moments(data):
         here = xr.DataArray(cosines(products[data["snapshot"].values == moment]))
         frames.append(
             pd.DataFrame({"snapshot": moment, **numbered, "value": here.mean("dim_0").values[one, other]})
@@ -137,12 +137,12 @@ def _pairs(data: xr.Dataset) -> pd.DataFrame:
     return pd.concat(frames)
 
 
-def _moments(snapshots: Any) -> list[int]:
-    """The first snapshot, two between, of those with bursts if there are two, and the last."""
-    steps, counts = np.unique(snapshots, return_counts=True)
-    between = steps[1:-1]
-    marked = between[counts[1:-1] > 1]
-    places = [*steps[:1], *(marked if len(marked) >= MOMENTS - 2 else between), *steps[-1:]]
+def _moments(data: xr.Dataset) -> list[int]:
+    """The first snapshot, two between, which are marks if there are as many, and the last."""
+    steps = np.unique(data["snapshot"])
+    marks = np.intersect1d(steps[1:-1], data.get("mark_step", ()))
+    between = marks if len(marks) >= MOMENTS - 2 else steps[1:-1]
+    places = [steps[0], *between, steps[-1]]
     evenly = np.linspace(0, len(places) - 1, MOMENTS).round().astype(int)
     return sorted({int(places[k]) for k in evenly})
 

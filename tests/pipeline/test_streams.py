@@ -46,7 +46,10 @@ def test_drawing_more_of_one_stream_changes_no_other():
         ("subset", 6),
         ("update", 7),
         ("clipping", 8),
-        ("heldout", 9),
+        ("replaced", 9),
+        ("zeroed", 10),
+        ("heldout", 11),
+        ("similarity", 12),
     ],
 )
 def test_the_number_of_a_concern_is_part_of_every_result(concern, number):
