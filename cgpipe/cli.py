@@ -60,9 +60,12 @@ FILES = {
     "gradients": "per-example gradients of a sample",
     "heldout": "sums of the gradients of training and of held-out examples",
     "nullworlds": "f and i in the data and in null worlds, with bands and p-values",
+    "original": "parameters of the run that this one is the twin of",
+    "similarity": "inner products of the gradients of pairs of examples",
     "snapshots": "parameters at some of the logged steps, from stage train",
     "source": "result of stage gradients, contributions or displacement",
     "table": "CSV table",
+    "twins": "distances between a run and its twin",
     "verdicts": "CSV table of verdicts",
 }
 
@@ -163,6 +166,8 @@ STAGES = {
     "displacement": of_all_examples("displacement", "Take the way of runs, by example."),
     "clipping": of_all_examples("clipping", "Winsorize minibatches, and see what is clipped."),
     "heldout": of_all_examples("heldout", "Sum the gradients of training and of held-out examples."),
+    "similarity": of_all_examples("similarity", "Compare the gradients of a sample, pair by pair."),
+    "twins": Stage("Compare runs with their twins.", ["dataset", "original", "snapshots"], ["twins"]),
     "nullworlds": Stage(
         "Take f and i in the data and in null worlds.",
         ["source"],

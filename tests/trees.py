@@ -116,15 +116,43 @@ SMALL: dict[str, Any] = {
             "marks": [],
             "start": None,
         },
+        # Alike, but for some examples of the second.
+        **{
+            name: {
+                "network": {"dense": [16]},
+                "init": "xavier",
+                "learning_rate": 0.25,
+                "schedule": "constant",
+                "momentum": 0.0,
+                "weight_decay": 0.0,
+                "examples": 900,
+                "twin": twin,
+                "normalize": False,
+                "batch_size": 50,
+                "steps": 12,
+                "update": "winsorized_mean",
+                "noise": [0.5],
+                "winsor": [0],
+                "replicates": 1,
+                "runs_per_job": 1,
+                "snapshots": True,
+            }
+            for name, twin in (("original", None), ("replaced", {"of": "original", "replaced": 30}))
+        },
     },
     "gradients": {"examples": 60, "weights": 40, "draws": 3},
     "contributions": {"stiffness_examples": 50},
     "clipping": {"levels": [1, 4], "batches": 2},
     "heldout": {"examples": 60},
+    "similarity": {"examples": 40},
     "nullworlds": {"shown": 2, "count": 200, "level": 0.9},
     "figures": {
         name: {
-            "experiment": "label_noise" if entry.plain else "winsorization",
+            "experiment": "replaced"
+            if name == "twins"
+            else "label_noise"
+            if entry.plain
+            else "winsorization",
             **({"compare_with": None} if entry.levels else {}),
             **({"controls": []} if entry.controls else {}),
             **({"others": []} if entry.others else {}),

@@ -36,6 +36,8 @@ class Entry:
         "bursts",
         "clipping",
         "heldout",
+        "similarity",
+        "twins",
         "claims",
         "mystery",
     ]
@@ -243,6 +245,21 @@ FIGURES: dict[str, Entry] = {
         mixed=True,
         others=True,
         claims=("G8", "G12"),
+    ),
+    "similarity": Entry(
+        title="Similarity of gradients, by class and by pixels",
+        description="Cosines between the gradients of examples, ordered by class, and whether they are alike "
+        "by class or by pixels",
+        artifact="similarity",
+        plain=True,
+        claims=("G6", "G13"),
+    ),
+    "twins": Entry(
+        title="Twin runs: distances of parameters and of predictions",
+        description="How far runs of an experiment are apart from those that they are the twins of",
+        artifact="twins",
+        plain=True,
+        claims=("G9",),
     ),
     "claims": Entry(
         title="The claims of the paper: statistics and verdicts",

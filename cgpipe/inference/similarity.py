@@ -2,7 +2,11 @@
 
 From the inner products ⟨g_e, g_e'⟩ of the gradients of pairs of examples (stage similarity). All functions
 take any dimensions before (example, example), such as steps, and leave the diagonal out: an example with
-itself is no pair.
+itself is no pair. A value of NaN takes a pair out, such as `np.where(same_class, cosine, np.nan)`.
+
+The gradient of an example knows its label: at the logits it is the probabilities less the label. So examples
+of one label have like gradients, and the nearest has the same label, from the first step on and even where
+labels are at random. What the network has learned shows among the pairs of one label.
 """
 
 import numpy as np
@@ -173,18 +177,21 @@ def similarity_curves(similarity: xr.Dataset) -> xr.Dataset:
     Dataset
         Over burst_step, with its coordinate `snapshot`: mean cosine `within` and `between` the classes that
         the examples are trained on; `nearest_by_gradient` and `nearest_by_pixels`, the shares whose nearest
-        neighbour is of their class (the latter is the same at all steps); and `rank_correlation` of the
-        cosines with the distances of the images. NaN where undefined.
+        neighbour is of their class (the latter is the same at all steps); and the rank correlation of the
+        cosines with the distances of the images, `pixels_within` over pairs of a class and `pixels_between`
+        over the others. NaN where undefined.
     """
     cosine = cosines(similarity["product"])
     distance, label = similarity["pixel_distance"].values, similarity["label"].values
     within, between = within_and_between(cosine, label)
+    same = label[:, None] == label
     curves = {
         "within": within,
         "between": between,
         "nearest_by_gradient": same_class_neighbours(cosine, label),
         "nearest_by_pixels": np.full(len(cosine), same_class_neighbours(-distance, label)),
-        "rank_correlation": rank_correlation(cosine, distance),
+        "pixels_within": rank_correlation(np.where(same, cosine, np.nan), distance),
+        "pixels_between": rank_correlation(np.where(same, np.nan, cosine), distance),
     }
     coords = similarity[["burst_step", "snapshot"]].coords
     return xr.Dataset({name: ("burst_step", values) for name, values in curves.items()}, coords)

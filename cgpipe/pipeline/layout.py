@@ -18,6 +18,8 @@ BURSTS = f"{RUN}/bursts.nc"
 DISPLACEMENT = f"{RUN}/displacement.nc"
 CLIPPING = f"{RUN}/clipping.nc"
 HELDOUT = f"{RUN}/heldout.nc"
+SIMILARITY = f"{RUN}/similarity.nc"
+TWINS = f"{RUN}/twins.nc"
 WORLDS = f"{RUN}/nullworlds.nc"
 EXACT_WORLDS = f"{RUN}/nullworlds_exact.nc"
 DISPLACEMENT_WORLDS = f"{RUN}/nullworlds_displacement.nc"
@@ -36,6 +38,8 @@ PLOTTED = {
     "bursts": ("bursts", BURSTS),
     "clipping": ("clipping", CLIPPING),
     "heldout": ("heldout", HELDOUT),
+    "similarity": ("similarity", SIMILARITY),
+    "twins": ("twins", TWINS),
     "claims": ("claims", CLAIMS),
     "mystery": ("mystery", MYSTERY),
 }

@@ -7,6 +7,7 @@ rerun. Imports neither torch nor xarray: parsing the Snakefile imports this.
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ SETTINGS = {
     "displacement": "device noise replicate",
     "clipping": "clipping.batches clipping.levels device noise replicate seed winsor",
     "heldout": "corruption.selection device heldout.examples noise replicate seed",
+    "similarity": "device noise replicate seed similarity.examples",
+    "twins": "device experiment.twin.replaced noise replicate",
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "difficulty": "",
     "runs": "",
@@ -191,7 +194,7 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
     """
     values: dict[str, Any] = {}
     for path in SETTINGS[stage].split():
-        section, _, key = path.rpartition(".")
+        key, of_experiment = path.rpartition(".")[2], path.removeprefix("experiment.")
         if stage == "data":
             dataset = datasets(config)[at["dataset"]]
             values[key] = dataset.planned if isinstance(dataset, Folder) else dataset
@@ -204,10 +207,10 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
             values[key] = _experiment(config, at).network.described()
         elif path == "experiment.examples":
             values[key] = _experiment(config, at).trained_on
-        elif section == "experiment":
-            values[key] = getattr(_experiment(config, at), key)
+        elif of_experiment != path:
+            values[key] = attrgetter(of_experiment)(_experiment(config, at))
         else:
-            values[key] = getattr(getattr(config, section) if section else config, key)
+            values[key] = attrgetter(path)(config)
     return values
 
 

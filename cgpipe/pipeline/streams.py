@@ -22,6 +22,7 @@ Concern = Literal[
     "replaced",
     "zeroed",
     "heldout",
+    "similarity",
 ]
 
 # Part of every result: a number, once given, stays with its concern.
@@ -38,6 +39,7 @@ _NUMBERS: dict[Concern, int] = {
     "replaced": 9,
     "zeroed": 10,
     "heldout": 11,
+    "similarity": 12,
 }
 
 

@@ -388,7 +388,7 @@ def test_a_fall_of_the_loss_is_predicted_from_a_constant_learning_rate_alone(cha
     load(figure_of("figure2_displacement", **changed))
 
 
-@pytest.mark.parametrize("figure", [name for name in OF_RUNS if name not in AGAIN])
+@pytest.mark.parametrize("figure", [name for name in OF_RUNS if name not in (*AGAIN, "twins")])
 def test_other_figures_are_of_any_update(figure):
     load(figure_of(figure, momentum=0.5, winsor=[0, 2]))
 
@@ -780,11 +780,12 @@ def test_whether_a_level_has_corrupt_examples_depends_on_the_subset():
         ("figure3_exact", "contributions", "stiffness_examples"),
         ("coherence", "contributions", "stiffness_examples"),
         ("real_and_random", "heldout", "examples"),
+        ("similarity", "similarity", "examples"),
     ],
 )
 def test_no_more_is_sampled_than_the_subset_of_a_figure_has(figure, section, key):
     fits = {"gradients": {"examples": 300}, "contributions": {"stiffness_examples": 300}}
-    fits["heldout"] = {"examples": 300}
+    fits |= {"heldout": {"examples": 300}, "similarity": {"examples": 300}}
     few = {**figure_of(figure, examples=300), **fits}
     load(few)
     assert mistake(few | {section: {key: 301}}) == (
@@ -942,6 +943,16 @@ def test_a_control_has_the_settings_of_what_it_is_compared_with(other, said):
 def test_an_unknown_experiment_beside_it_is_refused_with_a_suggestion(figure, key):
     told = mistake(comparing(figure, {key: ["onne"]}))
     assert told == f"figures.{figure}.{key}.0: given 'onne' (text); allowed: one of one (did you mean one?)"
+
+
+def test_twins_are_shown_of_an_experiment_that_is_one():
+    twin = {"twin": {"of": "one"}}
+    load(comparing("twins", {"experiment": "other"}, twin, examples=500))
+    assert mistake(comparing("twins")).endswith(
+        "an experiment that is the twin of another, by its key twin; one is none"
+    )
+    told = mistake(comparing("twins", {"experiment": "other"}, twin, examples=500, snapshots=False))
+    assert told.endswith("an experiment with snapshots: true; other has false")
 
 
 def test_what_is_clipped_takes_larger_minibatches():

@@ -33,7 +33,10 @@ STAGES = (
     "bursts",
     "displacement",
     "clipping",
+    "difficulty",
     "heldout",
+    "similarity",
+    "twins",
     "nullworlds",
     "runs",
     "claims",
@@ -57,18 +60,29 @@ def base(**changed):
             },
             "other": {"network": {"dense": []}, "steps": 7, "noise": [0.3], "replicates": 1},
         },
-        "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS},
+        "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS if figure != "twins"},
         "claims": {},
         "heldout": {"examples": 30},
         **changed,
     }
 
 
+def with_twin(settings):
+    """With an experiment and its twin, which one stage compares."""
+    original = {**settings["experiments"]["noisy"], "examples": 500}
+    pair = {"original": original, "twin": {**original, "twin": {"of": "original", "replaced": 2}}}
+    return settings | {
+        "experiments": settings["experiments"] | pair,
+        "figures": settings["figures"] | {"twins": {"experiment": "twin"}},
+    }
+
+
 def specs(settings):
     """The settings of each stage, as text."""
-    config = load(settings)
+    config = load(with_twin(settings))
+    of_twin = {"twins": AT | {"experiment": "twin"}}
     planned = {
-        **{stage: plan.settings(config, stage, AT) for stage in plan.SETTINGS},
+        **{stage: plan.settings(config, stage, of_twin.get(stage, AT)) for stage in plan.SETTINGS},
         **{f"figure {figure}": plan.figure(config, figure) for figure in FIGURES},
     }
     return {stage: canonical(settings) for stage, settings in planned.items()}
@@ -336,12 +350,31 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"dataset": "mnist"}, {"data", "train"}),  # with more examples
         (
             {"seed": 4},
-            {"corrupt", "train", "gradients", "contributions", "nullworlds", "clipping", "heldout"},
+            {
+                "corrupt",
+                "train",
+                "gradients",
+                "contributions",
+                "nullworlds",
+                "clipping",
+                "heldout",
+                "similarity",
+            },
         ),
         ({"kernel": "required"}, {"train"}),
         (
             {"device": "cpu"},
-            {"train", "gradients", "contributions", "bursts", "displacement", "clipping", "heldout"},
+            {
+                "train",
+                "gradients",
+                "contributions",
+                "bursts",
+                "displacement",
+                "clipping",
+                "heldout",
+                "similarity",
+                "twins",
+            },
         ),
         ({"corruption": {"selection": "bernoulli"}}, {"corrupt", "heldout"}),
         ({"gradients": {"weights": 31}}, {"gradients"}),
@@ -349,6 +382,7 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"clipping": {"levels": [3]}}, {"clipping"}),
         ({"clipping": {"batches": 3}}, {"clipping"}),
         ({"heldout": {"examples": 31}}, {"heldout"}),
+        ({"similarity": {"examples": 31}}, {"similarity"}),
         ({"claims": {"winsorization": "noisy"}}, set()),
         ({"claims": {"seen": [0]}}, {"claims"}),
         ({"nullworlds": {"count": 77}}, {"nullworlds"}),

@@ -26,7 +26,7 @@ def test_everything_runs_through_the_scheduler(small: Scheduled) -> None:
     assert rules == {
         *("corrupt", "train", "train_without_snapshots", "train_pair_1"),
         *("gradients", "contributions", "bursts", "displacement", "clipping", "coherence"),
-        "heldout",
+        *("heldout", "similarity", "twins"),
         *("nullworlds", "nullworlds_exact", "nullworlds_displacement"),
     }
     # Data, figures and claims are made where snakemake runs.

@@ -42,6 +42,7 @@ FROM_GRADIENTS = {"gradients": 2, **FROM_SAMPLED_WORLDS}
 FROM_CONTRIBUTIONS = {"contributions": 2, "coherence": 2, **figures_of("coherence"), **FROM_EXACT_WORLDS}
 FROM_BURSTS = {"bursts": 2, **figures_of("bursts")}
 FROM_HELDOUT = {"heldout": 2, **figures_of("heldout")}
+FROM_SIMILARITY = {"similarity": 2, **figures_of("similarity")}
 FROM_SNAPSHOTS = {
     **FROM_GRADIENTS,
     **FROM_CONTRIBUTIONS,
@@ -49,13 +50,15 @@ FROM_SNAPSHOTS = {
     "displacement": 1,
     **FROM_WORLDS_OF_WAY,
     **FROM_HELDOUT,
+    **FROM_SIMILARITY,
 }
 FROM_CLIPPING = {"clipping": 2, "figure_clipping": 1}
 FROM_TRAIN_OF_LABEL_NOISE = {"train": 2, "runs": 1, **figures_of("history"), **FROM_SNAPSHOTS}
 # Of one run more; clipping is of all its runs.
 OF_WINSORIZATION = {**figures_of("history", plain=False), **FROM_CLIPPING, "clipping": 1, **CLAIMS}
 FROM_TRAIN = {
-    "train": 4,
+    "train": 6,
+    "twins": 1,
     "train_without_snapshots": 1,
     "train_pair_1": 1,
     "runs": 1,
@@ -63,7 +66,7 @@ FROM_TRAIN = {
     **FROM_CLIPPING,
     **FIGURES,
 }
-FROM_CORRUPT = {"corrupt": 3, **FROM_TRAIN}
+FROM_CORRUPT = {"corrupt": 4, **FROM_TRAIN}
 ALL = {"data": 1, **FROM_CORRUPT}
 
 # What a figure of another experiment needs first, of its one run of plain SGD.
@@ -76,6 +79,8 @@ ANALYSES: dict[str, Mapping[str, int]] = {
     "bursts": {"bursts": 1},
     "clipping": {"clipping_pair_1": 1},
     "heldout": {"heldout": 1},
+    "similarity": {"similarity": 1},
+    "twins": {},
 }
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -172,6 +177,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
             **FROM_SNAPSHOTS,
             **dict.fromkeys(("gradients", "nullworlds", "contributions", "coherence", "bursts"), 1),
             "heldout": 1,
+            "similarity": 1,
         },
     ),
     "experiments.*.winsor": (
@@ -194,6 +200,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "contributions.stiffness_examples": ("contributions.stiffness_examples", 51, FROM_CONTRIBUTIONS),
     "clipping.levels": ("clipping.levels", [1, 3], FROM_CLIPPING),
     "clipping.batches": ("clipping.batches", 3, FROM_CLIPPING),
+    "similarity.examples": ("similarity.examples", 41, FROM_SIMILARITY),
     "heldout.examples": ("heldout.examples", 61, FROM_HELDOUT),
     "nullworlds.shown": ("nullworlds.shown", 1, FROM_NULLWORLDS),
     "nullworlds.count": ("nullworlds.count", 201, FROM_NULLWORLDS),
@@ -206,6 +213,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         )
         for name, entry in OF_RUNS.items()
     },
+    # There is no other twin.
+    "figures.twins.experiment": ("figures.twins", None, {}),
     "figures.figure1.learned": ("figures.figure1.learned", "last", {"figure1": 1}),
     **{
         f"figures.{name}.compare_with": (f"figures.{name}.compare_with", "Snakefile", {RULES[name]: 1})
@@ -240,7 +249,7 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
                 rule: 1
                 for of, rules in ANALYSES.items()
                 for rule in rules
-                if of not in ("clipping", "heldout")
+                if of not in ("clipping", "heldout", "similarity")
             },
             **CLAIMS,
         },
@@ -308,7 +317,9 @@ def test_two_swapped_values_rerun_what_reads_them(tree: Tree) -> None:
     a, b = (settings["experiments"][name] for name in ("label_noise", "winsorization"))
     a["learning_rate"], b["learning_rate"] = b["learning_rate"], a["learning_rate"]
     tree.configure(settings)
-    assert tree.planned() == Counter({"train": 4, "runs": 1, **FROM_SNAPSHOTS, **FROM_CLIPPING, **FIGURES})
+    assert tree.planned() == Counter(
+        {"train": 4, "runs": 1, **FROM_SNAPSHOTS, **FROM_CLIPPING, **FIGURES, "figure_twins": 0}
+    )
 
 
 def test_swapped_numbers_of_one_stage_are_seen(tree: Tree) -> None:

@@ -56,6 +56,8 @@ def test_every_rule_has_a_log_and_a_benchmark(finished: Tree) -> None:
         "bursts",
         "clipping",
         "heldout",
+        "similarity",
+        "twins",
         "nullworlds",
         "nullworlds_exact",
         "nullworlds_displacement",

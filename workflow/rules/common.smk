@@ -81,9 +81,19 @@ DISPLACEMENT = f"{RESULTS}/{layout.DISPLACEMENT}"
 CLIPPING = f"{RESULTS}/{layout.CLIPPING}"
 DIFFICULTY = f"{RESULTS}/{layout.DIFFICULTY}"
 HELDOUT = f"{RESULTS}/{layout.HELDOUT}"
+SIMILARITY = f"{RESULTS}/{layout.SIMILARITY}"
+TWINS = f"{RESULTS}/{layout.TWINS}"
 CLAIMS = f"{RESULTS}/{layout.CLAIMS}"
 MYSTERY = f"{RESULTS}/{layout.MYSTERY}"
 RUNS = f"{RESULTS}/{layout.RUNS}"
+# What the claims of the second paper are tested on, of runs.
+OF_MYSTERY = {
+    "history": HISTORY,
+    "heldout": HELDOUT,
+    "displacement": DISPLACEMENT,
+    "similarity": SIMILARITY,
+    "twins": TWINS,
+}
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
@@ -175,6 +185,13 @@ def of_one_run(function):
 def dataset_of_pack(pack):
     """Input of a rule, the dataset that the runs of a pack train on."""
     return lambda wildcards: dataset_of(pack[0]._asdict())
+
+
+def original_of(wildcards):
+    """Input of a rule, the snapshots of the run that a run is the twin of."""
+    at = dict(wildcards)
+    of = CONFIG.experiments[at["experiment"]].twin.of
+    return local(apply_wildcards(rules.train.output.snapshots, at | {"experiment": of}))
 
 
 def data_of(wildcards):
@@ -313,6 +330,8 @@ def is_analysed(*artifacts):
     wanted.update(claim_files("label_noise", BURSTS, plain=True))
     for of_mixed in (EXACT_WORLDS, DISPLACEMENT_WORLDS):
         wanted.update(claim_files("label_noise", of_mixed, plain=True, mixed=True))
+    for kind, path in OF_MYSTERY.items():
+        wanted.update(paths_of(path, plan.mystery_runs(CONFIG, kind)))
     return lambda run: any(path.format(**run._asdict()) in wanted for path in artifacts)
 
 

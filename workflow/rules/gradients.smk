@@ -22,9 +22,10 @@ rule gradients:
 OF_ALL_EXAMPLES = {
     "contributions": (CONTRIBUTIONS, [EXACT_WORLDS, COHERENCE]),
     "bursts": (BURSTS, [BURSTS, EXACT_WORLDS]),
-    "displacement": (DISPLACEMENT, [DISPLACEMENT_WORLDS]),
+    "displacement": (DISPLACEMENT, [DISPLACEMENT, DISPLACEMENT_WORLDS]),
     "clipping": (CLIPPING, [CLIPPING]),
     "heldout": (HELDOUT, [HELDOUT]),
+    "similarity": (SIMILARITY, [SIMILARITY]),
 }
 for stage, (made, _) in OF_ALL_EXAMPLES.items():
 
@@ -49,6 +50,28 @@ for stage, (made, _) in OF_ALL_EXAMPLES.items():
             **of_stage(stage),
         shell:
             COMMAND
+
+
+rule twins:
+    input:
+        dataset=dataset_of,
+        original=original_of,
+        snapshots=SNAPSHOTS,
+        planned=planned("twins"),
+    output:
+        twins=TWINS,
+    log:
+        f"{LOGS}/twins/{RUN}.log",
+    benchmark:
+        f"{BENCHMARKS}/twins/{RUN}.tsv"
+    wildcard_constraints:
+        experiment=experiments_where(lambda e: e.twin is not None),
+    resources:
+        gpu=gpus_for_little,
+    params:
+        **of_stage("twins"),
+    shell:
+        COMMAND
 
 
 rule coherence:

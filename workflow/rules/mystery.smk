@@ -4,7 +4,7 @@ if CONFIG.mystery:
     rule mystery:
         input:
             **{kind: paths_of(path, plan.mystery_runs(CONFIG, kind)) for kind, path in OF_MYSTERY.items()},
-            difficulty=paths_of_difficulty(),
+            difficulty=[DIFFICULTY.format(experiment=CONFIG.mystery.seeds)] if CONFIG.mystery.seeds else [],
             planned=planned("mystery"),
         output:
             claims=MYSTERY,

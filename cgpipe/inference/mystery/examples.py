@@ -218,11 +218,7 @@ def of_kind_in(runs: Mystery, when: str, *, easy: bool) -> float:
 
     if when == "start":
         return marks.median(curve, similar, marks.start(similar))
-    steps = marks.passed(runs.find("history", seeds, REAL)).values()
-    values = [marks.median(curve, similar, marks.burst_from(similar, step)) for step in steps]
-    if len(values) < marks.FEWEST:
-        raise st.UndecidedError(f"{len(values)} marks were passed, of at least {marks.FEWEST}")
-    return float(np.mean(values))
+    return marks.mean_over_marks(curve, similar, runs.find("history", seeds, REAL))
 
 
 def best_step(history: xr.Dataset) -> int:

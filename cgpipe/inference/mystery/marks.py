@@ -133,3 +133,18 @@ def mean_of_middle(of_marks: Mapping[float, float]) -> float:
     if not values:
         raise UndecidedError(f"no mark between {low} and {high} nats was passed")
     return float(np.mean(values))
+
+
+def mean_over_marks(curve: Curve, made: xr.Dataset, history: xr.Dataset) -> float:
+    """Mean over the marks that a run has passed of the median of a curve.
+
+    Raises
+    ------
+    UndecidedError
+        If these are too few.
+    """
+    values = [median(curve, made, burst_from(made, step)) for step in passed(history).values()]
+    known = [value for value in values if np.isfinite(value)]
+    if len(known) < FEWEST:
+        raise UndecidedError(f"{len(known)} marks at which it is known, of at least {FEWEST}")
+    return float(np.mean(known))

@@ -143,6 +143,7 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         ("gradients", "examples", entry.sampled or "examples" in entry.shared),
         ("contributions", "stiffness_examples", entry.stiff),
         ("heldout", "examples", entry.artifact == "heldout"),
+        ("similarity", "examples", entry.artifact == "similarity"),
     ):
         if read and section in valid:
             size = getattr(valid[section], key)
@@ -156,6 +157,8 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
             )
     if sample and sample.examples == 1:
         yield "none, or gradients.examples of at least 2: in a sample of 1 one group is empty"
+    if entry.artifact == "twins" and experiment.twin is None:
+        yield f"an experiment that is the twin of another, by its key twin; {name} is none"
     if entry.snapshots:
         yield from without_snapshots(name, experiment)
     if entry.replayed:

@@ -86,6 +86,18 @@ class HeldOut(Section):
     )
 
 
+class Similarity(Section):
+    """The gradients that are compared pair by pair."""
+
+    examples: int = Field(
+        300,
+        ge=2,
+        le=2_000,
+        description="Training examples whose gradients are compared, all pairs of them; chosen once per "
+        "replicate, as many of each class as of another. Files grow with the square of their number",
+    )
+
+
 class NullWorlds(Section):
     """How many null worlds there are, and how they are shown."""
 
@@ -152,6 +164,9 @@ class Config(Section):
     heldout: HeldOut = Field(
         default_factory=HeldOut, description="Coherence on training and on held-out examples"
     )
+    similarity: Similarity = Field(
+        default_factory=Similarity, description="The gradients that are compared pair by pair"
+    )
     nullworlds: NullWorlds = Field(default_factory=NullWorlds, description="The permutation tests")
     figures: Figures = Field(default_factory=Figures, description="The figures to make")
     claims: Claims | None = Field(
@@ -214,7 +229,7 @@ class Config(Section):
         report(mistakes_in_starts(completed))
         return completed
 
-    @field_validator("gradients", "contributions")
+    @field_validator("gradients", "contributions", "similarity")
     @classmethod
     def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
         most = training_examples(info.data)

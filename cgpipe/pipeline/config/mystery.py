@@ -18,7 +18,7 @@ MADE: dict[str, dict[str, tuple[float, ...]]] = {
         "widths": (REAL,),
     },
     "displacement": {"networks": (REAL, RANDOM)},
-    "similarity": {"seeds": (REAL,), "similarity": (REAL,)},
+    "similarity": {"seeds": (REAL,), "similarity": (REAL, HALF)},
     "twins": {"twins": (REAL, RANDOM)},
     "difficulty": {"seeds": (REAL,)},
 }
@@ -28,7 +28,7 @@ NEEDED: dict[str, tuple[float, ...]] = {
     "seeds": (REAL,),
     "easy": (REAL,),
     "hard": (REAL,),
-    "similarity": (REAL,),
+    "similarity": (REAL, HALF),
     "plain": (HALF,),
     "modified": (HALF,),
     "mean_of_three": (HALF,),
@@ -62,7 +62,8 @@ class Mystery(Section):
         None, description="Experiment for claim G5 that trains on the hard examples of `mystery.seeds`"
     )
     similarity: Slug | None = Field(
-        None, description="Experiment for claim G13: noise 0, `marks`. It may be that of another claim"
+        None,
+        description="Experiment for claim G13: noise 0 and 0.5, `marks`. It may be that of another claim",
     )
     plain: Slug | None = Field(
         None, description="Experiment for claims G8 and G12: plain SGD at noise 0.5, to compare with"

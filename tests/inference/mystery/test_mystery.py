@@ -222,6 +222,7 @@ def similarity(product, steps, label=(0, 0, 1, 1)) -> xr.Dataset:
         ),
         "index": ("example", 100 + np.arange(4)),
         "label": ("example", list(label)),
+        "true_label": ("example", [0, 0, 1, 1]),
     }
     return xr.Dataset(made, coords={"burst_step": list(steps), "snapshot": ("burst_step", list(steps))})
 
@@ -349,29 +350,27 @@ def test_g10_and_g11_compare_test_accuracy_and_the_first_steps():
     assert values(one(width, "m-coherence: wide"))[0] == pytest.approx(8)
 
 
-def test_g13_goes_from_pixels_to_classes():
-    # Pixels: 0 and 2, 1 and 3 are near; classes: 0 and 1, 2 and 3.
+def test_g13_is_among_pairs_of_one_label():
+    # All are trained on one label. Pixels: 0 and 2, 1 and 3 are near; true classes: 0 and 1, 2 and 3.
     by_pixels, by_class = np.eye(4), np.eye(4)
     for one_of, other in ((0, 2), (1, 3)):
         by_pixels[one_of, other] = by_pixels[other, one_of] = 0.9
     for one_of, other in ((0, 1), (2, 3)):
         by_class[one_of, other] = by_class[other, one_of] = 0.9
+    along = similarity([by_pixels, by_class, by_class, by_class], [0, 10, 20, 30], label=(0, 0, 0, 0))
     made = Mystery(
-        history=[Run(0.0, 0, 0, history(), experiment="similarity")],
-        similarity=[
-            Run(
-                0.0,
-                0,
-                0,
-                similarity([by_pixels, by_pixels, by_pixels, by_class], [0, 10, 20, 30]),
-                experiment="similarity",
-            )
-        ],
+        history=[Run(noise, 0, 0, history(), experiment="similarity") for noise in (0.0, 0.5)],
+        similarity=[Run(noise, 0, 0, along, experiment="similarity") for noise in (0.0, 0.5)],
     )
     found = claim_of("G13", made)
-    assert values(one(found, "closer than pixels"))[0] == 1
-    assert values(one(found, "grows"))[0] == 1
     assert values(one(found, "less of pixels"))[0] > 0
+    # Of true classes: 0.9 within and 0 between along training; 0 within and 0.45 between at the start.
+    assert values(one(found, "class behind the label"))[0] == pytest.approx(0.9)
+    assert values(one(found, "more of class"))[0] == pytest.approx(0.9 + 0.45)
+    other_labels = along.assign(label=("example", [0, 1, 2, 3]))
+    none = [run._replace(data=other_labels) for run in made.similarity]
+    part = one(claim_of("G13", made._replace(similarity=none)), "class behind the label")
+    assert part.observed[0].reason == "0 marks at which it is known, of at least 3"
 
 
 def test_a_burst_is_five_steps_whatever_snapshots_lie_in_it():

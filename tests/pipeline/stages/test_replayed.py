@@ -1,4 +1,4 @@
-"""Stages `bursts`, `displacement`, `heldout`: a run's own updates again, alone and with others in a job."""
+"""Stages that make a run's own updates again, alone and with others in a job."""
 
 import json
 import logging
@@ -16,11 +16,12 @@ from cgpipe.data.images import flat_images
 from cgpipe.gradients.bursts import measure_bursts
 from cgpipe.gradients.displacement import Window, measure_displacement
 from cgpipe.gradients.heldout import Sample, measure_heldout
+from cgpipe.gradients.similarity import measure_similarity
 from cgpipe.learning.batches import BatchOrder
 from cgpipe.networks.dense import Layer
 from cgpipe.pipeline.artifacts import Provenance, open_tensors, read_netcdf, write_tensors
 from cgpipe.pipeline.canonical import canonical
-from cgpipe.pipeline.stages import bursts, corrupt, data, displacement, heldout, train
+from cgpipe.pipeline.stages import bursts, corrupt, data, displacement, heldout, similarity, train
 from cgpipe.pipeline.streams import stream
 
 TRAINING = {
@@ -41,8 +42,11 @@ TRAINING = {
 }
 SNAPSHOTS = [*range(11), 20, 30, 40, 45]
 LEVELS = [{"noise": noise, "replicate": replicate} for noise, replicate in ((0.0, 0), (0.5, 0), (0.5, 1))]
-STAGES = {"bursts": bursts, "displacement": displacement, "heldout": heldout}
-MORE = {"heldout": {"examples": 60, "seed": 3, "selection": "exact"}}
+STAGES = {"bursts": bursts, "displacement": displacement, "heldout": heldout, "similarity": similarity}
+MORE = {
+    "heldout": {"examples": 60, "seed": 3, "selection": "exact"},
+    "similarity": {"examples": 30, "seed": 3},
+}
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +229,28 @@ def test_more_examples_than_a_set_has_are_refused(made, tmp_path, monkeypatch):
         ValueError, match=r"examples: 798 of .* 1,000 and of a test set of 797: .* at most 797"
     ):
         job("heldout", made, [0], tmp_path)
+
+
+def test_similarity_is_of_a_sample_that_levels_of_noise_share(made, path, tmp_path):
+    def mark(_, description):
+        description["marks"] = {"2": 20}
+
+    (out,) = job("similarity", changed(made, tmp_path, mark), [1], tmp_path)
+    found = read_netcdf(out, "similarity")
+    steps = [*range(11), *range(20, 25), 30, 40, *range(45, 50)]
+    assert found["burst_step"].values.tolist() == steps
+    assert found["mark_step"].values.tolist() == [20]
+    weights, _, images, labels, pristine = path
+    position = found["position"].values
+    expected = measure_similarity(
+        [(step, step, weights[step]) for step in steps], images[position], labels[position]
+    )
+    for name in ("product", "pixel_distance"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    np.testing.assert_array_equal(found["label"], labels[position])
+    np.testing.assert_array_equal(found["pristine"], pristine[position])
+    true = read_netcdf(made["dataset"], "data")["train_labels"].values
+    np.testing.assert_array_equal(found["true_label"], true[found["index"]])
+    assert np.bincount(found["true_label"]).tolist() == [3] * 10
+    (clean,) = job("similarity", made, [0], tmp_path)
+    np.testing.assert_array_equal(read_netcdf(clean, "similarity")["index"], found["index"])

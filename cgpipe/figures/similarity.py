@@ -1,0 +1,165 @@
+"""Cosines between the gradients of examples: alike by class, or by pixels (Chatterjee 2020, section 5)."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cgpipe.figures.style import (
+    DASHED,
+    DOTTED,
+    LineStyle,
+    Style,
+    curve,
+    log_steps,
+    new_figure,
+    note,
+    replicates_note,
+)
+from cgpipe.figures.summary import each_replicate, summarise
+from cgpipe.figures.words import percent
+from cgpipe.inference.similarity import cosines, similarity_curves
+from cgpipe.runs import Run
+
+SHOWN = 10  # examples of each class in a matrix
+MOMENTS = 4
+PAIR = ["class", "example", "other_class", "other_example"]
+PANELS: dict[str, dict[str, LineStyle]] = {
+    "mean cosine within classes\n(dashed: between them)": {"within": "-", "between": DASHED},
+    "nearest of the same class,\nby gradient (dotted: pixels)": {
+        "nearest_by_gradient": "-",
+        "nearest_by_pixels": DOTTED,
+    },
+    "rank correlation with pixel distance\nwithin classes (dashed: between)": {
+        "pixels_within": "-",
+        "pixels_between": DASHED,
+    },
+}
+
+
+def table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Numbers of the figure.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Inner products of gradients (stage similarity) of plain SGD at each noise level and replicate.
+
+    Returns
+    -------
+    DataFrame
+        Columns `quantity`, `noise`, `step` (of the snapshot that a burst begins with), `class`, `example`,
+        `other_class`, `other_example`, `replicate`, `value`. Quantities are those of `similarity_curves`,
+        medians over the steps of a burst; and the mean `cosine` over the steps of a burst, at four moments of
+        the first run, of each pair of some of its examples once, which alone have classes and examples
+        (numbered as they are ordered). What is undefined is left out.
+    """
+    rows = []
+    for run in runs:
+        medians = similarity_curves(run.data).groupby("snapshot").median()
+        long = medians.to_dataframe().reset_index().melt("snapshot", var_name="quantity")
+        rows.append(long.assign(noise=run.noise, replicate=run.replicate))
+    first = min(runs, key=lambda run: (run.noise, run.replicate))
+    pairs = _pairs(first.data).assign(quantity="cosine", noise=first.noise, replicate=first.replicate)
+    whole = (
+        pd.concat([*rows, pairs]).rename(columns={"snapshot": "step"}).astype(dict.fromkeys(PAIR, "Int64"))
+    )
+    columns = ["quantity", "noise", "step", *PAIR, "replicate", "value"]
+    return each_replicate(whole[columns].dropna(subset=["value"]))
+
+
+def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
+    """Plot the table.
+
+    Parameters
+    ----------
+    numbers : DataFrame
+        As `table` returns it.
+    style : Style
+        Width of the figure.
+    colors : list
+        Palette; one colour for each noise level.
+
+    Returns
+    -------
+    Figure
+        Matrices of cosines at four moments of one run, ordered by class; and below curves of all runs.
+    """
+    pairs = numbers[numbers["quantity"] == "cosine"]
+    curves = summarise(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR))
+    levels, moments = sorted(curves["noise"].unique()), sorted(pairs["step"].unique())
+    figure = new_figure(style, 0.62)
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.1])
+    matrices = above.subplots(1, len(moments), squeeze=False)[0]
+    for axes, step in zip(matrices, moments, strict=True):
+        image = _matrix(axes, pairs[pairs["step"] == step])
+        axes.set_title(f"step {step:,}")
+    matrices[0].set_ylabel(f"examples by class,\n{percent(pairs['noise'].iloc[0])} noise")
+    above.colorbar(image, ax=list(matrices), label="cosine", shrink=0.8, pad=0.01)
+    last = int(curves["step"].max())
+    for axes, (label, quantities) in zip(below.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+        for level, color in zip(levels, cycle(colors), strict=False):
+            for quantity, line in quantities.items():
+                chosen = (curves["quantity"] == quantity) & (curves["noise"] == level)
+                curve(axes, curves[chosen], color, line)
+        log_steps(axes, last, narrow=True)
+        axes.set_xlabel("step")
+        axes.set_title(label, loc="left")
+    handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
+    names = [f"{percent(level)} noise" for level in levels]
+    below.legend(handles, names, loc="outside upper center", ncols=len(levels))
+    note(figure, f"{replicates_note(curves)} At marks and at the end: medians over five steps.")
+    return figure
+
+
+def _pairs(data: xr.Dataset) -> pd.DataFrame:
+    """Mean cosines of pairs of some examples, each once, over the bursts at four moments of a run."""
+    label = data["label"].values
+    order = np.argsort(label, kind="stable")
+    rank = np.arange(len(label)) - np.searchsorted(label[order], label[order])  # within the class
+    chosen = order[rank < SHOWN]
+    one, other = np.triu_indices(len(chosen), 1)
+    numbered = dict(zip(PAIR, (label[chosen][one], one, label[chosen][other], other), strict=True))
+    products = data["product"].isel(example=chosen, other_example=chosen)
+    frames = []
+    for moment in _moments(data):
+        here = xr.DataArray(cosines(products[data["snapshot"].values == moment]))
+        frames.append(
+            pd.DataFrame({"snapshot": moment, **numbered, "value": here.mean("dim_0").values[one, other]})
+        )
+    return pd.concat(frames)
+
+
+def _moments(data: xr.Dataset) -> list[int]:
+    """The first snapshot, two between, which are marks if there are as many, and the last."""
+    steps = np.unique(data["snapshot"])
+    marks = np.intersect1d(steps[1:-1], data.get("mark_step", ()))
+    between = marks if len(marks) >= MOMENTS - 2 else steps[1:-1]
+    places = [steps[0], *between, steps[-1]]
+    evenly = np.linspace(0, len(places) - 1, MOMENTS).round().astype(int)
+    return sorted({int(places[k]) for k in evenly})
+
+
+def _matrix(axes: Axes, pairs: pd.DataFrame) -> Any:
+    """Plot cosines, with lines between the classes; a pair without one is blank."""
+    classes = dict(pairs[["example", "class"]].to_numpy()) | dict(
+        pairs[["other_example", "other_class"]].to_numpy()
+    )
+    matrix = np.full((len(classes), len(classes)), np.nan)
+    one, other = (pairs[name].to_numpy(int) for name in ("example", "other_example"))
+    matrix[one, other] = matrix[other, one] = pairs["value"]
+    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    of = np.array([classes[number] for number in sorted(classes)])
+    for edge in np.flatnonzero(np.diff(of)) + 0.5:
+        for line in (axes.axhline, axes.axvline):
+            line(edge, color="0.3", linewidth=0.3)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[["top", "right"]].set_visible(True)
+    return image
