@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def run(
                 f"{path} was trained on other examples than {corrupted}: give runs of one experiment with "
                 "subset: shared, at one noise level"
             )
-    step = step_of(runs[0])
+    step = step_of(runs)
     result = xr.Dataset({"index": labels["index"], **counted(runs, step)})
     result = result.assign_attrs(
         {name: labels.attrs[name] for name in ("dataset", "checksum")}, runs=len(runs), step=step
@@ -66,16 +67,16 @@ def counted(runs: Sequence[xr.Dataset], step: int) -> dict[str, xr.DataArray]:
     return found
 
 
-def step_of(history: xr.Dataset) -> int:
-    """The logged step that is nearest to two epochs.
+def step_of(runs: Sequence[xr.Dataset]) -> int:
+    """The step that is nearest to two epochs, of those that all runs logged: each also logs its own marks.
 
     Raises
     ------
     ValueError
         If none is between 1.5 and 2.5 epochs.
     """
-    epoch = history.sizes["example"] // settings_of(history)["batch_size"]
-    steps = history["step"].values
+    epoch = runs[0].sizes["example"] // settings_of(runs[0])["batch_size"]
+    steps = reduce(np.intersect1d, [history["step"].values for history in runs])
     step = int(steps[np.abs(steps - EPOCHS * epoch).argmin()])
     if abs(step - EPOCHS * epoch) > NEAR * epoch:
         low, high = (EPOCHS - NEAR) * epoch, (EPOCHS + NEAR) * epoch
