@@ -131,10 +131,11 @@ def train(
         `accuracy_test`. Along `step` and `layer` (the ReLUs, of a dense network from 1 on): `dead` and
         `active`, the shares of the units that no training example activates, and that one activates on
         average. Along `step` and `example`: `correct`, whether a training example is classified as its
-        label. Along `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine`
-        where given. Along `mark`, if there are marks: `mark_step`, the step at which each was passed, -1 for
-        never. Along `step`, for `dp_sgd`: `epsilon`, of (ε, δ) differential privacy at the attribute `delta`,
-        1/examples. The attribute `classes` is the number of classes.
+        label, and along `step` and `test_example` the same of the test set, `correct_test`. Along `example`:
+        `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given. Along
+        `mark`, if there are marks: `mark_step`, the step at which each was passed, -1 for never. Along `step`,
+        for `dp_sgd`: `epsilon`, of (ε, δ) differential privacy at the attribute `delta`, 1/examples.
+        The attribute `classes` is the number of classes.
 
     Raises
     ------
