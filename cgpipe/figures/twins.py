@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, replicates_note
+from cgpipe.figures.style import Style, curve, log_ratios, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
@@ -20,7 +20,6 @@ PANELS = {
     "disagreement": "test images classified differently",
     "variation": "total variation of class probabilities",
 }
-LOG = ("distance", "relative_distance")
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -84,8 +83,10 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     for axes, (panel, (quantity, title)) in zip(grid, zip("abcd", PANELS.items(), strict=True), strict=True):
         for level, color in zip(levels, cycle(colors), strict=False):
             curve(axes, shown[(shown["quantity"] == quantity) & (shown["noise"] == level)], color)
-        if quantity in LOG:
-            axes.set_yscale("log", nonpositive="mask")
+        if quantity == "distance":
+            axes.set_yscale("log")
+        elif quantity == "relative_distance":
+            log_ratios(axes, "y")
         else:
             axes.set_ylim(bottom=0)
         log_steps(axes, int(shown["step"].max()))
