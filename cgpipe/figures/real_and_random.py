@@ -22,7 +22,7 @@ from cgpipe.figures.style import (
 )
 from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
-from cgpipe.inference.heldout import STATISTICS, at_marks, with_coherence
+from cgpipe.inference.heldout import STATISTICS, bursts_at_marks, with_coherence
 from cgpipe.runs import Run
 
 QUANTITIES = ["m_coherence", "pair_coherence", "cosine", "loss"]
@@ -66,13 +66,13 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         measured = with_coherence(run.data)[QUANTITIES]
-        bursts = at_marks(measured, run.data.get("mark_step"))
+        bursts = bursts_at_marks(measured, run.data.get("mark_step"))
         single = measured.drop_vars("snapshot").rename(burst_step="at").expand_dims(of=["step"])
         for found in (single, bursts.rename(mark="at", statistic="of")):
-            for quantity, values in found.items():
-                long = values.to_dataframe(name="value").reset_index()
-                levels = {"noise": run.noise, "replicate": run.replicate, "experiment": run.experiment}
-                rows.append(long.assign(quantity=quantity, **levels))
+            for quantity in QUANTITIES:
+                long = found[quantity].to_dataframe(name="value").reset_index()
+                long = long.assign(quantity=quantity, experiment=run.experiment)
+                rows.append(long.assign(noise=run.noise, replicate=run.replicate))
     whole = pd.concat(rows).fillna({"part": "network"}).dropna(subset="value").astype({"at": float})
     columns = ("experiment", "quantity", "set", "group", "part", "noise", "of", "at", "replicate", "value")
     return each_replicate(whole[[*columns]])

@@ -41,9 +41,7 @@ VARIABLES = {
 }
 
 
-def burst_steps(
-    snapshots: Sequence[int], marks: Collection[int], *, replayable: bool = True
-) -> list[tuple[int, int]]:
+def burst_steps(snapshots: Sequence[int], marks: Collection[int]) -> list[tuple[int, int]]:
     """Steps to measure a run at: each snapshot, and how many steps from there on, up to the next one.
 
     Five consecutive steps begin at step 0, at each mark and at the last snapshot, from which they go beyond
@@ -56,8 +54,6 @@ def burst_steps(
         Updates made at the snapshots, in ascending order; at least one.
     marks : collection of int
         Those of them where a burst begins.
-    replayable : bool
-        Whether updates can be made again from a snapshot. If not, every snapshot is measured alone.
 
     Returns
     -------
@@ -68,10 +64,8 @@ def burst_steps(
     --------
     >>> burst_steps([0, 10, 20, 22, 40], marks=[20])
     [(0, 5), (10, 1), (20, 2), (22, 3), (40, 5)]
-    >>> burst_steps([0, 10, 20], marks=[], replayable=False)
-    [(0, 1), (10, 1), (20, 1)]
     """
-    long = {0, *marks, snapshots[-1]} if replayable else ()
+    long = {0, *marks, snapshots[-1]}
     ends = [*snapshots[1:], snapshots[-1] + BURST]
     until = 0
     steps = []

@@ -49,7 +49,7 @@ def with_coherence(heldout: xr.Dataset) -> xr.Dataset:
     )
 
 
-def at_marks(measured: xr.Dataset, marks: xr.DataArray | None = None) -> xr.Dataset:
+def bursts_at_marks(measured: xr.Dataset, marks: xr.DataArray | None = None) -> xr.Dataset:
     """Median and range over the burst of steps at each mark of the training loss.
 
     Parameters

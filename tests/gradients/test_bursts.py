@@ -105,13 +105,12 @@ def test_a_group_without_examples_sums_to_0():
 @given(
     snapshots=st.sets(st.integers(1, 40)).map(lambda steps: [0, *sorted(steps)]),
     marks=st.sets(st.integers(0, 40)),
-    replayable=st.booleans(),
 )
-def test_each_step_is_measured_once_and_after_the_snapshot_before_it(snapshots, marks, replayable):
+def test_each_step_is_measured_once_and_after_the_snapshot_before_it(snapshots, marks):
     marks &= set(snapshots)
-    begin = {0, *marks, snapshots[-1]} if replayable else ()
+    begin = {0, *marks, snapshots[-1]}
     wanted = {*snapshots, *(start + k for start in begin for k in range(5))}
-    found = burst_steps(snapshots, marks, replayable=replayable)
+    found = burst_steps(snapshots, marks)
     assert [start for start, _ in found] == snapshots
     assert [start + k for start, count in found for k in range(count)] == sorted(wanted)
 

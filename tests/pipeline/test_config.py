@@ -316,7 +316,8 @@ def test_a_figure_of_an_unknown_experiment_is_refused_with_a_suggestion(figure):
 
 
 def figure_of(figure, **experiment):
-    return {**minimal(network={"dense": [40, 40]}, **experiment), "figures": {figure: {"experiment": "one"}}}
+    settings = minimal(network={"dense": [40, 40]}, **experiment)
+    return {**settings, "heldout": {"examples": 500}, "figures": {figure: {"experiment": "one"}}}
 
 
 @pytest.mark.parametrize("figure", ["figure2", "figure3"])

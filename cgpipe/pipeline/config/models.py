@@ -220,7 +220,7 @@ class Config(Section):
             report(mistakes_in_related(completed))
         return completed
 
-    @field_validator("gradients", "contributions", "heldout", "similarity")
+    @field_validator("gradients", "contributions")
     @classmethod
     def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
         most = training_examples(info.data)

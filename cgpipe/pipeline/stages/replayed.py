@@ -98,7 +98,7 @@ def at_marks(
     """
 
     def measured(spec: Settings, run: EndedRun) -> xr.Dataset:
-        marks = run.snapshots.marks
+        marks = {float(mark): step for mark, step in run.snapshots.marks.items()}
         try:
             again = Replayed(run)
             result = measure(spec, run, again.bursts(marks.values()))
@@ -106,11 +106,11 @@ def at_marks(
         except ReplayError as error:
             log.info("each snapshot alone: %s", error)
             result = measure(spec, run, ((step, step, network) for step, network in run.snapshots))
-        if marks:
+        if levels := sorted(marks, reverse=True):
             described = {"long_name": "level that the training loss fell to, nats", "units": "1"}
-            result = result.assign_coords(mark=("mark", [float(mark) for mark in marks], described))
-            described = {"long_name": "updates made before it did so, -1 for never", "units": "1"}
-            result["mark_step"] = "mark", list(marks.values()), described
+            result = result.assign_coords(mark=("mark", levels, described))
+            described = {"long_name": "updates made before it did so", "units": "1"}
+            result["mark_step"] = "mark", [marks[level] for level in levels], described
         return result
 
     return measured
