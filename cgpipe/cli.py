@@ -132,7 +132,7 @@ SAMPLE = ["dataset", "corrupted", "snapshots"]
 STAGES = {
     "data": Stage("Write raw images as one NetCDF file.", [], ["dataset"], [DATA_ROOT, IMAGES, DOWNLOADS]),
     "corrupt": Stage(
-        "Choose the training examples, and permute the labels of a share of them.",
+        "Choose examples, and permute the labels of a share.",
         ["dataset"],
         ["corrupted"],
         [option("difficulty", f"Input: {FILES['difficulty']}, to choose easy or hard ones.")],

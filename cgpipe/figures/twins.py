@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -41,7 +40,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         norms = run.data[["distance", "travelled"]]
-        whole = np.sqrt((norms**2).sum("layer")).assign(run.data[["disagreement", "variation"]])
+        whole = ((norms**2).sum("layer") ** 0.5).assign(run.data[["disagreement", "variation"]])
         for layer, of in [
             ("network", whole),
             *((name, norms.sel(layer=name)) for name in norms["layer"].values),

@@ -120,8 +120,8 @@ def train(
         `accuracy_test`. Along `step` and `layer` (the ReLUs, of a dense network from 1 on): `dead` and
         `active`, the shares of the units that no training example activates, and that one activates on
         average. Along `step` and `example`: `correct`, whether a training example is classified as its
-        label. Along `example`: `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine`
-        where given.
+        label, and along `step` and `test_example` the same of the test set, `correct_test`. Along `example`:
+        `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given.
         The attribute `classes` is the number of classes.
 
     Raises

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cgpipe.data.datasets import _channels
-from cgpipe.data.images import flat_images, shaped_images
+from cgpipe.data.images import flat_images, shaped_images, with_zeroed_pixels
 
 SHAPES = st.one_of(
     st.tuples(*[st.integers(1, 5)] * 3), st.tuples(*[st.integers(1, 5)] * 3, st.integers(1, 4))
@@ -72,3 +72,30 @@ def test_statistics_of_the_digits_are_those_of_their_training_images(digits):
     normalized = flat_images(digits, "train", normalize=True)
     assert normalized.mean(dtype=np.float64) == pytest.approx(0, abs=1e-6)
     assert normalized.std(dtype=np.float64) == pytest.approx(1, abs=1e-6)
+
+
+@given(IMAGES, st.floats(0, 1), st.lists(st.integers(0, 99), min_size=1, max_size=5))
+def test_a_share_of_the_pixels_of_each_image_is_black_in_all_channels(images, share, places):
+    images = np.maximum(images, 1)
+    index, before = np.array(places) % len(images), images.copy()
+    dataset = dataset_of(images)
+    part = with_zeroed_pixels(dataset, index, share, rng=np.random.default_rng(0))
+    found = part["train_images"].values
+    black = (found == 0).reshape(*images[index].shape[:3], -1)
+    assert (black.all(-1) == black.any(-1)).all()
+    pixels = black.shape[1] * black.shape[2]
+    assert (black.all(-1).sum((1, 2)) == round(share * pixels)).all()
+    assert np.array_equal(found[found > 0], images[index][found > 0])
+    assert np.array_equal(dataset["train_images"], before)
+    assert part["channel_mean"].equals(dataset["channel_mean"])
+
+
+def test_copies_have_black_pixels_of_their_own():
+    dataset = dataset_of(np.ones((2, 8, 8), np.uint8))
+    one, other, another = (
+        with_zeroed_pixels(dataset, np.array([1, 1]), 0.5, rng=np.random.default_rng(seed))["train_images"]
+        for seed in (0, 0, 1)
+    )
+    assert not np.array_equal(one[0], one[1])
+    assert np.array_equal(one, other)
+    assert not np.array_equal(one, another)

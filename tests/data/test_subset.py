@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cgpipe.data.subset import balanced_subset
+from cgpipe.data.subset import balanced_subset, with_replaced
 
 LABELS = hnp.arrays(
     st.sampled_from([np.int64, np.int32, np.uint8]), st.integers(1, 200), elements=st.integers(0, 9)
@@ -82,3 +82,42 @@ def test_the_seed_chooses_the_examples_and_the_classes_with_one_more():
 def test_what_cannot_be_chosen_from_is_refused(labels, examples, error, message):
     with pytest.raises(error, match=message):
         chosen(labels, examples, 0)
+
+
+def replaced(labels, subset, count, seed, pool=None):
+    pool = np.arange(len(labels)) if pool is None else pool
+    return with_replaced(labels, subset, count, pool=pool, rng=np.random.default_rng(seed))
+
+
+@given(LABELS, SEEDS, st.data())
+def test_so_many_are_replaced_by_others_of_their_class_and_fewer_are_some_of_these(labels, seed, data):
+    subset = chosen(labels, data.draw(st.integers(1, len(labels))), seed)
+    pool = np.sort(np.random.default_rng(seed).permutation(len(labels))[: data.draw(st.integers(1, 200))])
+    left = sizes(labels[np.setdiff1d(pool, subset)])
+    most = max((k for k in range(len(subset) + 1) if possible(labels, subset, k, seed, left)), default=0)
+    before = subset.copy()
+    for count in range(most + 1):
+        now = replaced(labels, subset, count, seed, pool)
+        differ = now != subset
+        assert differ.sum() == count
+        assert np.array_equal(labels[now], labels[subset])
+        assert len(set(now)) == len(now)
+        assert not set(now[differ]) & set(subset)
+        assert set(now[differ]) <= set(pool)
+        assert (now != before).sum() == (count > 0)
+        before = now
+    assert np.array_equal(subset, chosen(labels, len(subset), seed))
+
+
+def possible(labels, subset, count, seed, left):
+    """Whether each class has others for the places that are drawn, which come first from the stream."""
+    places = np.random.default_rng(seed).permutation(len(subset))[:count]
+    return (sizes(labels[subset[places]]) <= left).all()
+
+
+def test_a_class_without_others_and_more_than_the_subset_are_refused():
+    labels = np.array([0, 0, 0, 1, 1])
+    with pytest.raises(ValueError, match="2 examples of class 1 are to be replaced, and 0 others of this"):
+        replaced(labels, np.array([0, 3, 4]), 3, 0)
+    with pytest.raises(ValueError, match="4 of 3 examples are to be replaced: ask for 0 to 3"):
+        replaced(labels, np.array([0, 3, 4]), 4, 0)

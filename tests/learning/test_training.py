@@ -70,6 +70,8 @@ def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
                 if part == "training":
                     for name in ("dead", "active", "correct"):
                         assert np.array_equal(now[name], getattr(seen, name))
+                else:
+                    assert np.array_equal(now["correct_test"], seen.correct)
             for number, layer in enumerate(layers):
                 assert np.array_equal(kept[step][f"{number}.weight"], layer.weight)
                 assert np.array_equal(kept[step][f"{number}.bias"], layer.bias)
@@ -81,11 +83,11 @@ def test_it_is_a_loop_of_updates_evaluated_at_the_logged_steps(name):
 def test_a_history_has_named_dimensions_and_describes_itself():
     pristine = np.arange(70) % 3 > 0
     history = train(*examples(), **SETTINGS, pristine=pristine, rng=0)
-    assert history.sizes == {"step": 13, "layer": 1, "example": 70}
+    assert history.sizes == {"step": 13, "layer": 1, "example": 70, "test_example": len(examples()[3])}
     curves = ["loss_training", "accuracy_training", "loss_test", "accuracy_test"]
     shares = ["dead", "active"]
     of_examples = ["learned_first", "learned_last", "label", "pristine"]
-    assert list(history) == [*curves, *shares, "correct", *of_examples]
+    assert list(history) == [*curves, *shares, "correct", "correct_test", *of_examples]
     assert [history[name].dims for name in curves] == [("step",)] * 4
     assert [history[name].dims for name in shares] == [("step", "layer")] * 2
     assert history["correct"].dims == ("step", "example")

@@ -1,6 +1,7 @@
 import importlib
 import json
 import pkgutil
+import re
 from dataclasses import MISSING, fields
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 
 import cgpipe.pipeline.stages
 from cgpipe.figures.registry import FIGURES, OF_RUNS
-from cgpipe.pipeline import plan
+from cgpipe.pipeline import layout, plan
 from cgpipe.pipeline.canonical import canonical
 from cgpipe.pipeline.config.load import load
 
@@ -300,6 +301,43 @@ def test_labels_of_a_subset_lie_apart_and_those_of_all_examples_do_not(given, pa
     assert at == {"dataset": "", "examples": part, "noise": "012.5", "replicate": "1"}
     assert plan.settings(load(settings), "corrupt", at)["examples"] == examples
     assert plan.labels_at(load(settings), {**AT, "experiment": "other"})["examples"] == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "part", "examples"),
+    [
+        ({"copies": 3}, "copies-3/", {"copies": 3}),
+        ({"zeroed": 0.25, "examples": 50}, "examples-50/zeroed-0.25/", {"examples": 50, "zeroed": 0.25}),
+        ({"zeroed": 1e-9}, "zeroed-1e-09/", {"zeroed": 1e-9}),
+        (
+            {"twin": {"of": "early", "replaced": 2}, "examples": 700, "noise": [0]},
+            "examples-700/replaced-2/",
+            {"examples": 700, "replaced": 2},
+        ),
+        (
+            {"choose": {"of": "early", "which": "easy"}, "examples": 60, "noise": [0]},
+            "chosen-easy-of-early/examples-60/",
+            {"chosen": "easy-of-early", "examples": 60},
+        ),
+    ],
+)
+def test_labels_of_other_examples_lie_apart_and_their_place_says_of_which(given, part, examples):
+    settings = base(figures={}, claims=None)
+    early = {**settings["experiments"]["noisy"], "examples": 700, "steps": 40, "noise": [0]}
+    early |= {"winsor": [0], "batch_size": 50}
+    settings["experiments"]["early"] = {**early, "subset": "shared"}
+    settings["experiments"]["noisy"] = {**early, "noise": [0, 0.125], "subset": "shared", **given}
+    if "examples" not in given:
+        settings["experiments"]["noisy"]["examples"] = "all"
+    config = load(settings)
+    at = plan.labels_at(config, {**AT, "noise": "000"})
+    assert at == {"dataset": "", "examples": part, "noise": "000", "replicate": "0"}
+    assert plan.settings(config, "corrupt", at)["examples"] == examples
+    assert re.fullmatch(layout.EXAMPLES, part)
+    assert layout.part_of_path(dict(sorted(examples.items()))) == part
+    assert layout.chosen_of(part) == ("early" if "choose" in given else None)
+    size = {"copies-3/": 3_000, "zeroed-1e-09/": 1_000}.get(part, given.get("examples"))
+    assert plan.settings(config, "train", {**AT, "noise": "000"})["examples"] == size
 
 
 def test_the_dataset_of_one_experiment_lies_apart():

@@ -193,12 +193,17 @@ def test_what_was_made_from_different_files_does_not_belong_together(chain, tmp_
 
 def test_the_layout_says_what_an_artifact_of_a_run_was_made_from(tmp_path):
     run = tmp_path / "noise_of_labels" / "noise-012.5" / "winsor-2" / "replicate-3"
-    found = made_from(run / "coherence.nc", None)
+    found = made_from(run / "coherence.nc", {})
     assert found["data"] == tmp_path / "dataset.nc"
     assert found["corrupt"] == tmp_path / "corrupted" / "noise-012.5" / "replicate-3.nc"
     assert found["train"] == run / "snapshots.safetensors"
     assert found["contributions"] == run / "contributions.nc"
-    of_subset = made_from(run / "coherence.nc", 50)
+    of_subset = made_from(run / "coherence.nc", {"examples": 50, "replicate": 3})
     assert of_subset["corrupt"] == tmp_path / "corrupted/examples-50/noise-012.5/replicate-3.nc"
     assert {**of_subset, "corrupt": found["corrupt"]} == found
-    assert made_from(tmp_path / "coherence.nc", None) == {}
+    shared = made_from(
+        run / "coherence.nc", {"examples": {"copies": 2, "chosen": "easy-of-one"}, "replicate": 0}
+    )
+    place = "corrupted/chosen-easy-of-one/copies-2/noise-012.5/replicate-0.nc"
+    assert {**found, "corrupt": tmp_path / place} == shared
+    assert made_from(tmp_path / "coherence.nc", {}) == {}

@@ -57,3 +57,47 @@ def test_a_twin_that_is_none_is_refused(base, other, said):
     told = mistake(base, **{"twin": {"of": "base"}, **other})
     assert told.startswith(("twin.of: given ", "twin.replaced: given 201;"))
     assert said in told
+
+
+EARLY = {"noise": [0], "subset": "shared"}
+
+
+def test_examples_are_chosen_by_runs_that_share_theirs():
+    given = {"choose": {"of": "base", "which": "hard"}, "examples": 100, "noise": [0, 0.5], "subset": "own"}
+    assert load(settings(EARLY, **given)).experiments["other"].choose.which == "hard"
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "said"),
+    [
+        ({"subset": "own"}, {}, "an experiment with subset: shared; base has own"),
+        ({"noise": [0, 0.5]}, {}, "an experiment with noise: [0]; base has [0.0, 0.5]"),
+        ({"winsor": [0, 2]}, {}, "an experiment with winsor: [0]; base has [0, 2]"),
+        ({"copies": 2}, {}, "an experiment with copies: 1; base has 2"),
+        ({"steps": 19}, {}, "an experiment of at least two epochs, 20 steps; base has 19"),
+        ({}, {"dataset": "mnist"}, "an experiment on mnist; base is on digits"),
+        (
+            {},
+            {"choose": {"of": "other", "which": "easy"}},
+            "draws from all examples; other chooses them",
+        ),
+        ({}, {"choose": {"of": "base", "which": "easier"}}, "'easy' or 'hard' (did you mean easy?)"),
+        ({}, {"choose": {"of": "bass", "which": "easy"}}, "one of base, other (did you mean base?)"),
+        ({}, {"examples": 201}, "given 201; allowed: at most 200, those of base"),
+        ({}, {"examples": "all"}, "only with examples: a number, to be drawn from the hard ones"),
+    ],
+)
+def test_examples_that_cannot_be_chosen_are_refused(base, other, said):
+    told = mistake({**EARLY, **base}, **{"choose": {"of": "base", "which": "hard"}, **other})
+    assert told.startswith(("choose", "examples"))
+    assert said in told
+
+
+def test_a_minibatch_is_of_all_copies():
+    assert load(settings(copies=3, batch_size="all")).experiments["other"].batch_size == 600
+    assert load(settings(copies=3, examples="all", batch_size="all")).experiments["other"].batch_size == 3_000
+    load(settings(copies=3, batch_size=600))
+    told = mistake(copies=3, batch_size=601)
+    assert told == "batch_size: given 601; allowed: at most 600, the examples of the experiment"
+    told = mistake(copies=3, examples="all", batch_size=3_001)
+    assert told.endswith("at most 3000, the training examples of digits, each 3 times")

@@ -91,6 +91,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "module": {"module": "torch.nn:Flatten"},
     "args": {"module": "torch.nn:Flatten", "args": {"start_dim": 1}},
 }
+EARLY = {
+    **SMALL["experiments"]["bare"],
+    "batch_size": 50,
+    "examples": 300,
+    "noise": [0],
+    "subset": "shared",
+}
+EASY = {**EARLY, "examples": 50, "choose": {"of": "early", "which": "easy"}}
+TWIN = {"of": "label_noise", "replaced": 2}
 ON_MNIST = {**SMALL["experiments"]["label_noise"], "dataset": "mnist"}
 OF_MNIST = {"data": 1, "corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE}
 
@@ -137,6 +146,32 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         800,
         {"corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE},
     ),
+    # The only replicate is replicate 0, whose examples would be shared.
+    "experiments.*.subset": ("experiments.label_noise.subset", "shared", {}),
+    **{
+        f"experiments.*.{key}": (
+            f"experiments.pair.{key}",
+            value,
+            {"corrupt": 1, "train_pair_1": 1, "runs": 1},
+        )
+        for key, value in {"copies": 2, "zeroed": 0.25}.items()
+    },
+    **{
+        f"experiments.*.choose.{key}": (
+            "experiments",
+            {**SMALL["experiments"], "early": EARLY, "easy": EASY},
+            {"corrupt": 2, "train_without_snapshots": 2, "difficulty": 1, "runs": 1},
+        )
+        for key in ("of", "which")
+    },
+    **{
+        f"experiments.*.twin.{key}": (
+            "experiments",
+            {**SMALL["experiments"], "twin": {**SMALL["experiments"]["label_noise"], "twin": TWIN}},
+            {"corrupt": 2, "train": 2, "runs": 1},
+        )
+        for key in ("of", "replaced")
+    },
     "experiments.*.normalize": ("experiments.label_noise.normalize", False, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.batch_size": ("experiments.label_noise.batch_size", 40, FROM_TRAIN_OF_LABEL_NOISE),
     "experiments.*.steps": ("experiments.label_noise.steps", 13, FROM_TRAIN_OF_LABEL_NOISE),
