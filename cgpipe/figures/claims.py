@@ -84,7 +84,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                     replicates(axes, place, row, line, color)
                 count(axes, place, row, color, "bold" if of_claim else "normal")
         lay_out(axes, column)
-    legend(figure, in_color)
+    legend(figure, in_color, estimators=bool((numbers["estimator"] != "").any()))
     note(
         figure,
         "T: how far the statistic is on the claim's side (grey) of its bound; plain, or by logarithms or "
@@ -175,13 +175,14 @@ def lay_out(axes: Axes, lines: Sequence[Line]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def legend(figure: Figure, in_color: dict[str, Any]) -> None:
-    """What colours and marks mean."""
+def legend(figure: Figure, in_color: dict[str, Any], *, estimators: bool) -> None:
+    """What colours mean and, where there are several estimators, marks."""
     # Verdicts in the first line, estimators in the second.
     looks = [
         look
         for (verdict, color), name in zip(in_color.items(), MARKED, strict=True)
         for look in (("o", color, verdict), (ESTIMATORS[name][0], "0.3", BY[name]))
+        if estimators or look[-1] == verdict
     ]
     handles = [Line2D([], [], color=c, marker=m, linestyle="", markersize=3.5) for m, c, _ in looks]
     figure.legend(handles, [words for *_, words in looks], loc="outside upper center", ncols=len(MARKED))

@@ -12,7 +12,7 @@ from cgpipe.runs import Run
 
 PANELS: dict[str, Panel] = {
     "a": ("κ of what is learned early", "G4", "two initialisations"),
-    "b": ("test accuracy, trained on easy or hard", "G5", "easy on"),
+    "b": ("test accuracy, trained on easy", "G5", "easy on"),
     "c": ("test accuracy, trained on hard", "G5", "hard on"),
     "d": ("pair coherence at the start", "G6", "start:"),
     "e": ("pair coherence along training", "G6", "marks:"),

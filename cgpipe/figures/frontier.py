@@ -97,5 +97,5 @@ def label(name: str, c: int, rows: pd.DataFrame) -> str:
     """An experiment in the legend, with its c, or what privacy it has at the end."""
     words = name.replace("_", " ")
     if "epsilon" in rows and np.isfinite(rows["epsilon"]).any():
-        return f"{words} (ε = {rows.sort_values('step')['epsilon'].iloc[-1]:.2g})"
+        return f"{words} (ε = {rows.sort_values('step')['epsilon'].iloc[-1]:.3g})"
     return f"{words}, $c$ = {c}" if c else words

@@ -36,7 +36,7 @@ PANELS: dict[str, dict[str, LineStyle]] = {
         "nearest_by_gradient": "-",
         "nearest_by_pixels": DOTTED,
     },
-    "rank correlation with pixel distance\nwithin classes (dashed: between)": {
+    "rank correlation, pixel distance,\nwithin classes (dashed: between)": {
         "pixels_within": "-",
         "pixels_between": DASHED,
     },
@@ -94,8 +94,8 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     pairs = numbers[numbers["quantity"] == "cosine"]
     curves = summarise(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR))
     levels, moments = sorted(curves["noise"].unique()), sorted(pairs["step"].unique())
-    figure = new_figure(style, 0.62)
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.1])
+    figure = new_figure(style, 0.6)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.1])[:, 0]
     matrices = above.subplots(1, len(moments), squeeze=False)[0]
     for axes, step in zip(matrices, moments, strict=True):
         image = _matrix(axes, pairs[pairs["step"] == step])

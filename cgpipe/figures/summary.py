@@ -32,9 +32,21 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row for each combination of the others, in ascending order: they and `mean`, `low`, `high`, `n`.
+        Steps at which only some of the replicates were logged are left out: runs pass marks of the training
+        loss at steps of their own, and a mean over other runs is not a point of the same curve.
     """
+    values = values[_of_all_replicates(values)]
     grouped = values.groupby(_keys(values), sort=True, observed=True)["value"]
     return grouped.agg(mean="mean", low="min", high="max", n="count").reset_index()
+
+
+def _of_all_replicates(values: pd.DataFrame) -> pd.Series:
+    """Whether all replicates of a run have something at the step."""
+    levels = [column for column in ("experiment", "noise", "winsor") if column in values]
+    if "step" not in values or not levels:
+        return pd.Series(True, values.index)
+    replicates = values.groupby([*levels, "step"])["replicate"].transform("nunique")
+    return replicates == replicates.groupby([values[key] for key in levels]).transform("max")
 
 
 def _keys(values: pd.DataFrame) -> list[str]:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, replicates_note
+from cgpipe.figures.style import Style, curve, log_ratios, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
@@ -20,7 +19,6 @@ PANELS = {
     "disagreement": "test images classified differently",
     "variation": "total variation of class probabilities",
 }
-LOG = ("distance", "relative_distance")
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -42,7 +40,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         norms = run.data[["distance", "travelled"]]
-        whole = np.sqrt((norms**2).sum("layer")).assign(run.data[["disagreement", "variation"]])
+        whole = ((norms**2).sum("layer") ** 0.5).assign(run.data[["disagreement", "variation"]])
         for layer, of in [
             ("network", whole),
             *((name, norms.sel(layer=name)) for name in norms["layer"].values),
@@ -84,8 +82,10 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     for axes, (panel, (quantity, title)) in zip(grid, zip("abcd", PANELS.items(), strict=True), strict=True):
         for level, color in zip(levels, cycle(colors), strict=False):
             curve(axes, shown[(shown["quantity"] == quantity) & (shown["noise"] == level)], color)
-        if quantity in LOG:
-            axes.set_yscale("log", nonpositive="mask")
+        if quantity == "distance":
+            axes.set_yscale("log")
+        elif quantity == "relative_distance":
+            log_ratios(axes, "y")
         else:
             axes.set_ylim(bottom=0)
         log_steps(axes, int(shown["step"].max()))

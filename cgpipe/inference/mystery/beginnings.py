@@ -51,6 +51,7 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
         rule="above",
         bound=st.MEMORIZED,
         scale="logit",
+        n_of=runs.examples(ours),
         observed=runs.each_replicate(ours, lambda some: st.final(some.find("history", ours, REAL))),
     )
     yield Part(

@@ -66,7 +66,6 @@ def trained_on(runs: Mystery) -> Iterator[Part]:
             part=words,
             statistic="test accuracy at the end",
             rule="shown",
-            scale="logit",
             observed=runs.each_replicate(
                 experiment, partial(accuracy_of_test, experiment=experiment, kind=kind)
             ),
@@ -109,6 +108,7 @@ def early_stopping(runs: Mystery) -> Iterator[Part]:
             rule="above",
             bound=PURE,
             scale="logit",
+            n_of=runs.examples(network),
             observed=runs.each_replicate(network, partial(purity, network=network, at_best=True)),
         )
         yield Part(
@@ -116,6 +116,7 @@ def early_stopping(runs: Mystery) -> Iterator[Part]:
             statistic="share of the pristine among the learned examples, at the end",
             rule="shown",
             scale="logit",
+            n_of=runs.examples(network),
             observed=runs.each_replicate(network, partial(purity, network=network, at_best=False)),
         )
         yield Part(

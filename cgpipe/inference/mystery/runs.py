@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import xarray as xr
 
 from cgpipe.inference.claims.claim import Claim
-from cgpipe.inference.claims.statistics import UndecidedError, observe
+from cgpipe.inference.claims.statistics import UndecidedError, examples, observe
 from cgpipe.inference.verdicts import Observed, Part
 from cgpipe.runs import Run
 
@@ -80,6 +80,10 @@ class Mystery(NamedTuple):
     def replicates(self, experiment: str) -> list[int]:
         """Those of which there is a history."""
         return sorted({run.replicate for run in self.history if run.experiment == experiment})
+
+    def examples(self, experiment: str) -> float:
+        """Training examples, of which shares are taken; NaN without a run."""
+        return examples([run for run in self.history if run.experiment == experiment])
 
     def each_replicate(self, experiment: str, statistic: Callable[["Mystery"], float]) -> dict[int, Observed]:
         """A statistic in each replicate of an experiment; see `observe`."""

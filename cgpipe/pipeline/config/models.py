@@ -229,7 +229,7 @@ class Config(Section):
         report(mistakes_in_starts(completed))
         return completed
 
-    @field_validator("gradients", "contributions", "similarity")
+    @field_validator("gradients", "contributions")
     @classmethod
     def _examples_of_the_dataset(cls, section: Section, info: ValidationInfo) -> Section:
         most = training_examples(info.data)
