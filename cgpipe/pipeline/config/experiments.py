@@ -245,16 +245,15 @@ class Experiment(Section):
         ge=1,
         le=MOST_RUNS,
         description="How many runs one job trains. On a GPU the runs of a dense network by plain steps (no "
-        "momentum, weight decay or schedule) are trained in lockstep, which takes little longer than one of "
-        "them: 25 or 125 suit it. Others are trained one after the other, which saves the start of a process "
-        "where runs take seconds. Results do not depend on it, and changing it reruns nothing",
+        "momentum, weight decay, schedule or marks) are trained in lockstep, which takes little longer than "
+        "one of them: 25 or 125 suit it. Others are trained one after the other, which saves the start of a "
+        "process where runs take seconds. Results do not depend on it, and changing it reruns nothing",
     )
     snapshots: bool = Field(
         True,
         description="Whether runs save their parameters: at the logged steps, but from 10,000 on only "
         "every 10,000, and at the last. Figures 2 and 3 and the figure of coherence need them",
     )
-
     marks: list[Annotated[float, Field(gt=0)]] = Field(
         [],
         description="Training losses in nats, in descending order. When the mean loss of the last 20 "
