@@ -59,7 +59,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `experiment`, `quantity` (`m_coherence`, `pair_coherence`, `cosine`, `loss`), `set`, `group`,
-        `part` (of the network), `noise`, `of`, `at`, `replicate`, `value`. `of` is `step`, and `at` the step
+        `part` (of the network), `noise`, `of`, `at`, `replicate`, `value`. `of` is `step`, and `at` the step,
         of a snapshot; or it is `median`, `low` or `high` of a burst of steps, and `at` the mark of the
         training loss that the burst begins at: `inf` is the first step, 0 the last snapshot. What is
         undefined is left out.
