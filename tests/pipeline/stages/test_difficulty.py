@@ -104,6 +104,6 @@ def test_the_result_names_examples_by_their_place_in_the_dataset(runs, tmp_path)
     assert np.array_equal(found["right"], sum(run["correct"].astype(int) for run in last))
     assert np.array_equal(found["easy_test"], last[0]["correct_test"] & last[1]["correct_test"])
     path.unlink()
-    with pytest.raises(ArtifactError, match="was trained on other examples than .*: give runs of"):
+    with pytest.raises(ArtifactError, match="was trained on other examples than /"):
         see(histories)
     assert not path.exists()
