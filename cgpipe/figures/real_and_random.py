@@ -59,15 +59,17 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `experiment`, `quantity` (`m_coherence`, `pair_coherence`, `cosine`, `loss`), `set`, `group`,
-        `part` (of the network), `noise`, `of`, `at`, `replicate`, `value`. `of` is `step`, and `at` the step;
-        or it is `median`, `low` or `high` of a burst of steps, and `at` the mark of the training loss that
-        the burst begins at: `inf` is the first step, 0 the last snapshot. What is undefined is left out.
+        `part` (of the network), `noise`, `of`, `at`, `replicate`, `value`. `of` is `step`, and `at` the step,
+        of a snapshot; or it is `median`, `low` or `high` of a burst of steps, and `at` the mark of the
+        training loss that the burst begins at: `inf` is the first step, 0 the last snapshot. What is
+        undefined is left out.
     """
     rows = []
     for run in runs:
         measured = with_coherence(run.data)[QUANTITIES]
         bursts = bursts_at_marks(measured, run.data.get("mark_step"))
-        single = measured.drop_vars("snapshot").rename(burst_step="at").expand_dims(of=["step"])
+        single = measured.sel(burst_step=measured["burst_step"] == measured["snapshot"])
+        single = single.drop_vars("snapshot").rename(burst_step="at").expand_dims(of=["step"])
         for found in (single, bursts.rename(mark="at", statistic="of")):
             for quantity in QUANTITIES:
                 long = found[quantity].to_dataframe(name="value").reset_index()
@@ -158,7 +160,7 @@ def _bursts(axes: Axes, rows: pd.DataFrame, losses: pd.DataFrame, color: Any, li
     of_marks = pd.DataFrame(
         {"loss": loss, "median": of["median"]["mean"], "low": of["low"]["low"], "high": of["high"]["high"]}
     )
-    of_marks = of_marks.dropna().sort_index(ascending=False)
+    of_marks = of_marks.dropna().sort_values("loss")
     axes.plot(of_marks["loss"], of_marks["median"], color=color, linestyle=line, marker=".", markersize=2.5)
     axes.vlines(of_marks["loss"], of_marks["low"], of_marks["high"], color=color, linewidth=0.6)
 
