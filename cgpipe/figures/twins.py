@@ -83,7 +83,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         for level, color in zip(levels, cycle(colors), strict=False):
             curve(axes, shown[(shown["quantity"] == quantity) & (shown["noise"] == level)], color)
         if quantity == "distance":
-            axes.set_yscale("log")
+            axes.set_yscale("log", nonpositive="mask")
         elif quantity == "relative_distance":
             log_ratios(axes, "y")
         else:
