@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import DASHED, DOTTED, Style, new_figure, note
+from cgpipe.figures.style import DASHED, DOTTED, LineStyle, Style, new_figure, note
 from cgpipe.figures.summary import each_replicate
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
 
-LINES = ("-", DASHED, DOTTED)
+LINES: tuple[LineStyle, ...] = ("-", DASHED, DOTTED)
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:

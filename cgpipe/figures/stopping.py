@@ -75,7 +75,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         for level, color in zip(levels, cycle(colors), strict=False):
             for quantity, line in zip(QUANTITIES, ("-", DASHED), strict=True):
                 rows = of_one[(of_one["noise"] == level) & (of_one["quantity"] == quantity)]
-                curve(axes, rows, color, line)  # type: ignore[arg-type]
+                curve(axes, rows, color, line)
                 if quantity == "accuracy_test" and len(rows):
                     best = rows.loc[rows["mean"].idxmax()]
                     axes.plot(best["step"], best["mean"], "o", color=color, markersize=4)

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from cgpipe.inference.claims.statistics import UndecidedError
+from cgpipe.inference.heldout import with_coherence
 from cgpipe.inference.mystery import marks
 from cgpipe.inference.mystery.marks import RANDOM, REAL, Curve
 from cgpipe.inference.mystery.runs import Mystery, claim
@@ -139,13 +140,11 @@ def of_displacement(runs: Mystery, network: str) -> float:
 
 def convolutional_over_last(runs: Mystery, network: str, noise: float) -> float:
     """Mean over the marks of log α of the convolutional layers less that of the last linear one."""
-    kinds = runs.find("heldout", network, noise)["layer_kind"].values.astype(str)
-    convolutional = np.char.startswith(kinds, "Conv")
-    linear = np.flatnonzero(kinds == "Linear")
-    if not (convolutional.any() and len(linear)):
+    parts = "convolutional", "last linear"
+    kinds = with_coherence(runs.find("heldout", network, noise).isel(burst_step=[0]))["m_coherence"]
+    if kinds.sel(set="training", group="all", part=list(parts)).isnull().any():
         raise UndecidedError(NO_CONVOLUTION)
-    last = np.arange(len(kinds)) == linear[-1]
     of_both = (
-        marks.at_marks(runs, network, noise, marks.log_m_coherence(layers=of)) for of in (convolutional, last)
+        marks.at_marks(runs, network, noise, marks.log_m_coherence(part=part)) for part in parts
     )
     return marks.mean_difference(*of_both)

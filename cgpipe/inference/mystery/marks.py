@@ -10,34 +10,28 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from cgpipe.gradients.coherence import m_coherence, pair_coherence
 from cgpipe.inference.claims.statistics import Floats, UndecidedError
+from cgpipe.inference.heldout import with_coherence
 from cgpipe.inference.mystery.runs import Mystery
+from cgpipe.names import BURST
 
 Set = Literal["training", "held-out"]
 Bools = npt.NDArray[np.bool_]
-Layers = slice | Bools
-ALL = slice(None)
-
 REAL, RANDOM = 0.0, 1.0  # noise levels: labels as they are, and all permuted
 FEWEST = 3  # marks that both runs must have passed
 MIDDLE = (0.5, 1.5)  # training losses of the middle of a run, nats
-BURST = 5  # steps, as cgpipe.gradients.bursts makes them
 
 # Of an artifact of stage heldout, and which of its burst steps: one number for each of these.
 Curve = Callable[[xr.Dataset, Bools], Floats]
 
 
-def log_m_coherence(of: Set = "training", layers: Layers = ALL) -> Curve:
-    """Log of m-coherence of all examples of a set, over some layers together."""
+def log_m_coherence(of: Set = "training", part: str = "network") -> Curve:
+    """Log of m-coherence of all examples of a set, over the layers of a part of the network."""
 
-    def curve(heldout: xr.Dataset, steps: Bools) -> Floats:
-        squared, energy = (
-            heldout[name].sel(set=of, group="all").values[steps][:, layers].sum(1)
-            for name in ("squared_norm", "energy")
-        )
+    def curve(made: xr.Dataset, steps: Bools) -> Floats:
+        coherence = with_coherence(made.isel(burst_step=steps))["m_coherence"]
         with np.errstate(divide="ignore"):
-            return np.log(m_coherence(squared, energy))
+            return np.log(coherence.sel(set=of, group="all", part=part).values)
 
     return curve
 
@@ -45,10 +39,9 @@ def log_m_coherence(of: Set = "training", layers: Layers = ALL) -> Curve:
 def pairs(of: Set, group: str) -> Curve:
     """Pair coherence of a group."""
 
-    def curve(heldout: xr.Dataset, steps: Bools) -> Floats:
-        here = heldout.sel(set=of, group=group)
-        squared, energy = (here[name].values[steps].sum(1) for name in ("squared_norm", "energy"))
-        return pair_coherence(squared, energy, here["size"].values[steps])
+    def curve(made: xr.Dataset, steps: Bools) -> Floats:
+        coherence = with_coherence(made.isel(burst_step=steps))["pair_coherence"]
+        return np.asarray(coherence.sel(set=of, group=group, part="network").values)
 
     return curve
 
