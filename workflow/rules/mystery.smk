@@ -10,7 +10,9 @@ if CONFIG.mystery:
             claims=MYSTERY,
             table=report(
                 f"{RESULTS}/mystery.csv",
-                **in_report("mystery", "Claims", "The claims of the second paper: statistics in each replicate"),
+                **in_report(
+                    "mystery", "Claims", "The claims of the second paper: statistics in each replicate"
+                ),
             ),
             verdicts=report(
                 f"{RESULTS}/mystery_verdicts.csv",

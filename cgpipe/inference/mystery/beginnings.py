@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.curves import mean_over_log_steps
 from cgpipe.inference.mystery import marks
 from cgpipe.inference.mystery.marks import RANDOM, REAL
-from cgpipe.inference.mystery.runs import Mystery, claim
+from cgpipe.inference.mystery.runs import Mystery, claim, contrast
 from cgpipe.inference.verdicts import Part, logit
 
 Distance = Literal["parameters", "predictions"]
@@ -21,22 +21,17 @@ Distance = Literal["parameters", "predictions"]
 def stability(runs: Mystery) -> Iterator[Part]:
     """Real against random labels; twins share initial weights and the order of minibatches."""
     for twin in runs.roles.twins:
-        for of in ("parameters", "predictions"):
-            value = partial(distance, twin=twin, of=of)
-
-            def farther(some: Mystery, value=value, *, at_end: bool) -> float:  # type: ignore[no-untyped-def]
-                difference: float = value(some, noise=RANDOM, at_end=at_end) - value(
-                    some, noise=REAL, at_end=at_end
-                )
-                return difference
-
-            for at_end in (False, True):
+        for of in get_args(Distance):
+            for at_end in (True, False):
+                value = partial(distance, twin=twin, of=of, at_end=at_end)
                 yield Part(
-                    part=f"{twin}, {of}" + (", at the end" if at_end else ""),
+                    part=f"{twin}, {of}" + ("" if at_end else ", mean"),
                     statistic=f"log distance of the {of} of twins, random less real labels",
-                    rule="shown" if at_end else "above",
+                    rule="above" if at_end else "shown",
                     bound=0,
-                    observed=runs.each_replicate(twin, partial(farther, at_end=at_end)),
+                    observed=runs.each_replicate(
+                        twin, contrast(partial(value, noise=RANDOM), partial(value, noise=REAL))
+                    ),
                     details="at the end" if at_end else "mean over log10(step + 1)",
                 )
 
@@ -52,7 +47,7 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
         bound=st.MEMORIZED,
         scale="logit",
         n_of=runs.examples(ours),
-        observed=runs.each_replicate(ours, lambda some: st.final(some.find("history", ours, REAL))),
+        observed=runs.each_replicate(ours, partial(accuracy, experiment=ours, curve="training")),
     )
     yield Part(
         part="generalizes worse",
@@ -60,7 +55,7 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
         rule="above",
         bound=0,
         observed=runs.each_replicate(
-            ours, lambda some: logit_of_test(some, other) - logit_of_test(some, ours)
+            ours, contrast(*(partial(logit_of_test, experiment=name) for name in (other, ours)))
         ),
     )
     yield Part(
@@ -68,7 +63,9 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
         statistic="log ratio of m-coherence at the start, random over adversarial weights",
         rule="above",
         bound=0,
-        observed=runs.each_replicate(ours, lambda some: at_start(some, other) - at_start(some, ours)),
+        observed=runs.each_replicate(
+            ours, contrast(*(partial(at_start, experiment=name) for name in (other, ours)))
+        ),
         details="training examples; median of steps 0 to 4",
     )
     yield from values_of(runs, (other, ours))
@@ -82,17 +79,14 @@ def width(runs: Mystery) -> Iterator[Part]:
             ("test accuracy", "difference in the logit of test accuracy at the end", logit_of_test),
             ("coherence", "log ratio of m-coherence at the start", at_start),
         ):
-
-            def gain(some: Mystery, value=value, pair=(wide, narrow)) -> float:  # type: ignore[no-untyped-def]
-                difference: float = value(some, pair[0]) - value(some, pair[1])
-                return difference
-
             yield Part(
                 part=f"{words}, {wide} over {narrow}",
                 statistic=statistic,
                 rule="above",
                 bound=0,
-                observed=runs.each_replicate(wide, gain),
+                observed=runs.each_replicate(
+                    wide, contrast(partial(value, experiment=wide), partial(value, experiment=narrow))
+                ),
                 trend=words,
                 details="" if value is logit_of_test else "training examples; median of steps 0 to 4",
             )
@@ -106,15 +100,13 @@ def values_of(runs: Mystery, experiments: Sequence[str]) -> Iterator[Part]:
             part=f"test accuracy: {name}",
             statistic="test accuracy at the end",
             rule="shown",
-            observed=runs.each_replicate(
-                name, lambda some, of=name: st.final(some.find("history", of, REAL), "test")
-            ),
+            observed=runs.each_replicate(name, partial(accuracy, experiment=name, curve="test")),
         )
         yield Part(
             part=f"m-coherence: {name}",
             statistic="m-coherence at the start",
             rule="shown",
-            observed=runs.each_replicate(name, lambda some, of=name: float(np.exp(at_start(some, of)))),
+            observed=runs.each_replicate(name, partial(m_coherence_at_start, experiment=name)),
             details="training examples; median of steps 0 to 4",
         )
 
@@ -144,3 +136,13 @@ def at_start(runs: Mystery, experiment: str) -> float:
     """Log m-coherence at the start."""
     heldout = runs.find("heldout", experiment, REAL)
     return marks.median(marks.log_m_coherence(), heldout, marks.start(heldout))
+
+
+def m_coherence_at_start(runs: Mystery, experiment: str) -> float:
+    """m-coherence at the start."""
+    return float(np.exp(at_start(runs, experiment)))
+
+
+def accuracy(runs: Mystery, experiment: str, curve: str) -> float:
+    """Accuracy at the end."""
+    return st.final(runs.find("history", experiment, REAL), curve)

@@ -9,7 +9,7 @@ from cgpipe.inference.claims.statistics import UndecidedError
 from cgpipe.inference.heldout import with_coherence
 from cgpipe.inference.mystery import marks
 from cgpipe.inference.mystery.marks import RANDOM, REAL, Curve
-from cgpipe.inference.mystery.runs import Mystery, claim
+from cgpipe.inference.mystery.runs import Mystery, claim, contrast
 from cgpipe.inference.verdicts import Part
 
 AT_MARKS = "median over a burst of steps, mean over the marks of the training loss that both runs pass"
@@ -66,13 +66,7 @@ def real_and_random(runs: Mystery) -> Iterator[Part]:
 def rise_and_fall(runs: Mystery) -> Iterator[Part]:
     """Real labels, training examples. A maximum over single steps would be one of chance."""
     for network in runs.roles.networks:
-
-        def level(some: Mystery, place: str, network: str = network) -> float:
-            heldout, curve = some.find("heldout", network, REAL), marks.log_m_coherence()
-            if place == "middle":
-                return marks.mean_of_middle(marks.at_marks(some, network, REAL, curve))
-            return marks.median(curve, heldout, getattr(marks, place)(heldout))
-
+        middle = partial(level, network=network, place="middle")
         for place, words in (("start", "rises from the start"), ("end", "falls to the end")):
             yield Part(
                 part=f"{network}, {words}",
@@ -80,7 +74,7 @@ def rise_and_fall(runs: Mystery) -> Iterator[Part]:
                 rule="above",
                 bound=0,
                 observed=runs.each_replicate(
-                    network, lambda some, at=place, of=level: of(some, "middle") - of(some, at)
+                    network, contrast(middle, partial(level, network=network, place=place))
                 ),
                 details="middle: mean over the marks of 0.5 to 1.5 nats; start: steps 0 to 4; median over a "
                 "burst of steps",
@@ -90,7 +84,7 @@ def rise_and_fall(runs: Mystery) -> Iterator[Part]:
             statistic="log m-coherence at the end",
             rule="within",
             bound=RETURNED,
-            observed=runs.each_replicate(network, lambda some, of=level: of(some, "end")),
+            observed=runs.each_replicate(network, partial(level, network=network, place="end")),
             details="bound: log 3",
         )
 
@@ -127,6 +121,14 @@ def real_over_random(runs: Mystery, network: str, curve: Curve) -> float:
     return marks.mean_difference(real, random)
 
 
+def level(runs: Mystery, network: str, place: str) -> float:
+    """Log m-coherence with real labels in the `middle` of a run, at its `start` or at its `end`."""
+    heldout, curve = runs.find("heldout", network, REAL), marks.log_m_coherence()
+    if place == "middle":
+        return marks.mean_of_middle(marks.at_marks(runs, network, REAL, curve))
+    return marks.median(curve, heldout, (marks.start if place == "start" else marks.end)(heldout))
+
+
 def of_displacement(runs: Mystery, network: str) -> float:
     """Mean over the windows of log ‖T‖²/Σ ω²‖g_e‖², with real labels less with random ones."""
 
@@ -144,7 +146,5 @@ def convolutional_over_last(runs: Mystery, network: str, noise: float) -> float:
     kinds = with_coherence(runs.find("heldout", network, noise).isel(burst_step=[0]))["m_coherence"]
     if kinds.sel(set="training", group="all", part=list(parts)).isnull().any():
         raise UndecidedError(NO_CONVOLUTION)
-    of_both = (
-        marks.at_marks(runs, network, noise, marks.log_m_coherence(part=part)) for part in parts
-    )
+    of_both = (marks.at_marks(runs, network, noise, marks.log_m_coherence(part=part)) for part in parts)
     return marks.mean_difference(*of_both)

@@ -10,7 +10,7 @@ import xarray as xr
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.mystery import marks
 from cgpipe.inference.mystery.marks import REAL, Bools
-from cgpipe.inference.mystery.runs import OF_ALL_REPLICATES, Mystery, claim
+from cgpipe.inference.mystery.runs import OF_ALL_REPLICATES, Mystery, claim, contrast
 from cgpipe.inference.similarity import group_pair_coherence
 from cgpipe.inference.verdicts import Observed, Part, logit
 
@@ -83,7 +83,7 @@ def easy_and_hard(runs: Mystery) -> Iterator[Part]:
             bound=0,
             observed=runs.each_replicate(
                 runs.roles.seeds,
-                lambda some, at=when: of_kind_in(some, at, easy=True) - of_kind_in(some, at, easy=False),
+                contrast(*(partial(of_kind_in, when=when, easy=easy) for easy in (True, False))),
             ),
             details="start: steps 0 to 4; along training: mean over the marks; median over a burst",
         )
@@ -92,9 +92,7 @@ def easy_and_hard(runs: Mystery) -> Iterator[Part]:
                 part=f"{when}: {words}",
                 statistic="pair coherence",
                 rule="shown",
-                observed=runs.each_replicate(
-                    runs.roles.seeds, lambda some, at=when, of=easy: of_kind_in(some, at, easy=of)
-                ),
+                observed=runs.each_replicate(runs.roles.seeds, partial(of_kind_in, when=when, easy=easy)),
             )
 
 

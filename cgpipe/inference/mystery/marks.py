@@ -31,7 +31,7 @@ def log_m_coherence(of: Set = "training", part: str = "network") -> Curve:
     def curve(made: xr.Dataset, steps: Bools) -> Floats:
         coherence = with_coherence(made.isel(burst_step=steps))["m_coherence"]
         with np.errstate(divide="ignore"):
-            return np.log(coherence.sel(set=of, group="all", part=part).values)
+            return np.asarray(np.log(coherence.sel(set=of, group="all", part=part).values))
 
     return curve
 

@@ -92,7 +92,7 @@ def best(runs: Mystery, experiments: Sequence[str], *, plain: bool = False) -> s
     ]
     if not found:
         raise st.UndecidedError(f"no history of {' or '.join(experiments)} at {HALF:.0%} noise")
-    return np.fmin.reduce(found)
+    return np.asarray(np.fmin.reduce(found))
 
 
 def log_odds(history: xr.Dataset) -> st.Floats:

@@ -85,9 +85,18 @@ class Mystery(NamedTuple):
         """Training examples, of which shares are taken; NaN without a run."""
         return examples([run for run in self.history if run.experiment == experiment])
 
-    def each_replicate(self, experiment: str, statistic: Callable[["Mystery"], float]) -> dict[int, Observed]:
+    def each_replicate(self, experiment: str, statistic: "Statistic") -> dict[int, Observed]:
         """A statistic in each replicate of an experiment; see `observe`."""
         return {one: observe(statistic, self.of(one)) for one in self.replicates(experiment)}
+
+
+# From what there is of one replicate; raises UndecidedError where it cannot say.
+Statistic = Callable[[Mystery], float]
+
+
+def contrast(one: Statistic, other: Statistic) -> Statistic:
+    """A statistic of a replicate less another."""
+    return lambda runs: one(runs) - other(runs)
 
 
 def claim(name: str, sentence: str) -> Callable[[Callable[[Mystery], Iterable[Part]]], Claim]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from cgpipe.inference.claims.registry import parts
 from cgpipe.inference.mystery.runs import GM, OF_ALL_REPLICATES, Kind, Mystery, Roles
@@ -46,7 +46,8 @@ def run(
 def roles_of(given: dict[str, list[str]]) -> Roles:
     """The parts with the experiments that play them; those that nobody plays keep their default names."""
     single = {key for key, default in Roles()._asdict().items() if isinstance(default, str)}
-    return Roles(**{key: names[0] if key in single else names for key, names in given.items()})
+    played: dict[str, Any] = {key: names[0] if key in single else names for key, names in given.items()}
+    return Roles(**played)
 
 
 def read_runs(paths: Sequence[Path], kind: Kind) -> list[Run]:
