@@ -296,7 +296,10 @@ def running_code(name: str, planned: str) -> str:
 @click.argument("what", type=click.Choice(["schema", "reference", "criteria", "mystery"]))
 @click.option("--into", type=FILE, help="Markdown file to put the table into, between its markers.")
 def describe(what: str, into: Path | None) -> None:
-    """Print the config schema, its keys, or the criteria of the claims; mystery: of the second paper."""
+    """Print the config schema, its keys, or criteria.
+
+    `criteria` are those of the first paper's claims, `mystery` those of the second's.
+    """
     if what == "schema":
         text = json.dumps(reference.schema(), indent=2)
     elif what == "reference":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from cgpipe import cli
 from cgpipe.data import datasets, published
 from cgpipe.inference.claims.claim import Runs
+from cgpipe.inference.mystery.runs import Kind
 from cgpipe.pipeline import stages
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +74,8 @@ def test_a_command_takes_what_its_stage_does(name):
     }
     if name == "claims":  # any other keyword is of files
         takes |= dict.fromkeys(Runs._fields, (True, True))
+    if name == "mystery":
+        takes |= dict.fromkeys(get_args(Kind), (True, True))
     command = cli.main.commands[name]
     params = {p.name: p for p in command.params if p.name not in ("spec", "code")}
     assert len(command.params) == len(takes) + 2

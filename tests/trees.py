@@ -183,6 +183,7 @@ SMALL: dict[str, Any] = {
     | {
         "style": {"width": 6.0, "font_size": 8.0, "dpi": 50, "palette": "colorblind"},
     },
+    "mystery": None,
     "claims": {
         "label_noise": "label_noise",
         "winsorization": "winsorization",

@@ -290,4 +290,6 @@ def figure(config: Config, name: str) -> dict[str, Any]:
         shared["learning_rate"] = experiment.learning_rate
     options = {key: getattr(section, key) for key in entry.keys}
     options |= {key: shared[key] for key in entry.shared}
-    return {"figure": name, "style": config.figures.style.model_dump(), "options": options}
+    named = list(experiments_of(section)) if section is not None and entry.others else []
+    style = config.figures.style.model_dump()
+    return {"figure": name, "experiments": named, "style": style, "options": options}

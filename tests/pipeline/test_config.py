@@ -846,6 +846,78 @@ def test_claims_need_the_sample_of_gradients():
     )
 
 
+def with_mystery(mystery, **experiments):
+    net = {"network": {"dense": [8]}, "steps": 40, "noise": [0, 0.5, 1], "marks": [1.0]}
+    known = {
+        "net": net,
+        "seeds": {**net, "subset": "shared", "noise": [0], "examples": 300},
+        "easy": {**net, "noise": [0], "examples": 100, "choose": {"of": "seeds", "which": "easy"}},
+        "m3": {**net, "noise": [0.5], "update": "m3"},
+        "clip": {**net, "noise": [0.5], "winsor": [1, 2]},
+        "dp": {**net, "noise": [0.5], "update": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 1.0},
+    }
+    sizes = {"heldout": {"examples": 100}, "similarity": {"examples": 100}}
+    return {**minimal(), **sizes, "experiments": known | experiments, "mystery": mystery}
+
+
+PLAYED = {
+    "networks": ["net"],
+    "seeds": "seeds",
+    "easy": "easy",
+    "similarity": "net",
+    "plain": "net",
+    "modified": ["m3"],
+    "winsorized": "clip",
+    "private": ["dp"],
+}
+
+
+def test_the_parts_of_the_second_paper_are_played_by_experiments_that_can():
+    assert load(with_mystery(PLAYED)).mystery.roles()["networks"] == ("net",)
+    assert load(with_mystery({})).mystery.roles() == {}
+    assert load(with_mystery(None)).mystery is None
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "allowed"),
+    [
+        (
+            "networks",
+            ["seeds"],
+            "mystery.networks.0: given 'seeds' (text); allowed: an experiment at noise 0.5",
+        ),
+        ("networks", ["nett"], "one of net, seeds, easy, m3, clip, dp (did you mean net?)"),
+        ("seeds", "net", "an experiment with subset: shared; net has own"),
+        ("easy", "seeds", "an experiment with choose: {of: seeds, which: easy}; seeds has None"),
+        ("hard", "easy", "an experiment with choose: {of: seeds, which: hard}; easy has {'of': 'seeds'"),
+        ("plain", "clip", "an experiment with winsor level 0, plain SGD; clip has [1, 2]"),
+        ("modified", ["net"], "an experiment with update: m3 or rm3; net has winsorized_mean"),
+        ("mean_of_three", "m3", "an experiment with update: ra3; m3 has m3"),
+        ("winsorized", "m3", "an experiment with winsor levels above 0; m3 has [0]"),
+        ("private", ["m3"], "an experiment with update: dp_sgd; m3 has m3"),
+        ("twins", ["net"], "an experiment with twin; net has none"),
+        ("adversarial_start", "net", "an experiment with start; net has none"),
+        ("widths", ["m3"], "an experiment at noise 0; m3 has [0.5]"),
+    ],
+)
+def test_an_experiment_that_cannot_play_its_part_is_told_of(role, name, allowed):
+    assert any(allowed in line for line in mistakes(with_mystery(PLAYED | {role: name})))
+
+
+def test_the_second_paper_needs_marks_snapshots_and_enough_examples():
+    net = {"network": {"dense": [8]}, "steps": 40, "noise": [0, 0.5, 1]}
+    no_marks = mistakes(with_mystery({"networks": ["net"]}, net=net))
+    assert no_marks == [
+        "mystery.networks.0: given 'net' (text); allowed: an experiment with marks; net has none"
+    ]
+    bare = {**net, "marks": [1.0], "snapshots": False}
+    assert "snapshots: true; net has false" in mistake(with_mystery({"networks": ["net"]}, net=bare))
+    few = {**net, "marks": [1.0], "examples": 99, "batch_size": 9}
+    assert "at least the 100 training examples that heldout.examples samples; net has 99" in mistake(
+        with_mystery({"networks": ["net"]}, net=few)
+    )
+
+
 def test_replicates_that_were_seen_are_no_experiment():
     assert load(with_claims(EVERY)).claims.seen == []
     claims = load(with_claims(EVERY | {"seen": [0, 5]})).claims

@@ -41,6 +41,7 @@ STAGES = (
     "nullworlds",
     "runs",
     "claims",
+    "mystery",
 )
 
 ALL_FIGURES = [f"figure {figure}" for figure in FIGURES]
@@ -63,6 +64,7 @@ def base(**changed):
         },
         "figures": {figure: {"experiment": "noisy"} for figure in OF_RUNS if figure != "twins"},
         "claims": {},
+        "mystery": {},
         "heldout": {"examples": 30},
         **changed,
     }
@@ -188,7 +190,7 @@ def test_all_runs_are_those_of_all_experiments_once():
 
 def test_figures_are_those_that_are_wanted_of_the_runs_that_they_show():
     wanted = {"figure4": {"experiment": "other"}, "figure1": {"experiment": "noisy"}}
-    config = load(base(figures=wanted, claims=None))
+    config = load(base(figures=wanted, claims=None, mystery=None))
     assert plan.all_figures(config) == ["figure1", "figure4"]
     assert plan.figure_runs(config, "figure4") == plan.runs(config, "other")
     assert plan.figure_runs(config, "figure1") == plan.runs(config, "noisy", plain=True)

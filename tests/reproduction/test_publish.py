@@ -16,7 +16,7 @@ from cgpipe.reproduction.results import ResultsError, costs_of
 from cgpipe.reproduction.tables import TableError
 
 ROOT = Path(__file__).parents[2]
-PAGES = "docs/reproduction"
+PAGES, MYSTERY = "docs/reproduction", "docs/mystery"
 STEPS = (10, 100, 1000, 3000, 10_000, 20_000, 30_000, 40_000, 60_000, 100_000)
 
 
@@ -27,9 +27,10 @@ def contents(folder):
 @pytest.fixture
 def clone(tmp_path):
     """What `make reproduction` reads and writes, without results, and before anything was published."""
-    shutil.copytree(ROOT / PAGES, tmp_path / PAGES)
-    for path in [*(tmp_path / PAGES).glob("*.csv"), *(tmp_path / PAGES).glob("*.png")]:
-        path.unlink()
+    for pages in (PAGES, MYSTERY):
+        shutil.copytree(ROOT / pages, tmp_path / pages)
+        for path in [*(tmp_path / pages).glob("*.csv"), *(tmp_path / pages).glob("*.png")]:
+            path.unlink()
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copy(ROOT / "README.md", tmp_path)
     return tmp_path

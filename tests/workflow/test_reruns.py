@@ -24,7 +24,7 @@ from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.records import record_of
 
 RULES = {name: name if name.startswith("figure") else f"figure_{name}" for name in REGISTRY}
-FIGURES = dict.fromkeys(RULES.values(), 1)
+FIGURES = dict.fromkeys((RULES[name] for name in (*OF_RUNS, "claims")), 1)
 
 
 def figures_of(*artifacts: str, plain: bool = True) -> dict[str, int]:
@@ -103,9 +103,40 @@ TWIN = {"of": "label_noise", "replaced": 2}
 ON_MNIST = {**SMALL["experiments"]["label_noise"], "dataset": "mnist"}
 OF_MNIST = {"data": 1, "corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE}
 
+# Of the claims of the second paper: they, their figures, and those figures that their verdicts stand below.
+MYSTERY = {
+    "mystery": 1,
+    **{RULES[name]: 1 for name, of in REGISTRY.items() if of.claims or name == "mystery"},
+}
+PLAYED = {**SMALL["experiments"]["label_noise"], "noise": [0.0], "marks": [1.0], "steps": 40}
+
+
+def playing(
+    roles: Mapping[str, Any], made: Mapping[str, int], **experiments: Mapping[str, Any]
+) -> tuple[None, dict[str, Any], dict[str, int]]:
+    """SMALL with a section `mystery`, and the experiments that play a part in it."""
+    played = {name: {**PLAYED, **changed} for name, changed in experiments.items()}
+    settings = {**SMALL, "mystery": dict(roles), "experiments": {**SMALL["experiments"], **played}}
+    return None, settings, {**made, "runs": 1, **MYSTERY}
+
+
+SEEDS = {"subset": "shared"}
+OF_SEEDS = {"difficulty": 1, "similarity": 1}
+
+
+def chosen(which: str) -> tuple[None, dict[str, Any], dict[str, int]]:
+    """As `playing`, for what trains on the easy or the hard examples."""
+    return playing(
+        {"seeds": "seeds", which: "chosen"},
+        {"corrupt": 1, "train": 2, **OF_SEEDS},
+        seeds=SEEDS,
+        chosen={"choose": {"of": "seeds", "which": which}, "examples": 100},
+    )
+
+
 # For every leaf of the schema: a path in SMALL, another value, and exactly the jobs that read it or
 # follow from them.
-FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
+FLIPS: dict[str, tuple[str | None, Any, Mapping[str, int]]] = {
     "name": ("name", "other", ALL),
     "seed": ("seed", 2, FROM_CORRUPT),
     "dataset": ("dataset", "mnist", ALL),
@@ -272,6 +303,8 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
         ["pair"],
         {"figure_real_and_random": 1, **ANALYSES["heldout"]},
     ),
+    "figures.stopping.others": ("figures.stopping.others", ["pair"], {"figure_stopping": 1}),
+    "figures.frontier.others": ("figures.frontier.others", ["pair"], {"figure_frontier": 1}),
     "figures.style.width": ("figures.style.width", 6.5, FIGURES),
     "figures.style.font_size": ("figures.style.font_size", 9.0, FIGURES),
     "figures.style.dpi": ("figures.style.dpi", 60, FIGURES),
@@ -293,11 +326,52 @@ FLIPS: dict[str, tuple[str, Any, Mapping[str, int]]] = {
     "claims.full_batch": ("claims", {**SMALL["claims"], "full_batch": None, "minibatch": None}, CLAIMS),
     "claims.minibatch": ("claims.minibatch", "pair", {}),
     "claims.seen": ("claims.seen", [0], CLAIMS),
+    "mystery.networks": playing(
+        {"networks": ["played"]},
+        {"corrupt": 1, "train": 3, "heldout": 3, "displacement": 2},
+        played={"noise": [0, 0.5, 1]},
+    ),
+    "mystery.seeds": playing({"seeds": "seeds"}, {"train": 1, **OF_SEEDS}, seeds=SEEDS),
+    "mystery.easy": chosen("easy"),
+    "mystery.hard": chosen("hard"),
+    "mystery.similarity": playing(
+        {"similarity": "played"}, {"train": 2, "similarity": 2}, played={"noise": [0, 0.5]}
+    ),
+    "mystery.plain": ("mystery", {"plain": "winsorization"}, MYSTERY),
+    "mystery.modified": playing(
+        {"modified": ["played"]}, {"train": 1}, played={"noise": [0.5], "update": "m3"}
+    ),
+    "mystery.mean_of_three": playing(
+        {"mean_of_three": "played"}, {"train": 1}, played={"noise": [0.5], "update": "ra3"}
+    ),
+    "mystery.winsorized": ("mystery", {"winsorized": "winsorization"}, MYSTERY),
+    "mystery.private": playing(
+        {"private": ["played"]},
+        {"train": 1},
+        played={"noise": [0.5], "update": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 1.0},
+    ),
+    "mystery.twins": playing(
+        {"twins": ["played"]},
+        {"corrupt": 3, "train": 4, "twins": 2},
+        other={"noise": [0, 1]},
+        played={"noise": [0, 1], "twin": {"of": "other", "replaced": 1}},
+    ),
+    "mystery.random_start": playing({"random_start": "played"}, {"train": 1, "heldout": 1}, played={}),
+    "mystery.adversarial_start": playing(
+        {"adversarial_start": "played"},
+        {"train": 2, "heldout": 1},
+        other={},
+        played={"start": "other"},
+    ),
+    "mystery.widths": playing({"widths": ["played"]}, {"train": 1, "heldout": 1}, played={}),
 }
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """SMALL with another value at a path."""
+def changed(path: str | None, value: Any) -> dict[str, Any]:
+    """SMALL with another value at a path; all of it, without one."""
+    if path is None:
+        assert isinstance(value, dict)
+        return value
     settings = copy.deepcopy(SMALL)
     at = settings
     *parents, last = path.split(".")

@@ -5,7 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from cgpipe.pipeline.config.experiments import Experiment, without_plain_sgd, without_snapshots
+from cgpipe.pipeline.config.experiments import (
+    Experiment,
+    with_too_few_examples,
+    without_plain_sgd,
+    without_snapshots,
+)
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
 # What is made of the runs of a role besides histories, and at which noise levels.
@@ -102,11 +107,13 @@ def mistakes_in_mystery(mystery: Mystery, valid: Mapping[str, Any]) -> Iterator[
         listed = isinstance(getattr(mystery, role), list)
         for place, name in enumerate(names):
             if name in experiments:
-                for allowed in _allowed(role, name, experiments[name], mystery):
+                for allowed in _allowed(role, name, experiments[name], mystery, valid):
                     yield Mistake((role, place) if listed else (role,), name, allowed)
 
 
-def _allowed(role: str, name: str, experiment: Experiment, mystery: Mystery) -> Iterator[str]:
+def _allowed(
+    role: str, name: str, experiment: Experiment, mystery: Mystery, valid: Mapping[str, Any]
+) -> Iterator[str]:
     """What is allowed instead of an experiment that cannot play a part; nothing if it can."""
     if missing := [level for level in NEEDED[role] if level not in experiment.noise]:
         yield f"an experiment at noise {_listed(missing)}; {name} has {experiment.noise}"
@@ -116,6 +123,9 @@ def _allowed(role: str, name: str, experiment: Experiment, mystery: Mystery) -> 
         yield f"an experiment with winsor levels above 0; {name} has {experiment.winsor}"
     if any(role in roles for roles in MADE.values()):
         yield from without_snapshots(name, experiment)
+    for kind in ("heldout", "similarity"):
+        if role in MADE[kind] and kind in valid:
+            yield from with_too_few_examples(name, experiment, valid[kind].examples, f"{kind}.examples")
     if role in MARKED and not experiment.marks:
         yield f"an experiment with marks; {name} has none"
     for key, wanted in _SETTINGS.get(role, {}).items():

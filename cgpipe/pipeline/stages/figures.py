@@ -34,6 +34,7 @@ class Spec:
 
     figure: str
     style: Style
+    experiments: list[str] = field(default_factory=list)  # by name, of a figure that tells them apart
     options: dict[str, Any] = field(default_factory=dict)  # as the registry lists them
 
 
@@ -53,6 +54,9 @@ def run(
     by_experiment: dict[str, list[Path]] = {}
     for path in inputs:
         by_experiment.setdefault(experiment_of(path) if entry.others else "", []).append(path)
+    if entry.others and {*by_experiment} != {*spec.experiments}:
+        given = ", ".join(sorted(by_experiment))
+        raise ValueError(f"artifacts of {given}: give those of {', '.join(spec.experiments)}")
     read = {name: read_alike(paths, stage, levels) for name, paths in by_experiment.items()}
     runs = [run_of(data, name) for name, of_one in read.items() for data in of_one]
     other = None if compare_with is None else (str(compare_with), pd.read_csv(compare_with))
