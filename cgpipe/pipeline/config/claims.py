@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from cgpipe.pipeline.config.experiments import (
-    Experiment,
+from cgpipe.pipeline.config.experiments import Experiment
+from cgpipe.pipeline.config.section import Mistake, Section, Slug
+from cgpipe.pipeline.config.serving import (
     with_too_few_examples,
     without_plain_sgd,
     without_replay,
     without_snapshots,
 )
-from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
 
 class Claims(Section):

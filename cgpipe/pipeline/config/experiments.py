@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, Init, Schedule, Selection, UpdateName
+from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report, suggestion
@@ -354,37 +354,6 @@ class Experiment(Section):
 
         report(mistakes())
         return values
-
-
-def without_plain_sgd(name: str, experiment: Experiment) -> Iterator[str]:
-    """What is allowed instead of an experiment that does not have winsor level 0; nothing if it has."""
-    if 0 not in experiment.winsor:
-        yield f"an experiment with winsor level 0, plain SGD; {name} has {experiment.winsor}"
-
-
-def without_snapshots(name: str, experiment: Experiment) -> Iterator[str]:
-    """What is allowed instead of an experiment that keeps no snapshots; nothing if it does."""
-    if not experiment.snapshots:
-        yield f"an experiment with snapshots: true; {name} has false"
-
-
-def without_replay(name: str, experiment: Experiment) -> Iterator[str]:
-    """What is allowed instead of one whose updates cannot be made again; nothing if they can."""
-    has = f"momentum: {experiment.momentum:g}" if experiment.momentum else f"update: {experiment.update}"
-    if experiment.momentum or experiment.update in REMEMBERING:
-        yield (
-            "an experiment whose updates can be made again from snapshots, as each is by one minibatch: "
-            f"without momentum, and with another update than {' and '.join(REMEMBERING)}; {name} has {has}"
-        )
-
-
-def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: str) -> Iterator[str]:
-    """What is allowed instead of an experiment with fewer examples than are sampled; nothing otherwise."""
-    if experiment.trained_on < sampled:
-        yield (
-            f"an experiment with at least the {sampled:,} training examples that {key} samples; {name} has "
-            f"{experiment.trained_on:,}"
-        )
 
 
 def training_examples(valid: Mapping[str, Any]) -> float:

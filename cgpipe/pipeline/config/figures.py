@@ -7,19 +7,15 @@ from pydantic import Field, create_model
 
 from cgpipe.figures.registry import OF_RUNS, Entry
 from cgpipe.names import Palette, Selection
-from cgpipe.pipeline.config.experiments import (
-    FEWEST_CHOSEN,
-    Corruption,
-    Experiment,
-    is_all,
-    is_mixed,
+from cgpipe.pipeline.config.experiments import FEWEST_CHOSEN, Corruption, Experiment, is_all, is_mixed
+from cgpipe.pipeline.config.related import unlike
+from cgpipe.pipeline.config.section import Mistake, Section, Slug
+from cgpipe.pipeline.config.serving import (
     with_too_few_examples,
     without_plain_sgd,
     without_replay,
     without_snapshots,
 )
-from cgpipe.pipeline.config.related import unlike
-from cgpipe.pipeline.config.section import Mistake, Section, Slug
 
 # What a control may have of its own.
 OF_CONTROLS = {

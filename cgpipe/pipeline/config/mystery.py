@@ -5,13 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
-from cgpipe.pipeline.config.experiments import (
-    Experiment,
-    with_too_few_examples,
-    without_plain_sgd,
-    without_snapshots,
-)
+from cgpipe.pipeline.config.experiments import Experiment
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
+from cgpipe.pipeline.config.serving import with_too_few_examples, without_plain_sgd, without_snapshots
 
 # What is made of the runs of a role besides histories, and at which noise levels.
 REAL, HALF, RANDOM = 0.0, 0.5, 1.0

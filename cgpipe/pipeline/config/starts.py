@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from cgpipe.pipeline.config.experiments import Experiment, without_snapshots
+from cgpipe.pipeline.config.experiments import Experiment
 from cgpipe.pipeline.config.section import Mistake
+from cgpipe.pipeline.config.serving import without_snapshots
 
 
 def mistakes_in_starts(experiments: Mapping[str, Experiment]) -> Iterator[Mistake]:
