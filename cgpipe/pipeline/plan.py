@@ -29,8 +29,8 @@ SETTINGS = {
     "train": "device experiment.batch_size experiment.clip_norm experiment.examples experiment.init "
     "experiment.learning_rate experiment.marks experiment.momentum experiment.network "
     "experiment.noise_multiplier experiment.normalize experiment.schedule experiment.snapshots "
-    "experiment.start experiment.steps experiment.update experiment.weight_decay kernel noise replicate "
-    "seed winsor",
+    "experiment.start experiment.steps experiment.update experiment.weight_decay kernel labels noise "
+    "replicate seed winsor",
     "gradients": "device gradients.draws gradients.examples gradients.weights noise replicate seed",
     "contributions": "contributions.stiffness_examples device noise replicate seed",
     "coherence": "noise replicate",
@@ -200,6 +200,15 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
             values[key] = dataset.planned if isinstance(dataset, Folder) else dataset
         elif path in FROM_PATH:
             values[key] = _from_path(config, key, at[key])
+        elif path == "labels":
+            of = labels_at(config, at)
+            # Other labels lie elsewhere, and Snakemake does not make files for results that are there.
+            shared = "" if of["replicate"] == at["replicate"] else f"replicate-{of['replicate']}"
+            values[key] = f"{of['dataset']}{of['examples']}{shared}"
+        elif path == "labels":
+            # Other labels lie elsewhere, and Snakemake makes no file for results that are there already.
+            of, subset = labels_at(config, at), _experiment(config, at).subset
+            values[key] = f"{of['dataset']}{of['examples']}{'' if subset == 'own' else subset}"
         elif path == "mystery.roles":
             assert config.mystery is not None
             values[key] = config.mystery.roles()

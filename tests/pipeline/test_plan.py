@@ -194,8 +194,24 @@ def test_figures_are_those_that_are_wanted_of_the_runs_that_they_show():
     assert plan.all_figures(config) == ["figure1", "figure4"]
     assert plan.figure_runs(config, "figure4") == plan.runs(config, "other")
     assert plan.figure_runs(config, "figure1") == plan.runs(config, "noisy", plain=True)
-    assert plan.all_figures(load(base(figures={}, claims=None))) == []
-    assert plan.all_figures(load(base(figures={}, claims={}))) == ["claims"]
+    assert plan.all_figures(load(base(figures={}, claims=None, mystery=None))) == []
+    assert plan.all_figures(load(base(figures={}, claims={}, mystery=None))) == ["claims"]
+    of_second = ["mystery", "easy_and_hard", "beginnings"]
+    assert plan.all_figures(load(base(figures={}, claims=None, mystery={}))) == of_second
+
+
+def test_other_labels_are_another_training():
+    at = {"experiment": "noisy", "noise": "050", "winsor": "2", "replicate": "1"}
+
+    def labels(**changed):
+        experiments = {**base()["experiments"]}
+        experiments["noisy"] = {**experiments["noisy"], **changed}
+        return plan.settings(load(base(experiments=experiments)), "train", at)["labels"]
+
+    assert labels() == ""
+    assert labels(examples=500) == "examples-500/"
+    assert labels(examples=500, subset="shared") == "examples-500/shared"
+    assert labels(copies=2, zeroed=0.25) == "copies-2/zeroed-0.25/"
 
 
 def test_a_figure_of_controls_shows_their_runs_too():

@@ -177,8 +177,8 @@ FLIPS: dict[str, tuple[str | None, Any, Mapping[str, int]]] = {
         800,
         {"corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE},
     ),
-    # The only replicate is replicate 0, whose examples would be shared.
-    "experiments.*.subset": ("experiments.label_noise.subset", "shared", {}),
+    # The only replicate is replicate 0, whose examples are shared: it trains again on the same.
+    "experiments.*.subset": ("experiments.label_noise.subset", "shared", FROM_TRAIN_OF_LABEL_NOISE),
     **{
         f"experiments.*.{key}": (
             f"experiments.pair.{key}",

@@ -61,6 +61,7 @@ class Spec:
     kernel: Kernel = "auto"
     marks: list[float] = field(default_factory=list)
     noise_multiplier: float | None = None
+    labels: str = ""  # where they lie: those of other examples make another training
     start: str | None = None  # the experiment whose last weights are the first here
     examples: int | None = None  # of the training set; None: as many as there are labels
 

@@ -12,8 +12,8 @@ from cgpipe.pipeline.stages.ended import OfRun, test_set
 from cgpipe.pipeline.stages.networks import is_dense
 from cgpipe.pipeline.stages.snapshots import open_snapshots
 
-# Settings of a training that say nothing of what is trained.
-OF_ITS_MAKING = {"device", "kernel", "snapshots"}
+# Settings of a training that say nothing of what is trained, or what twins differ in.
+OF_ITS_MAKING = {"device", "kernel", "labels", "snapshots"}
 
 
 @dataclass(frozen=True)
