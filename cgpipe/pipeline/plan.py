@@ -201,11 +201,6 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
         elif path in FROM_PATH:
             values[key] = _from_path(config, key, at[key])
         elif path == "labels":
-            of = labels_at(config, at)
-            # Other labels lie elsewhere, and Snakemake does not make files for results that are there.
-            shared = "" if of["replicate"] == at["replicate"] else f"replicate-{of['replicate']}"
-            values[key] = f"{of['dataset']}{of['examples']}{shared}"
-        elif path == "labels":
             # Other labels lie elsewhere, and Snakemake makes no file for results that are there already.
             of, subset = labels_at(config, at), _experiment(config, at).subset
             values[key] = f"{of['dataset']}{of['examples']}{'' if subset == 'own' else subset}"

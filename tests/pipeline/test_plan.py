@@ -206,7 +206,8 @@ def test_other_labels_are_another_training():
     def labels(**changed):
         experiments = {**base()["experiments"]}
         experiments["noisy"] = {**experiments["noisy"], **changed}
-        return plan.settings(load(base(experiments=experiments)), "train", at)["labels"]
+        config = load(base(experiments=experiments, figures={}))
+        return plan.settings(config, "train", at)["labels"]
 
     assert labels() == ""
     assert labels(examples=500) == "examples-500/"

@@ -9,6 +9,7 @@ import yaml
 
 from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.mystery.runs import GM, Mystery
 from cgpipe.inference.verdicts import Observed, tidy
 from cgpipe.reproduction import publish
 from cgpipe.reproduction.publish import OVERVIEW, reproduce
@@ -17,6 +18,7 @@ from cgpipe.reproduction.tables import TableError
 
 ROOT = Path(__file__).parents[2]
 PAGES, MYSTERY = "docs/reproduction", "docs/mystery"
+COSTS = ["stage", "experiment", "replicate", "jobs", "wall_hours", "cpu_hours", "largest_rss_mb"]
 STEPS = (10, 100, 1000, 3000, 10_000, 20_000, 30_000, 40_000, 60_000, 100_000)
 
 
@@ -98,6 +100,28 @@ def test_replicates_of_several_machines_are_published_together(clone, monkeypatc
     before = contents(clone)
     reproduce(clone)
     assert contents(clone) == before
+
+
+def test_the_page_of_the_second_paper_has_its_own_tables(clone, monkeypatch):
+    observed = {replicate: Observed(0.5) for replicate in range(5)}
+    made = [part.__class__(**{**vars(part), "observed": observed}) for part in parts(Mystery(), GM)]
+    tables = {
+        "mystery": tidy(made),
+        "costs": pd.DataFrame([["train", "net", 0, 1, 0.5, 0.25, 300]], columns=COSTS),
+        "software": pd.DataFrame({"name": ["torch"], "value": ["2.15"], "replicate": [0]}),
+    }
+    (clone / "results/mystery").mkdir(parents=True)
+    monkeypatch.setattr(publish, "replicates_in", lambda results: [0] if results.is_dir() else [])
+    monkeypatch.setattr(publish, "tables_in", lambda config, results: tables)
+    reproduce(clone)
+    page = (clone / MYSTERY / "README.md").read_text(encoding="utf-8")
+    # If all statistics are one and the same number, some claims hold and others do not.
+    assert "| G9 | training with a few examples replaced" in page
+    assert "| holds |" in page
+    assert "| contradicted |" in page
+    assert "| train | net | 1 | 0.50 | 0.25 | 300 |" in page
+    assert (clone / MYSTERY / "mystery.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((clone / PAGES).glob("*.csv"))
 
 
 def test_tables_of_earlier_code_are_not_mixed_with_new_ones(clone, monkeypatch):

@@ -1,0 +1,131 @@
+"""Figures of the second paper that plot histories, and statistics of claims."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from cgpipe.figures.drawing import draw, plot
+from cgpipe.figures.registry import FIGURES
+from cgpipe.figures.summary import summarise
+from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.mystery.runs import GM, Mystery, Roles
+from cgpipe.inference.verdicts import TIDY, Observed, tidy
+from cgpipe.runs import Run
+
+
+def history(pristine_right, corrupt_right, steps=(0, 10, 20), **more):
+    """Four pristine and four corrupt examples, of which so many are right at each step."""
+    correct = np.zeros((len(steps), 8), bool)
+    for step, (p, c) in enumerate(zip(pristine_right, corrupt_right, strict=True)):
+        correct[step, :p] = True
+        correct[step, 4 : 4 + c] = True
+    variables = {
+        "correct": (("step", "example"), correct),
+        "pristine": ("example", np.arange(8) < 4),
+        "accuracy_test": ("step", np.linspace(0.1, 0.9, len(steps))),
+        **{name: ("step", values) for name, values in more.items()},
+    }
+    return xr.Dataset(variables, {"step": list(steps)})
+
+
+def values(table, **levels):
+    for column, value in levels.items():
+        table = table[table[column] == value]
+    return table.sort_values("step")["value"].tolist()
+
+
+def test_frontier_has_shares_of_both_groups_and_the_privacy_of_private_runs():
+    runs = [
+        Run(0.5, 0, 0, history([0, 2, 4], [0, 1, 4]), experiment="sgd"),
+        Run(0.5, 2, 0, history([0, 2, 4], [0, 0, 1]), experiment="clip"),
+        Run(0.5, 0, 0, history([0, 1, 2], [0, 0, 0], epsilon=[0.0, 1.5, 2.5]), "dp_sgd", "private"),
+    ]
+    table, figure = draw("frontier", runs)
+    assert values(table, experiment="sgd", quantity="corrupt") == [0, 0.25, 1]
+    assert values(table, experiment="clip", quantity="pristine") == [0, 0.5, 1]
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["clip, $c$ = 2", "private (ε = 2.5)", "sgd"]
+
+
+def test_stopping_has_the_pristine_share_of_what_is_learned():
+    runs = [Run(0.5, 0, r, history([0, 3, 4], [0, 1, 4]), experiment="net") for r in (0, 1)]
+    table, figure = draw("stopping", runs)
+    # Nothing is learned at step 0, so there is no share.
+    assert values(table, quantity="pristine_share", replicate=0) == [0.75, 0.5]
+    assert len(figure.axes) == 1
+
+
+def test_a_mean_is_over_steps_that_all_replicates_logged():
+    # The second run passes a mark at step 15.
+    runs = [
+        Run(0.5, 0, 0, history([0, 3, 4], [0, 1, 4]), experiment="net"),
+        Run(0.5, 0, 1, history([0, 3, 3, 4], [0, 1, 1, 4], (0, 10, 15, 20)), experiment="net"),
+        Run(0.5, 0, 0, history([0, 3, 4], [0, 1, 4], (0, 10, 30)), experiment="other"),
+    ]
+    table, _ = draw("stopping", runs)
+    assert 15 in set(table["step"])
+    means = summarise(table[table["quantity"] == "accuracy_test"])
+    assert means.groupby("experiment")["step"].agg(list).to_dict() == {
+        "net": [0, 10, 20],
+        "other": [0, 10, 30],
+    }
+    assert set(means[means["experiment"] == "net"]["n"]) == {2}
+
+
+def statistics(*claims):
+    """Statistics in which every part of some claims has the value 0.5 in replicates 0 and 1."""
+    observed = {replicate: Observed(0.5) for replicate in (0, 1)}
+    made = [
+        part.__class__(**{**vars(part), "observed": observed})
+        for part in parts(Mystery(Roles(widths=["narrow", "wide"])), GM)
+        if part.claim in claims
+    ]
+    return tidy(made)
+
+
+def artifact(table):
+    columns = {f"statistic_{name}": ("statistic_row", table[name].to_numpy()) for name in TIDY}
+    return [Run(np.nan, 0, 0, xr.Dataset(columns))]
+
+
+@pytest.mark.parametrize(
+    ("name", "claims", "panels"),
+    [("easy_and_hard", ("G4", "G5", "G6"), list("abcde")), ("beginnings", ("G10", "G11"), list("abcd"))],
+)
+def test_statistics_that_are_shown_have_panels(name, claims, panels):
+    table, figure = draw(name, artifact(statistics(*claims)))
+    assert list(dict.fromkeys(table["panel"])) == panels
+    assert set(table["value"]) == {0.5}
+    assert len(figure.axes) == len(panels)
+    # Of other claims nothing is known, and nothing is drawn.
+    rest, empty = draw(name, artifact(statistics(claims[0])))
+    assert 0 < len(empty.axes) < len(panels)
+    assert set(rest["claim"]) == {claims[0]}
+
+
+def test_verdicts_stand_below_the_figures_that_they_are_about():
+    table, _ = draw("stopping", [Run(0.5, 0, 0, history([0, 3, 4], [0, 1, 4]), experiment="net")])
+    of_all = statistics(*(f"G{k}" for k in range(1, 14)))
+    below = plot("stopping", table, claims=of_all).get_supxlabel()
+    assert below.endswith("\nG7: undecided, met by 0 of 2")
+    assert "G7" not in plot("stopping", table).get_supxlabel()
+    assert "G7" not in plot("figure4", figure4(), claims=of_all, classes=10).get_supxlabel()
+
+
+def figure4():
+    runs = [Run(0.5, 0, 0, history([0, 3, 4], [0, 1, 4], accuracy_training=[0.0, 0.5, 1.0]))]
+    return draw("figure4", runs, classes=10)[0]
+
+
+def test_claims_of_one_estimator_have_no_marks_in_the_legend():
+    table, figure = draw("mystery", artifact(statistics("G1", "G7")))
+    assert isinstance(table, pd.DataFrame)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["holds", "contradicted", "undecided"]
+
+
+def test_each_claim_has_a_figure():
+    shown = {claim for entry in FIGURES.values() for claim in entry.claims}
+    assert shown == {f"G{k}" for k in range(1, 14)}
