@@ -43,8 +43,8 @@ def test_several_mistakes_are_told_at_once(fresh: Tree) -> None:
         "experiments.label_noise.noise.1: given 1.5; allowed: less than or equal to 1",
         "experiments.label_noise.learning_rate: given '1e-3' (text)",
         "write 1.0e-3",
-        "figures.figure4.experiment: given 'winsorisation' (text); allowed: one of bare, label_noise, pair, "
-        "winsorization (did you mean winsorization?)",
+        "figures.figure4.experiment: given 'winsorisation' (text); allowed: one of bare, label_noise, "
+        "original, pair, replaced, winsorization (did you mean winsorization?)",
         "experiments.label_noise.winsor.1: given 25; allowed: c with 2c below batch_size, which is 50",
     ):
         assert part in said
@@ -154,7 +154,7 @@ def test_a_diverging_run_names_step_and_layer_and_the_others_go_on(fresh: Tree) 
         "the run diverged: after 1 updates the output of layer 2 of 2 (weights 10x16) is not finite" in said
     )
     assert list((fresh.results / "bare").rglob("*.*")) == []
-    assert len(list(fresh.results.rglob("history.nc"))) == 4
+    assert len(list(fresh.results.rglob("history.nc"))) == 6
     assert len(list(fresh.results.rglob("figures/*.png"))) == 3  # all but that of the claims
 
 
@@ -214,7 +214,9 @@ def test_a_level_without_corrupt_examples_is_told_and_takes_no_other_with_it(fre
     }
     settings["gradients"]["examples"] = 30  # of which at 0.002 none is corrupt
     settings["figures"] = {
-        name: of for name, of in SMALL["figures"].items() if of.get("experiment") != "winsorization"
+        name: of
+        for name, of in SMALL["figures"].items()
+        if of.get("experiment") not in ("winsorization", "replaced")
     }
     settings["claims"] = {"label_noise": "label_noise"}
     fresh.configure(settings)

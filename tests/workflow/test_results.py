@@ -83,7 +83,7 @@ def test_a_figure_and_verdicts_on_other_runs_than_those_that_are_there_are_refus
     without = {
         name: section
         for name, section in SMALL["figures"].items()
-        if name not in ("figure4", "activity", "matched", "controls")
+        if name not in ("figure4", "activity", "matched", "controls", "frontier")
     }
     for figure, of in (("figure4", settings()), ("claims", settings(figures=without))):
         with pytest.raises(ResultsError, match=rf"{figure}\S* was made from other files than those that are"):

@@ -36,14 +36,14 @@ def test_easy_is_what_all_runs_have_right_at_that_step():
     [([0, 1, 11, 12, 13], 10, 12), ([0, 9, 16], 10, 9), ([0, 15, 16], 10, 15), ([0, 1, 2, 3], 60, 2)],
 )
 def test_the_logged_step_nearest_to_two_epochs_stands_for_these(steps, batch, expected):
-    assert difficulty.step_of(history(steps, batch=batch)) == expected
+    assert difficulty.step_of([history(steps, batch=batch)]) == expected
 
 
 @pytest.mark.parametrize("steps", [[0, 1, 8], [0, 16, 20]])
 def test_a_step_far_from_two_epochs_does_not(steps):
     said = f"no step from 9 to 15 is logged; these are: {', '.join(map(str, steps))}. Set another batch_size"
     with pytest.raises(ValueError, match=said):
-        difficulty.step_of(history(steps))
+        difficulty.step_of([history(steps)])
 
 
 @pytest.fixture
@@ -107,3 +107,9 @@ def test_the_result_names_examples_by_their_place_in_the_dataset(runs, tmp_path)
     with pytest.raises(ArtifactError, match="was trained on other examples than /"):
         see(histories)
     assert not path.exists()
+
+
+def test_a_step_that_only_some_runs_logged_does_not():
+    # The first run passed a mark of its loss at step 12, after two epochs.
+    runs = [history([0, 10, 12, 20]), history([0, 10, 20])]
+    assert difficulty.step_of(runs) == 10
