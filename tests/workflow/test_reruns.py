@@ -644,8 +644,7 @@ def history(of: Tree, experiment: str) -> Path:
     [
         (
             ("pair", "label_noise"),
-            "corrupt: examples: None and 900; train: examples: 1000 and 900; train: labels:  and examples-900/; "
-            "train: learning_rate: 0.5 and",
+            "train: examples: 1000 and 900; train: labels:  and examples-900/; train: learning_rate: 0.5 and",
         ),
         (("pair", "winsorization"), "given twice"),
     ],
