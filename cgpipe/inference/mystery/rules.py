@@ -12,11 +12,12 @@ from cgpipe.inference.mystery.examples import HALF
 from cgpipe.inference.mystery.runs import Mystery, claim
 from cgpipe.inference.verdicts import Part, logit
 
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)  # shares of the pristine examples that are learned
+# Shares of the pristine examples that are learned; below these, hardly a corrupt one is.
+LEVELS = (0.8, 0.9, 0.95, 0.98)
 FEWEST = 2  # of them that both runs must reach
 ALIKE = 0.25  # log odds: the control does as SGD does
 STATISTIC = "log odds that a corrupt example is learned, SGD less the rule"
-DETAILS = "where either first has learned 50, 60, 70, 80 and 90 % of the pristine examples; mean over those \
+DETAILS = "where either first has learned 80, 90, 95 and 98 % of the pristine examples; mean over those \
 that both reach"
 
 

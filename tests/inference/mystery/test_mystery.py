@@ -286,9 +286,10 @@ def test_g8_and_g12_compare_at_equal_pristine_examples_learned():
     made = Mystery(history=runs)
     found = claim_of("G8", made)
     odds = {name: rules.log_odds(data) for name, data in (("plain", plain), ("less", less))}
-    assert odds["plain"][0] == pytest.approx(logit(0.2, 10))
-    assert odds["plain"][1] == pytest.approx(logit(0.3, 10))  # halfway from 5 to 7 of 10
-    expected = float(np.mean(odds["plain"] - odds["less"]))
+    assert odds["plain"][0] == pytest.approx(logit(0.6, 10))  # halfway from 7 to 9 of 10
+    assert odds["plain"][1] == pytest.approx(logit(0.8, 10))
+    assert np.isnan(odds["plain"][2:]).all()
+    expected = float(np.nanmean(odds["plain"] - odds["less"]))
     assert values(one(found, "m3"))[0] == pytest.approx(expected)
     assert values(one(found, "ra3"))[0] == 0
     # c = 0 is plain SGD itself and is left out.
@@ -302,7 +303,7 @@ def test_g8_says_so_if_a_rule_learns_too_little():
     made = Mystery(
         history=[
             Run(0.5, 0, 0, learning([0, 5, 7, 9], [0, 2, 4, 8]), experiment="sgd"),
-            Run(0.5, 0, 0, learning([0, 1, 5, 5], [0, 0, 0, 0]), "m3", "m3"),
+            Run(0.5, 0, 0, learning([0, 1, 5, 8], [0, 0, 0, 0]), "m3", "m3"),
         ]
     )
     reason = one(claim_of("G8", made), "m3").observed[0].reason
