@@ -1,6 +1,7 @@
 """A run of stochastic gradient descent, as it stands between two updates."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -192,7 +193,7 @@ class TrainingRun:
             arrays["mark_step"] = np.array(self.marks.steps)
         if isinstance(self.rule, PrivateSGD):
             examples = len(self.training.labels)
-            attrs["delta"] = 1 / examples
+            attrs |= {"delta": 1 / examples, "accountant": f"Opacus {version('opacus')}, RDP"}
             arrays["epsilon"] = epsilons(
                 steps.tolist(),
                 noise_multiplier=self.rule.noise_multiplier,

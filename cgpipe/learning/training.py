@@ -134,8 +134,8 @@ def train(
         label, and along `step` and `test_example` the same of the test set, `correct_test`. Along `example`:
         `learned_first`, `learned_last` (see `learned_steps`), `label`, and `pristine` where given. Along
         `mark`, if there are marks: `mark_step`, the step at which each was passed, -1 for never. Along
-        `step`, for `dp_sgd`: `epsilon`, of (ε, δ) differential privacy at the attribute `delta`, 1/examples.
-        The attribute `classes` is the number of classes.
+        `step`, for `dp_sgd`: `epsilon`, of (ε, δ) differential privacy at the attribute `delta`, 1/examples,
+        by the attribute `accountant`. The attribute `classes` is the number of classes.
 
     Raises
     ------

@@ -204,6 +204,9 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
             # Other labels lie elsewhere, and Snakemake makes no file for results that are there already.
             of, subset = labels_at(config, at), _experiment(config, at).subset
             values[key] = f"{of['dataset']}{of['examples']}{'' if subset == 'own' else subset}"
+        elif path == "experiment.start":
+            before = start_of(config, RunPath(**{part: at[part] for part in RunPath._fields}))
+            values[key] = before and f"{before.experiment}/noise-{before.noise}"  # where it lies, too
         elif path == "mystery.roles":
             assert config.mystery is not None
             values[key] = config.mystery.roles()

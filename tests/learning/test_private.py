@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -117,7 +118,8 @@ def test_a_history_has_epsilon_at_a_delta_of_one_example():
     settings = {"noise_multiplier": PRIVATE["noise_multiplier"], "sample_rate": 8 / 40, "delta": 1 / 40}
     assert history["epsilon"].dims == ("step",)
     assert history["epsilon"].values.tolist() == epsilons(history["step"].values, **settings).tolist()
-    assert history.attrs == {"classes": 3, "delta": 1 / 40}
+    accountant = f"Opacus {version('opacus')}, RDP"
+    assert history.attrs == {"classes": 3, "delta": 1 / 40, "accountant": accountant}
     assert "epsilon" not in train(*DATA, *DATA, **RUN)
 
 

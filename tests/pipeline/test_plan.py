@@ -233,7 +233,8 @@ def test_a_run_begins_from_the_end_of_the_run_of_its_replicate():
     config = load(settings)
     for run in plan.runs(config, "after"):
         assert plan.start_of(config, run) == ("before", "012.5", "0", run.replicate)
-        assert plan.settings(config, "train", run._asdict())["start"] == "before"
+        # That it starts from another run is seen before that one is made.
+        assert plan.settings(config, "train", run._asdict())["start"] == "before/noise-012.5"
     assert {plan.start_of(config, run) for run in plan.runs(config, "before")} == {None}
 
 

@@ -28,7 +28,7 @@ def read_current(path: Path, stage: str) -> xr.Dataset:
     of_labels = json.loads(inputs["corrupt"]["spec"]) if "corrupt" in inputs else {}
     start = None
     if "start" in inputs:
-        name = json.loads(inputs.get("train", read.attrs)["spec"])["start"]
+        name = json.loads(inputs.get("train", read.attrs)["spec"])["start"].split("/")[0]
         start = name, json.loads(inputs["start"]["spec"])["noise"]
     places = made_from(path, of_labels, start)
     for before, noted in inputs.items():

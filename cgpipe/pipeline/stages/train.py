@@ -62,7 +62,7 @@ class Spec:
     marks: list[float] = field(default_factory=list)
     noise_multiplier: float | None = None
     labels: str = ""  # where they lie: those of other examples make another training
-    start: str | None = None  # the experiment whose last weights are the first here
+    start: str | None = None  # where the run lies whose last weights are the first here
     examples: int | None = None  # of the training set; None: as many as there are labels
 
 
