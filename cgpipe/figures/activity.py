@@ -69,7 +69,8 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Two rows for each noise level, dead and active units; a column for each hidden layer.
     """
-    numbers = summarise(numbers)
+    # A table that was read from a file has lost their order.
+    numbers = summarise(numbers.assign(layer=pd.Categorical(numbers["layer"], numbers["layer"].unique())))
     noises, clipped = (sorted(numbers[key].unique()) for key in ("noise", "winsor"))
     layers = list(numbers["layer"].unique())
     rows = [(noise, quantity) for noise in noises for quantity in QUANTITIES]

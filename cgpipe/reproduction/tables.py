@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 NUMBERS = ("value", "excess", "bound")  # columns that stay numbers where all are NaN
+NAMES = ("experiment", "layer", "part")  # columns that stay text where all look like numbers
 
 
 class TableError(ValueError):
@@ -92,7 +93,8 @@ def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
         If it is no CSV table.
     """
     try:
-        table = pd.read_csv(BytesIO(path.read_bytes() if content is None else content))
+        content = path.read_bytes() if content is None else content
+        table = pd.read_csv(BytesIO(content), dtype=dict.fromkeys(NAMES, object))
     except (ValueError, pd.errors.ParserError) as error:
         raise TableError(f"{path} is no CSV table ({error}): give one that a workflow published") from error
     of_text = [

@@ -1,5 +1,7 @@
 """The numbers behind the figures, and that the figures show them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,11 @@ import xarray as xr
 
 from cgpipe.figures import figure1, figure4
 from cgpipe.figures.comparison import compare, split_sources
-from cgpipe.figures.drawing import draw
+from cgpipe.figures.drawing import draw, plot
 from cgpipe.figures.summary import summarise
 from cgpipe.inference.verdicts import TIDY, Observed, Part, tidy
 from cgpipe.learning.evaluation import learned_steps
+from cgpipe.reproduction.tables import read_table
 from cgpipe.runs import Run
 
 STEPS = np.array([0, 1, 2, 10])
@@ -303,8 +306,10 @@ def test_activity_shows_the_dead_units_of_each_relu_in_the_order_of_the_forward_
     at = table.set_index(["quantity", "noise", "winsor", "layer", "step"])
     expected = [float(run.data["dead"].sel(step=10, layer=relus[1])) for run in runs[-2:]]
     assert at.loc[("dead", 0.5, 2, relus[1], 10), "mean"] == pytest.approx(np.mean(expected))
-    titles = [axes.get_title() for axes in figure.axes[:2]]
-    assert titles == (["hidden layer 1", "hidden layer 2"] if relus[0] == "1" else relus)
+    published = read_table(Path("activity.csv"), numbers.to_csv(index=False).encode())
+    for shown in (figure, plot("activity", published)):
+        titles = [axes.get_title() for axes in shown.axes[:2]]
+        assert titles == (["hidden layer 1", "hidden layer 2"] if relus[0] == "1" else relus)
     # A curve for each noise level, level of winsorization, layer and quantity.
     assert lines(figure) == 2 * 2 * 2 * 2
 

@@ -63,6 +63,14 @@ def test_a_file_that_is_no_table_is_an_error():
         read_table(Path("a.csv"), b"")
 
 
+@pytest.mark.parametrize("column", ["experiment", "layer", "part"])
+@pytest.mark.parametrize("names", [["1", "2"], ["01", "1e3"], ["relu1", "2"], ["", "3"]])
+def test_names_stay_text_where_they_are_digits(column, names):
+    written = pd.DataFrame({column: names, "noise": [0, 0.5], "replicate": [0, 1], "value": [0.5, 1]})
+    read = read_table(Path("a.csv"), written.to_csv(index=False).encode())
+    pd.testing.assert_frame_equal(read, written.astype({column: object}))
+
+
 def test_text_of_numbers():
     assert (percent(0.25), percent(0.125, 1), fixed(0.12345), fixed(float("nan"))) == (
         "25 %",
