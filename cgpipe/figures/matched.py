@@ -130,8 +130,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         grid[0, column].set_title(f"{percent(noise)} noise")
         if noise == 0:
             grid[1, column].text(
-                *(0.04, 0.06, "hard examples\nfor corrupt ones"),
+                *(0.04, 0.96, "hard examples\nfor corrupt ones"),
                 transform=grid[1, column].transAxes,
+                verticalalignment="top",
                 fontsize="x-small",
                 color="0.35",
             )

@@ -16,19 +16,24 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import mystery, paper
+from cgpipe.reproduction import findings, mystery, paper
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import replicates_in, tables_in
 from cgpipe.reproduction.tables import Tables, merged, read_table
 
 FOLDER = "docs/reproduction"
 EARLIER = "earlier"  # its folder with runs that were seen before the criteria were fixed: left alone
+FINDINGS = parts_of(findings)
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
-    "paper": ("config/config.yaml", FOLDER, parts_of(paper)),
+    "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS),
     "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery)),
 }
-OVERVIEW: tuple[str, Parts] = ("README.md", {"claims": paper.claims})
+IN_SHORT = ("replicates", "first-way", "crossing", "estimators", "delayed", "no-better")
+OVERVIEW: tuple[str, Parts] = (
+    "README.md",
+    {"claims": paper.claims, **{name: FINDINGS[name] for name in IN_SHORT}},
+)
 
 
 def reproduce(root: Path) -> None:

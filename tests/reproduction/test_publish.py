@@ -1,5 +1,6 @@
 """`make reproduction` publishes all of its results or nothing."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from cgpipe.inference.claims.claim import Runs
 from cgpipe.inference.claims.registry import parts
 from cgpipe.inference.mystery.runs import GM, Mystery
 from cgpipe.inference.verdicts import Observed, tidy
+from cgpipe.pipeline.documents import put_between
 from cgpipe.reproduction import publish
-from cgpipe.reproduction.publish import OVERVIEW, reproduce
+from cgpipe.reproduction.pages import NOTHING
+from cgpipe.reproduction.publish import FINDINGS, OVERVIEW, reproduce
 from cgpipe.reproduction.results import ResultsError, costs_of
 from cgpipe.reproduction.tables import TableError
 
@@ -27,14 +30,24 @@ def contents(folder):
 
 
 @pytest.fixture
-def clone(tmp_path):
+def clone(tmp_path, monkeypatch):
     """What `make reproduction` reads and writes, without results, and before anything was published."""
+    config, name, of_page = publish.PAGES["paper"]
+    monkeypatch.setitem(
+        publish.PAGES, "paper", (config, name, {key: of_page[key] for key in {*of_page} - {*FINDINGS}})
+    )
+    monkeypatch.setattr(publish, "OVERVIEW", (OVERVIEW[0], {"claims": OVERVIEW[1]["claims"]}))
     for pages in (PAGES, MYSTERY):
         shutil.copytree(ROOT / pages, tmp_path / pages)
         for path in [*(tmp_path / pages).glob("*.csv"), *(tmp_path / pages).glob("*.png")]:
             path.unlink()
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copy(ROOT / "README.md", tmp_path)
+    for page in (tmp_path / "README.md", *(tmp_path / pages / "README.md" for pages in (PAGES, MYSTERY))):
+        text = re.sub(r"<!-- check .*? -->", "", page.read_text(encoding="utf-8"))
+        for part in re.findall(r"<!-- begin (.*?) -->", text):
+            text = put_between(text, part, f"{NOTHING}\n", page.name)
+        page.write_text(text, encoding="utf-8")
     return tmp_path
 
 
