@@ -81,6 +81,7 @@ VERDICTS = NAMES | {
 CLAIMS = {
     **{key: NAMES[key] for key in ("claim", "estimator")},
     "parts": "number of its parts that are judged",
+    "parts_met": "number of those that all replicates meet",
     "hold": "number of those that hold",
     "n": "replicates that count and can decide every part",
     "met": "those of them that meet every part",
@@ -384,6 +385,7 @@ def _together(lines: Sequence[_Line], parts: pd.DataFrame) -> dict[str, Any]:
         others = [_few(n, k)]
     return {
         "parts": len(parts),
+        "parts_met": int(((parts["met"] == parts["n"]) & (parts["n"] > 0)).sum()),
         "hold": len(given["holds"]),
         "n": n,
         "met": k,

@@ -293,7 +293,9 @@ def test_a_claim_holds_if_its_parts_do_and_fails_with_one_of_them():
         2,
         1,
     )
-    assert (line["met"], line["n"]) == (4, 5)
+    assert (line["met"], line["n"], line["parts_met"]) == (4, 5, 1)
+    (line,) = claims(part([0.1]), part(["too short"], name="b"), part([0.2], name="c")).values()
+    assert (line["met"], line["n"], line["parts_met"]) == (0, 0, 2)
     (line,) = claims(part(good), part([*good, "too short"], name="b")).values()
     assert np.isnan(line["p"])
     (line,) = claims(part(good), part(poor, name="b"), part(bad, name="c"), part(bad, name="d")).values()

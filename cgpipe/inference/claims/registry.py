@@ -11,7 +11,7 @@ import pandas as pd
 from cgpipe.inference.claims import gradients, learning, passing, winsorization
 from cgpipe.inference.claims.claim import CG, Claim
 from cgpipe.inference.mystery import beginnings, coherence, examples, likeness, rules
-from cgpipe.inference.verdicts import BY, Part
+from cgpipe.inference.verdicts import BY, FEWEST, Part
 
 MODULES = (learning, gradients, winsorization, passing, coherence, examples, rules, beginnings, likeness)
 
@@ -89,12 +89,14 @@ def summary_table(rows: pd.DataFrame, paper: str = CG) -> str:
     sentences = {claim.name: claim.sentence for claim in all_claims(paper)}
     if unknown := sorted(set(rows["claim"]) - set(sentences)):
         raise ValueError(f"{', '.join(unknown)}: not among the claims of {paper}, {', '.join(sentences)}")
-    lines = [["claim", "the paper", "met by", "parts that hold", "p (Holm)", "verdict"]]
+    header = ["claim", "the paper", "met by", "parts met by all", "parts that hold", "p (Holm)", "verdict"]
+    lines = [header]
     for row in rows.to_dict("records"):
         name = f"{row['claim']} {BY[row['estimator']]}".strip()
-        met, hold = f"{row['met']} of {row['n']}", f"{row['hold']} of {row['parts']}"
+        met, all_met = f"{row['met']} of {row['n']}", f"{row['parts_met']} of {row['parts']}"
+        hold = f"{row['hold']} of {row['parts']}" if row["n"] >= FEWEST else "–"
         p = "–" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}"
-        lines.append([name, sentences.pop(row["claim"], ""), met, hold, p, row["verdict"]])
+        lines.append([name, sentences.pop(row["claim"], ""), met, all_met, hold, p, row["verdict"]])
     return _markdown(lines)
 
 
