@@ -26,10 +26,13 @@ class ResultsError(ValueError):
 
 
 def replicates_in(results: Path) -> list[int]:
-    """The replicates that the finished figures show; none without figures."""
+    """The replicates that most of the finished figures show; none without figures.
+
+    A figure of an experiment with more replicates, or fewer, shows others.
+    """
     tables = (pd.read_csv(path) for path in sorted((results / "figures").glob("*.csv")))
-    shown = [sorted(table["replicate"].unique()) for table in tables if "replicate" in table]
-    return [int(replicate) for replicate in shown[0]] if shown else []
+    shown = Counter(tuple(sorted(table["replicate"].unique())) for table in tables if "replicate" in table)
+    return [int(replicate) for replicate in shown.most_common(1)[0][0]] if shown else []
 
 
 def tables_in(config: Config, results: Path) -> dict[str, pd.DataFrame]:
@@ -62,11 +65,11 @@ def tables_in(config: Config, results: Path) -> dict[str, pd.DataFrame]:
             "move it elsewhere to keep what is published"
         ) from error
     tables["costs"] = costs_of(results / "benchmarks", [path for _, path, _ in runs])
-    made: dict[int, list[xr.Dataset]] = {
-        replicate: [] for replicate in sorted({int(run.replicate) for run, *_ in runs})
-    }
+    # Further replicates, of experiments that have more of them, come with each of these.
+    made: dict[int, list[xr.Dataset]] = {replicate: [] for replicate in sorted(config.replicates)}
     for run, _, history in runs:
-        made[int(run.replicate)].append(history)
+        if int(run.replicate) in made:
+            made[int(run.replicate)].append(history)
     tables["software"] = pd.concat(
         [made_with(histories).assign(replicate=replicate) for replicate, histories in made.items()],
         ignore_index=True,

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 NUMBERS = ("value", "excess", "bound")  # columns that stay numbers where all are NaN
+PARTS = ("claim", "experiment")  # whose rows may be of more replicates than those of others
 NAMES = ("experiment", "layer", "part")  # columns that stay text where all look like numbers
 
 
@@ -62,6 +63,10 @@ class Tables:
 def merged(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     """The new rows, and the old ones of other replicates, in the order of the replicates.
 
+    Some experiments have more replicates than others, and all of them are among the results of each machine.
+    So rows of a replicate are replaced experiment by experiment, and claim by claim. What the new table has
+    nothing of is left out.
+
     Parameters
     ----------
     old, new : DataFrame
@@ -79,7 +84,11 @@ def merged(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
             f"the published table has columns {', '.join(old.columns)}, and the new one "
             f"{', '.join(new.columns)}: remove the published one, whose replicates were made by earlier code"
         )
-    others = old[~old["replicate"].isin(new["replicate"].unique())]
+    parts = [column for column in PARTS if column in new]
+    made = {tuple(row) for row in new[[*parts, "replicate"]].to_numpy()}
+    known = {row[:-1] for row in made}
+    rows = [tuple(row) for row in old[[*parts, "replicate"]].to_numpy()]
+    others = old[[row not in made and row[:-1] in known for row in rows]]
     whole = new if others.empty else pd.concat([others, new], ignore_index=True)
     return whole.sort_values("replicate", kind="stable", ignore_index=True)
 

@@ -16,7 +16,7 @@ from cgpipe.pipeline.documents import put_between
 from cgpipe.reproduction import publish
 from cgpipe.reproduction.pages import NOTHING
 from cgpipe.reproduction.publish import FINDINGS, OVERVIEW, reproduce
-from cgpipe.reproduction.results import ResultsError, costs_of
+from cgpipe.reproduction.results import ResultsError, costs_of, replicates_in
 from cgpipe.reproduction.tables import TableError
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +135,15 @@ def test_the_page_of_the_second_paper_has_its_own_tables(clone, monkeypatch):
     assert "| train | net | 1 | 0.50 | 0.25 | 300 |" in page
     assert (clone / MYSTERY / "mystery.png").read_bytes().startswith(b"\x89PNG")
     assert not list((clone / PAGES).glob("*.csv"))
+
+
+def test_the_replicates_are_those_that_most_figures_show(tmp_path):
+    assert replicates_in(tmp_path) == []
+    for figure, replicates in {"a": range(10), "b": [3, 1], "c": [1, 3], "d": None}.items():
+        table = pd.DataFrame({"value": [0.5]} if replicates is None else {"replicate": [*replicates] * 2})
+        (tmp_path / "figures").mkdir(exist_ok=True)
+        table.to_csv(tmp_path / "figures" / f"{figure}.csv", index=False)
+    assert replicates_in(tmp_path) == [1, 3]
 
 
 def test_tables_of_earlier_code_are_not_mixed_with_new_ones(clone, monkeypatch):

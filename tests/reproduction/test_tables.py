@@ -53,6 +53,18 @@ def test_new_replicates_are_added_and_replicates_made_again_are_replaced():
     assert merged(SOFTWARE, SOFTWARE.iloc[:1]).equals(SOFTWARE.iloc[:1])
 
 
+def test_an_experiment_with_more_replicates_does_not_replace_those_of_others():
+    columns = ["experiment", "replicate", "value"]
+    old = pd.DataFrame(
+        [("net", 0, 0.5), ("seeds", 0, 0.1), ("seeds", 1, 0.2), ("gone", 0, 1)], columns=columns
+    )
+    new = pd.DataFrame([("net", 1, 0.75), ("seeds", 0, 0.3), ("seeds", 1, 0.4)], columns=columns)
+    expected = [("net", 0, 0.5), ("seeds", 0, 0.3), ("net", 1, 0.75), ("seeds", 1, 0.4)]
+    assert [*merged(old, new).itertuples(index=False, name=None)] == expected
+    old, new = (table.rename(columns={"experiment": "claim"}) for table in (old, new))
+    assert [*merged(old, new).itertuples(index=False, name=None)] == expected
+
+
 def test_tables_of_other_columns_are_not_put_together():
     with pytest.raises(TableError, match="columns panel, noise, replicate, value, and the new one replicate"):
         merged(FIGURE, FIGURE[["replicate", "value"]])
