@@ -1,4 +1,4 @@
-"""From results and pages to what `docs/reproduction` and `docs/mystery` hold: all of it, or none."""
+"""From results and pages to what the folders of the pages hold, such as `docs/reproduction`: all, or none."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -16,7 +16,7 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import findings, mystery, paper
+from cgpipe.reproduction import controls, findings, mystery, paper
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import replicates_in, tables_in
 from cgpipe.reproduction.tables import Tables, merged, read_table
@@ -27,6 +27,7 @@ FINDINGS = parts_of(findings)
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
     "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS),
+    "controls": ("config/controls.yaml", "docs/controls", parts_of(controls)),
     "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery)),
 }
 IN_SHORT = ("replicates", "first-way", "crossing", "estimators", "delayed", "no-better")

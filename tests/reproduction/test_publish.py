@@ -37,13 +37,14 @@ def clone(tmp_path, monkeypatch):
         publish.PAGES, "paper", (config, name, {key: of_page[key] for key in {*of_page} - {*FINDINGS}})
     )
     monkeypatch.setattr(publish, "OVERVIEW", (OVERVIEW[0], {"claims": OVERVIEW[1]["claims"]}))
-    for pages in (PAGES, MYSTERY):
+    folders = [folder for _, folder, _ in publish.PAGES.values()]
+    for pages in folders:
         shutil.copytree(ROOT / pages, tmp_path / pages)
         for path in [*(tmp_path / pages).glob("*.csv"), *(tmp_path / pages).glob("*.png")]:
             path.unlink()
     shutil.copytree(ROOT / "config", tmp_path / "config")
     shutil.copy(ROOT / "README.md", tmp_path)
-    for page in (tmp_path / "README.md", *(tmp_path / pages / "README.md" for pages in (PAGES, MYSTERY))):
+    for page in (tmp_path / "README.md", *(tmp_path / pages / "README.md" for pages in folders)):
         text = re.sub(r"<!-- check .*? -->", "", page.read_text(encoding="utf-8"))
         for part in re.findall(r"<!-- begin (.*?) -->", text):
             text = put_between(text, part, f"{NOTHING}\n", page.name)
