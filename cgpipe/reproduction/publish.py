@@ -16,18 +16,26 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import controls, findings, mystery, paper
+from cgpipe.reproduction import controls, conventions, findings, mystery, paper
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import replicates_in, tables_in
 from cgpipe.reproduction.tables import Tables, merged, read_table
 
 FOLDER = "docs/reproduction"
 EARLIER = "earlier"  # its folder with runs that were seen before the criteria were fixed: left alone
-FINDINGS = parts_of(findings)
+FINDINGS, CONVENTIONS = parts_of(findings), parts_of(conventions)
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
     "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS),
     "controls": ("config/controls.yaml", "docs/controls", parts_of(controls)),
+    **{
+        f"conventions_{which}": (
+            f"config/conventions_{which}.yaml",
+            f"docs/conventions/{which}",
+            CONVENTIONS,
+        )
+        for which in ("init", "selection")
+    },
     "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery)),
 }
 IN_SHORT = ("replicates", "first-way", "crossing", "estimators", "delayed", "no-better")
@@ -63,6 +71,9 @@ def reproduce(root: Path) -> None:
         settings = yaml.safe_load((root / config).read_text(encoding="utf-8"))
         tables, files = of_folder(root / name, root / "results" / settings["name"], settings)
         new |= files
+        if tables.frames and parts is CONVENTIONS:
+            text = {f"{conventions.TEXT} {figure}": of for figure, of in pages[0][2].frames.items()}
+            tables = Tables({**tables.frames, **text})
         pages.append((f"{name}/README.md", parts, tables))
     pages.append((*OVERVIEW, pages[0][2]))
     check_files(root, {*new} | {root / page for page, *_ in pages})
