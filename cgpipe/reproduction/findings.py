@@ -11,6 +11,7 @@ from cgpipe.reproduction.paper import END_WINSORIZED, learning
 from cgpipe.reproduction.tables import Tables
 
 CLIPPED = (1, 2, 4, 8)  # levels of winsorization
+WAY = "figure2_displacement"
 
 
 def replicates(tables: Tables) -> Conclusion:
@@ -19,19 +20,32 @@ def replicates(tables: Tables) -> Conclusion:
     return says(made, f"{made} of {FEWEST}" if made < FEWEST else f"{made}")
 
 
+# --- What is learned when -------------------------------------------------------------------------
+
+
 def learned_first(tables: Tables) -> Conclusion:
     """Pristine examples long before corrupt ones."""
     early = [learning(tables, "d", noise, 3000, "pristine") for noise in MIXED]
     wrong, late = ([learning(tables, "d", e, step, "corrupt") for e in MIXED] for step in (3000, 60_000))
     return says(
-        _all(
-            *(some > 0.9 for some in early), *(some < 0.05 for some in wrong), *(some > 0.9 for some in late)
-        ),
+        _all(*(some > 0.9 for some in early), *(some < 0.05 for some in wrong))
+        and _all(*(some > 0.9 for some in late)),
         fixed(min(_means(early))),
         fixed(max(_means(early))),
         fixed(max(_means(wrong))),
         fixed(min(_means(late))),
     )
+
+
+def lost_again(tables: Tables) -> Conclusion:
+    """Pristine examples at 75 % noise, while the corrupt ones are learned."""
+    before, while_memorizing = (learning(tables, "d", 0.75, step, "pristine") for step in (3000, 20_000))
+    last = _claimed(tables, "C3", "pristine, last learned, 75% noise", "")
+    holds = _all(while_memorizing < before - 0.02, last < 0)
+    return says(holds, fixed(before.mean()), fixed(while_memorizing.mean()))
+
+
+# --- Whose gradient it is -------------------------------------------------------------------------
 
 
 def first_way(tables: Tables) -> Conclusion:
@@ -40,47 +54,62 @@ def first_way(tables: Tables) -> Conclusion:
     return says(_all(*(some > 0.5 for some in found)), *_two_digits(found))
 
 
-def crossing(tables: Tables) -> Conclusion:
-    """Then corrupt ones, at each level of noise."""
+def taken_over(tables: Tables) -> Conclusion:
+    """Then corrupt ones, at each level of noise, before and while they are learned."""
     found = [_claimed(tables, *of, "displacement") for of in _of_levels("memorizing")]
-    return says(_all(*(some < 0.5 for some in found)), *_two_digits(found))
+    rows = tables.rows(WAY, row="data", group="pristine")
+    later = rows[rows["step"].between(5600, 30_600)]
+    return says(_all(*(some < 0.5 for some in found), later["value"] < 0.5), *_two_digits(found))
+
+
+def larger_gradients(tables: Tables) -> Conclusion:
+    """Pristine examples contribute more than others of the same class and size of gradient."""
+    keys = ["noise", "step", "replicate"]
+    shares, null = (
+        tables.rows(WAY, row=row, group="pristine").set_index(keys)["value"]
+        for row in ("data", "stratified high")
+    )
+    steps = shares.index.get_level_values("step")
+    return says(_all(steps.unique().to_series() > 0, (shares > null)[steps <= 20_600]))
 
 
 def crossing_at_75(tables: Tables) -> Conclusion:
-    """By the displacement the curves cross at 75 % noise, and in the paper's sample they do not."""
+    """At 75 % noise they cross by the displacement and among all examples, and not in samples."""
     start, memorizing = (
-        {of: _claimed(tables, "C6", f"{window}, 75% noise", of) for of in ("displacement", "sample")}
+        {of: _claimed(tables, "C6", f"{window}, 75% noise", of) for of in ("displacement", "sample", "all")}
         for window in ("start", "memorizing")
     )
-    crosses = start["displacement"] > 0.5, memorizing["displacement"] < 0.5
-    return says(_all(*crosses, start["sample"] < 0.5, memorizing["sample"] < 0.5))
+    crosses = [start[of] > 0.5 for of in ("displacement", "all")]
+    crosses += [memorizing[of] < 0.5 for of in ("displacement", "all")]
+    holds = _all(*crosses, start["sample"] < 0.5, memorizing["sample"] < 0.5)
+    return says(holds, *_two_digits(start[of] for of in ("sample", "all", "displacement")))
 
 
 def apart(tables: Tables) -> Conclusion:
-    """At the end corrupt ones still make up more."""
-    found = [_claimed(tables, "C5", f"meet, {noise} noise", "displacement") for noise in ("25%", "50%")]
-    return says(_all(*(some < -0.1 for some in found)), *_two_digits(-some for some in found))
+    """At the end they do not meet, whoever looks."""
+    found = [
+        _claimed(tables, "C5", f"meet, {noise} noise", of)
+        for of in ("displacement", "all", "sample")
+        for noise in ("25%", "50%")
+    ]
+    return says(_all(*(some.abs() > 0.1 for some in found)), *_two_digits(found))
 
 
 def null_worlds(tables: Tables) -> Conclusion:
-    """None crosses by the displacement; in the paper's sample some do."""
+    """None crosses by the displacement; in samples some do."""
     shares = {
         estimator: [_claimed(tables, "C7", f"{noise:.0%} noise", estimator) for noise in MIXED]
         for estimator in ("displacement", "sample")
     }
-    largest = max(_means(shares["sample"]))
-    return says(_all(*(some == 0 for some in shares["displacement"])) and largest > 0.01, percent(largest, 0))
+    return says(
+        _all(*(some == 0 for some in shares["displacement"])), percent(max(_means(shares["sample"])), 0)
+    )
 
 
-def estimators(tables: Tables) -> Conclusion:
-    """Gradients of single steps: the paper's sample and all examples differ."""
-    found = {
-        (part, estimator): _claimed(tables, claim, part, estimator)
-        for claim, part in (("C5", "memorizing, 25% noise"), ("C6", "start, 75% noise"))
-        for estimator in ("sample", "all")
-    }
-    differ = _all(*((some < 0.5) == (estimator == "sample") for (_, estimator), some in found.items()))
-    return says(differ, *_two_digits(found.values()))
+def single_steps(tables: Tables) -> Conclusion:
+    """At 25 % noise, gradients of single steps do not cross among all examples; samples do."""
+    found = {of: _claimed(tables, "C5", "memorizing, 25% noise", of) for of in ("all", "sample")}
+    return says(_all(found["all"] > 0.5, found["sample"] < 0.5), *_two_digits(found.values()))
 
 
 def wrong_sign(tables: Tables) -> Conclusion:
@@ -92,22 +121,29 @@ def wrong_sign(tables: Tables) -> Conclusion:
         ]
         for quantity in ("predicted", "actual")
     )
+    full = tables.rows("descent", steps="full-batch", quantity="actual", group="corrupt", rate=0.1)
+    full = full[(full["step"] <= 9) & full["noise"].isin([0.5, 0.75])]
+    full_batch = full.groupby(["noise", "replicate"])["value"].sum()
     return says(
-        _all(*(some > 0 for some in predicted), *(some < 0 for some in actual)),
+        _all(*(some > 0 for some in predicted), *(some < 0 for some in actual), full_batch > 0),
         *_two_digits([*predicted, *(-some for some in actual)]),
     )
 
 
+# --- Winsorized SGD -------------------------------------------------------------------------------
+
+
 def delayed(tables: Tables) -> Conclusion:
-    """At 50 % noise c = 1 delays memorization alone."""
-    at = {"noise": 0.5, "winsor": 1}
-    corrupt, pristine = (
-        tables.at("matched", quantity=f"{group} slowdown", **at) for group in ("corrupt", "pristine")
-    )
+    """With c = 1, fewer than 20 % of the corrupt examples are learned; the pristine ones as early."""
+    at = [{"noise": noise, "winsor": 1} for noise in (0.25, 0.5)]
+    corrupt = [tables.rows("matched", quantity="corrupt slowdown", **of) for of in at]
+    pristine = [tables.at("matched", quantity="pristine slowdown", **of) for of in at]
     return says(
-        _all(corrupt > 2, pristine < 1.2),
-        fixed(corrupt.min(), 1),
-        fixed(pristine.mean(), 2),
+        _all(*(of["bound"] == ">=" for of in corrupt), *(of["value"] > 2 for of in corrupt))
+        and _all(*(of < 1.2 for of in pristine)),
+        fixed(min(of["value"].min() for of in corrupt), 1),
+        fixed(min(_means(pristine)), 2),
+        fixed(max(_means(pristine)), 2),
         *(fixed(_final(tables, c, curve).mean(), 2) for curve in ("training", "test") for c in (0, 1)),
     )
 
@@ -119,23 +155,65 @@ def no_better(tables: Tables) -> Conclusion:
         (noise, c): tables.at("matched", quantity="best test accuracy", noise=noise, winsor=c)
         for noise, c in [*levels, *((noise, 0) for noise in (0, *MIXED))]
     }
-    matched = [
-        tables.at("matched", quantity="test accuracy, mean", noise=noise, winsor=c)
+    matched = {
+        (noise, c): tables.at("matched", quantity="test accuracy, mean", noise=noise, winsor=c)
         for noise, c in levels
         if noise
-    ]
+    }
+    at_half = [-value for (noise, _), some in matched.items() if noise == 0.5 for value in _means([some])]
     return says(
-        _all(*(best[noise, c] < best[noise, 0] for noise, c in levels), *(some < 0 for some in matched)),
+        _all(
+            *(best[noise, c] < best[noise, 0] for noise, c in levels),
+            *(some < 0 for some in matched.values()),
+        ),
         *(fixed(best[0.5, c].mean()) for c in (1, 0)),
-        fixed(-max(_means(matched))),
-        fixed(-min(_means(matched))),
+        fixed(min(at_half)),
+        fixed(max(at_half)),
     )
 
 
+def no_fewer_memorized(tables: Tables) -> Conclusion:
+    """Corrupt examples that are right at the same share of pristine ones."""
+    found = [
+        tables.at("matched", quantity="corrupt right, mean", noise=noise, winsor=c)
+        for noise in MIXED
+        for c in CLIPPED
+    ]
+    return says(_all(*(some > -0.002 for some in found)), fixed(max(_means(found))))
+
+
 def collapse(tables: Tables) -> Conclusion:
-    """At 50 % noise and c = 8, test accuracy does not last."""
+    """With c = 8, test accuracy does not last, but without noise."""
     best, end = _final(tables, 8, "best test"), _final(tables, 8, "test")
-    return says(_all(end < best - 0.1), fixed(best.mean(), 2), fixed(end.mean(), 2))
+    clean = [_claimed(tables, "C11", f"{of}, c = 8, 0% noise", "") for of in ("training", "test")]
+    holds = _all(end < best - 0.1, *(some < 0.02 for some in clean))
+    return says(holds, fixed(best.mean(), 2), fixed(end.mean(), 2))
+
+
+def worse_at_25(tables: Tables) -> Conclusion:
+    """At 25 % noise, c = 1 ends with a lower test accuracy than plain SGD."""
+    plain, clipped = (_final(tables, c, "test", 0.25) for c in (0, 1))
+    return says(_all(clipped < plain), fixed(clipped.mean(), 2), fixed(plain.mean(), 2))
+
+
+def pure_noise(tables: Tables) -> Conclusion:
+    """With c = 2 and 4, some of pure noise is memorized."""
+    found = [_claimed(tables, "C9", f"c = {c}, 100% noise", "") for c in (2, 4)]
+    ends = [tables.at("figure4", curve="training accuracy", noise=1, winsor=c, step=60_000) for c in (2, 4)]
+    return says(_all(*(some > 0 for some in found)), *_two_digits(ends))
+
+
+def full_batch(tables: Tables) -> Conclusion:
+    """Differences of full-batch descent from SGD, at equal training accuracy."""
+    found = tables.rows("claims", claim="C12")
+    found = found.assign(alike=found["value"].abs() < 0.02)
+    parts = found.groupby("part")
+    alike, largest = parts["alike"].all(), parts["value"].mean().abs().max()
+    differ = ~found.groupby("replicate")["alike"].all()
+    return says(_all(differ), f"{alike.sum()} of {len(alike)}", fixed(largest, 2))
+
+
+# --- Parts of the above ---------------------------------------------------------------------------
 
 
 def _claimed(tables: Tables, claim: str, part: str, estimator: str) -> pd.Series:
@@ -147,9 +225,9 @@ def _of_levels(window: str) -> list[tuple[str, str]]:
     return [("C6" if noise == MIXED[-1] else "C5", f"{window}, {noise:.0%} noise") for noise in MIXED]
 
 
-def _final(tables: Tables, c: int, curve: str) -> pd.Series:
-    """An accuracy of winsorized SGD at the end, at 50 % noise."""
-    at = {"noise": 0.5, "winsor": c, "step": END_WINSORIZED}
+def _final(tables: Tables, c: int, curve: str, noise: float = 0.5) -> pd.Series:
+    """An accuracy of winsorized SGD at the end."""
+    at = {"noise": noise, "winsor": c, "step": END_WINSORIZED}
     return tables.at("figure4", curve=f"{curve} accuracy", **at)
 
 
@@ -157,7 +235,7 @@ def _all(*conditions: pd.Series) -> bool:
     return all(bool(condition.all()) for condition in conditions)
 
 
-def _means(found: list[pd.Series]) -> list[float]:
+def _means(found: Iterable[pd.Series]) -> list[float]:
     return [float(some.mean()) for some in found]
 
 

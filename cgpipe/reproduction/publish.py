@@ -38,7 +38,9 @@ PAGES: dict[str, tuple[str, str, Parts]] = {
     },
     "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery)),
 }
-IN_SHORT = ("replicates", "first-way", "crossing", "estimators", "delayed", "no-better")
+IN_SHORT = (
+    *("replicates", "first-way", "taken-over", "larger-gradients", "single-steps", "delayed", "no-better"),
+)
 OVERVIEW: tuple[str, Parts] = (
     "README.md",
     {"claims": paper.claims, **{name: FINDINGS[name] for name in IN_SHORT}},

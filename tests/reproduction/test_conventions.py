@@ -8,15 +8,9 @@ from cgpipe.reproduction.tables import Tables
 
 def figure1(replicates, by):
     levels = [("a", "all"), ("b", "all"), ("d", "corrupt")]
+    at = {"noise": 0.5}
     rows = [
-        {
-            "panel": panel,
-            "noise": 0.5,
-            "group": group,
-            "step": step,
-            "replicate": k,
-            "value": 0.5 + by + k / 100,
-        }
+        {**at, "panel": panel, "group": group, "step": step, "replicate": k, "value": 0.5 + by + k / 100}
         for panel, group in levels
         for step in (10, 100, 1000, 10_000, 20_000, 50_000, 100_000)
         for k in replicates
@@ -33,15 +27,9 @@ def test_replicates_are_compared_in_pairs():
 
 
 def test_a_row_for_each_level_of_winsorization():
+    at = {"noise": 0.5, "step": 60_000, "replicate": 0}
     rows = [
-        {
-            "noise": 0.5,
-            "winsor": c,
-            "curve": f"{of} accuracy",
-            "step": 60_000,
-            "replicate": 0,
-            "value": c / 10,
-        }
+        {**at, "winsor": c, "curve": f"{of} accuracy", "value": c / 10}
         for c in (0, 1, 2, 4, 8)
         for of in ("training", "test", "best test")
     ]
