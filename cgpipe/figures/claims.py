@@ -89,7 +89,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         figure,
         "T: how far the statistic is on the claim's side (grey) of its bound; plain, or by logarithms or "
         "logits.\nDots: replicates, open if they do not count; marks and lines: mean and its 90 % t interval."
-        "\nRight: met by how many of how many replicates.",
+        "\nRight: met by how many of how many replicates, from left to right in the order of the estimators.",
     )
     return figure
 

@@ -10,8 +10,9 @@ from cgpipe.figures.null_rows import added, stratified_band
 from cgpipe.runs import Run
 
 SOURCE = (
-    "All examples, all parameters; two epochs around each step. Hatched: 95 % of the null worlds\n"
-    "that permute only among examples of the same class and of gradients of like size."
+    "All examples, all parameters; two epochs around each step (at the start: from 0 to twice the step).\n"
+    "Hatched: 95 % of the null worlds that permute only among examples of the same class and of gradients\n"
+    "of like size."
 )
 WAY = FRACTION._replace(label="share of the way $f$", source=SOURCE)
 draw = WAY.draw

@@ -10,7 +10,7 @@ from cgpipe.figures.null_rows import EXACT, added
 from cgpipe.inference.sampling import burst_fraction, decade_fraction, sample_fraction
 from cgpipe.runs import Run
 
-_BURSTS = "First row: sums over bursts of steps; bands: their single steps, as of $p$ and null worlds."
+_BURSTS = "First row: sums over five steps; bands: range of these. $p$ and null worlds: of single steps."
 
 
 def table(runs: Sequence[Run], *, examples: int) -> pd.DataFrame:
