@@ -1,7 +1,7 @@
 """Cosines between the gradients of examples: alike by class, or by pixels (Chatterjee 2020, section 5)."""
 
 from collections.abc import Sequence
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
@@ -93,12 +93,17 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     """
     pairs = numbers[numbers["quantity"] == "cosine"]
     curves = summarise(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR))
+    classes = {
+        int(number): of
+        for columns in (["example", "class"], ["other_example", "other_class"])
+        for number, of in pairs[columns].to_numpy()
+    }
     levels, moments = sorted(curves["noise"].unique()), sorted(pairs["step"].unique())
     figure = new_figure(style, 0.6)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.1])[:, 0]
     matrices = above.subplots(1, len(moments), squeeze=False)[0]
     for axes, step in zip(matrices, moments, strict=True):
-        image = _matrix(axes, pairs[pairs["step"] == step])
+        image = _matrix(axes, pairs[pairs["step"] == step], classes)
         axes.set_title(f"step {step:,}")
     matrices[0].set_ylabel(f"examples by class,\n{percent(pairs['noise'].iloc[0])} noise")
     above.colorbar(image, ax=list(matrices), label="cosine", shrink=0.8, pad=0.01)
@@ -147,19 +152,17 @@ def _moments(data: xr.Dataset) -> list[int]:
     return sorted({int(places[k]) for k in evenly})
 
 
-def _matrix(axes: Axes, pairs: pd.DataFrame) -> Any:
-    """Plot cosines, with lines between the classes; a pair without one is blank."""
-    classes = dict(pairs[["example", "class"]].to_numpy()) | dict(
-        pairs[["other_example", "other_class"]].to_numpy()
-    )
-    matrix = np.full((len(classes), len(classes)), np.nan)
+def _matrix(axes: Axes, pairs: pd.DataFrame, classes: dict[int, Any]) -> Any:
+    """Plot cosines, with lines between the classes; a pair without one, as with a gradient of 0, is blank."""
+    known = sorted(classes)
+    matrix = np.full((known[-1] + 1, known[-1] + 1), np.nan)
     one, other = (pairs[name].to_numpy(int) for name in ("example", "other_example"))
     matrix[one, other] = matrix[other, one] = pairs["value"]
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-    of = np.array([classes[number] for number in sorted(classes)])
-    for edge in np.flatnonzero(np.diff(of)) + 0.5:
-        for line in (axes.axhline, axes.axvline):
-            line(edge, color="0.3", linewidth=0.3)
+    for before, number in pairwise(known):
+        if classes[before] != classes[number]:
+            for line in (axes.axhline, axes.axvline):
+                line(number - 0.5, color="0.3", linewidth=0.3)
     axes.set(xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     return image

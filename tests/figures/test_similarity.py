@@ -69,6 +69,22 @@ def test_matrices_are_mean_cosines_of_the_first_run_ordered_by_class() -> None:
     assert [*dict(zip(one["example"], one["class"], strict=True)).values()] == sorted(LABELS)[:-1]
 
 
+@pytest.mark.parametrize("place", [0, 3, 7])
+def test_an_example_without_a_gradient_is_blank(place: int) -> None:
+    a = sample(0)
+    last = np.array(SNAPSHOTS) == 40
+    order = np.argsort(LABELS, kind="stable")
+    a["product"].values[last, order[place]] = a["product"].values[last, :, order[place]] = 0
+    _, figure = draw("similarity", [Run(0.0, 0, 0, a)])
+    matrix = [axes for axes in figure.axes if axes.images][3]
+    shown = np.ma.filled(matrix.images[0].get_array(), np.nan)
+    expected = cosines(a["product"].values[last]).mean(0)[order][:, order]
+    expected[np.eye(8, dtype=bool)] = np.nan
+    assert np.isnan(expected[place]).all()
+    np.testing.assert_allclose(shown, expected, atol=1e-6)
+    assert len(matrix.lines) == 2 * 2  # between three classes, across and down
+
+
 def test_few_examples_of_each_class_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(similarity, "SHOWN", 2)
     pairs = similarity.table([Run(0.0, 0, 0, sample(0))]).query("quantity == 'cosine' and step == 0")
