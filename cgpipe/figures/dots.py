@@ -57,8 +57,9 @@ def draw_panels(
         axes.set_title(panels[name][0])
     for axes in figure.axes[len(wanted) :]:
         axes.remove()
-    n = int(known.groupby(["panel", "part"])["replicate"].nunique().max()) if len(known) else 0
-    note(figure, f"Dots: each of n = {n} replicates, joined by lines; marks: their means.")
+    counts = known.groupby(["panel", "part"])["replicate"].nunique()
+    n = " to ".join(str(count) for count in sorted({counts.min(), counts.max()})) if len(counts) else "0"
+    note(figure, f"Dots: each replicate (n = {n}), joined by lines; marks: their means.")
     return figure
 
 

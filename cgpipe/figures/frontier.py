@@ -14,7 +14,7 @@ from cgpipe.figures.summary import each_replicate
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
 
-LINES: tuple[LineStyle, ...] = ("-", DASHED, DOTTED)
+LINES: tuple[LineStyle, ...] = ("-", DASHED, DOTTED, (0, (4, 1, 1, 1)))
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
