@@ -28,8 +28,8 @@ def learned_first(tables: Tables) -> Conclusion:
     early = [learning(tables, "d", noise, 3000, "pristine") for noise in MIXED]
     wrong, late = ([learning(tables, "d", e, step, "corrupt") for e in MIXED] for step in (3000, 60_000))
     return says(
-        _all(*(some > 0.9 for some in early), *(some < 0.05 for some in wrong))
-        and _all(*(some > 0.9 for some in late)),
+        all_hold(*(some > 0.9 for some in early), *(some < 0.05 for some in wrong))
+        and all_hold(*(some > 0.9 for some in late)),
         fixed(min(_means(early))),
         fixed(max(_means(early))),
         fixed(max(_means(wrong))),
@@ -41,7 +41,7 @@ def lost_again(tables: Tables) -> Conclusion:
     """Pristine examples at 75 % noise, while the corrupt ones are learned."""
     before, while_memorizing = (learning(tables, "d", 0.75, step, "pristine") for step in (3000, 20_000))
     last = _claimed(tables, "C3", "pristine, last learned, 75% noise", "")
-    holds = _all(while_memorizing < before - 0.02, last < 0)
+    holds = all_hold(while_memorizing < before - 0.02, last < 0)
     return says(holds, fixed(before.mean()), fixed(while_memorizing.mean()))
 
 
@@ -51,7 +51,7 @@ def lost_again(tables: Tables) -> Conclusion:
 def first_way(tables: Tables) -> Conclusion:
     """Of the displacement, pristine examples make up most at first."""
     found = [_claimed(tables, *of, "displacement") for of in _of_levels("start")]
-    return says(_all(*(some > 0.5 for some in found)), *_two_digits(found))
+    return says(all_hold(*(some > 0.5 for some in found)), *_two_digits(found))
 
 
 def taken_over(tables: Tables) -> Conclusion:
@@ -59,7 +59,7 @@ def taken_over(tables: Tables) -> Conclusion:
     found = [_claimed(tables, *of, "displacement") for of in _of_levels("memorizing")]
     rows = tables.rows(WAY, row="data", group="pristine")
     later = rows[rows["step"].between(5600, 30_600)]
-    return says(_all(*(some < 0.5 for some in found), later["value"] < 0.5), *_two_digits(found))
+    return says(all_hold(*(some < 0.5 for some in found), later["value"] < 0.5), *_two_digits(found))
 
 
 def larger_gradients(tables: Tables) -> Conclusion:
@@ -70,7 +70,7 @@ def larger_gradients(tables: Tables) -> Conclusion:
         for row in ("data", "stratified high")
     )
     steps = shares.index.get_level_values("step")
-    return says(_all(steps.unique().to_series() > 0, (shares > null)[steps <= 20_600]))
+    return says(all_hold(steps.unique().to_series() > 0, (shares > null)[steps <= 20_600]))
 
 
 def crossing_at_75(tables: Tables) -> Conclusion:
@@ -81,7 +81,7 @@ def crossing_at_75(tables: Tables) -> Conclusion:
     )
     crosses = [start[of] > 0.5 for of in ("displacement", "all")]
     crosses += [memorizing[of] < 0.5 for of in ("displacement", "all")]
-    holds = _all(*crosses, start["sample"] < 0.5, memorizing["sample"] < 0.5)
+    holds = all_hold(*crosses, start["sample"] < 0.5, memorizing["sample"] < 0.5)
     return says(holds, *_two_digits(start[of] for of in ("sample", "all", "displacement")))
 
 
@@ -92,7 +92,7 @@ def apart(tables: Tables) -> Conclusion:
         for of in ("displacement", "all", "sample")
         for noise in ("25%", "50%")
     ]
-    return says(_all(*(some.abs() > 0.1 for some in found)), *_two_digits(found))
+    return says(all_hold(*(some.abs() > 0.1 for some in found)), *_two_digits(found))
 
 
 def null_worlds(tables: Tables) -> Conclusion:
@@ -102,14 +102,14 @@ def null_worlds(tables: Tables) -> Conclusion:
         for estimator in ("displacement", "sample")
     }
     return says(
-        _all(*(some == 0 for some in shares["displacement"])), percent(max(_means(shares["sample"])), 0)
+        all_hold(*(some == 0 for some in shares["displacement"])), percent(max(_means(shares["sample"])), 0)
     )
 
 
 def single_steps(tables: Tables) -> Conclusion:
     """At 25 % noise, gradients of single steps do not cross among all examples; samples do."""
     found = {of: _claimed(tables, "C5", "memorizing, 25% noise", of) for of in ("all", "sample")}
-    return says(_all(found["all"] > 0.5, found["sample"] < 0.5), *_two_digits(found.values()))
+    return says(all_hold(found["all"] > 0.5, found["sample"] < 0.5), *_two_digits(found.values()))
 
 
 def wrong_sign(tables: Tables) -> Conclusion:
@@ -125,7 +125,7 @@ def wrong_sign(tables: Tables) -> Conclusion:
     full = full[(full["step"] <= 9) & full["noise"].isin([0.5, 0.75])]
     full_batch = full.groupby(["noise", "replicate"])["value"].sum()
     return says(
-        _all(*(some > 0 for some in predicted), *(some < 0 for some in actual), full_batch > 0),
+        all_hold(*(some > 0 for some in predicted), *(some < 0 for some in actual), full_batch > 0),
         *_two_digits([*predicted, *(-some for some in actual)]),
     )
 
@@ -139,8 +139,8 @@ def delayed(tables: Tables) -> Conclusion:
     corrupt = [tables.rows("matched", quantity="corrupt slowdown", **of) for of in at]
     pristine = [tables.at("matched", quantity="pristine slowdown", **of) for of in at]
     return says(
-        _all(*(of["bound"] == ">=" for of in corrupt), *(of["value"] > 2 for of in corrupt))
-        and _all(*(of < 1.2 for of in pristine)),
+        all_hold(*(of["bound"] == ">=" for of in corrupt), *(of["value"] > 2 for of in corrupt))
+        and all_hold(*(of < 1.2 for of in pristine)),
         fixed(min(of["value"].min() for of in corrupt), 1),
         fixed(min(_means(pristine)), 2),
         fixed(max(_means(pristine)), 2),
@@ -162,7 +162,7 @@ def no_better(tables: Tables) -> Conclusion:
     }
     at_half = [-value for (noise, _), some in matched.items() if noise == 0.5 for value in _means([some])]
     return says(
-        _all(
+        all_hold(
             *(best[noise, c] < best[noise, 0] for noise, c in levels),
             *(some < 0 for some in matched.values()),
         ),
@@ -179,28 +179,28 @@ def no_fewer_memorized(tables: Tables) -> Conclusion:
         for noise in MIXED
         for c in CLIPPED
     ]
-    return says(_all(*(some > -0.002 for some in found)), fixed(max(_means(found))))
+    return says(all_hold(*(some > -0.002 for some in found)), fixed(max(_means(found))))
 
 
 def collapse(tables: Tables) -> Conclusion:
     """With c = 8, test accuracy does not last, but without noise."""
     best, end = _final(tables, 8, "best test"), _final(tables, 8, "test")
     clean = [_claimed(tables, "C11", f"{of}, c = 8, 0% noise", "") for of in ("training", "test")]
-    holds = _all(end < best - 0.1, *(some < 0.02 for some in clean))
+    holds = all_hold(end < best - 0.1, *(some < 0.02 for some in clean))
     return says(holds, fixed(best.mean(), 2), fixed(end.mean(), 2))
 
 
 def worse_at_25(tables: Tables) -> Conclusion:
     """At 25 % noise, c = 1 ends with a lower test accuracy than plain SGD."""
     plain, clipped = (_final(tables, c, "test", 0.25) for c in (0, 1))
-    return says(_all(clipped < plain), fixed(clipped.mean(), 2), fixed(plain.mean(), 2))
+    return says(all_hold(clipped < plain), fixed(clipped.mean(), 2), fixed(plain.mean(), 2))
 
 
 def pure_noise(tables: Tables) -> Conclusion:
     """With c = 2 and 4, some of pure noise is memorized."""
     found = [_claimed(tables, "C9", f"c = {c}, 100% noise", "") for c in (2, 4)]
     ends = [tables.at("figure4", curve="training accuracy", noise=1, winsor=c, step=60_000) for c in (2, 4)]
-    return says(_all(*(some > 0 for some in found)), *_two_digits(ends))
+    return says(all_hold(*(some > 0 for some in found)), *_two_digits(ends))
 
 
 def full_batch(tables: Tables) -> Conclusion:
@@ -210,7 +210,7 @@ def full_batch(tables: Tables) -> Conclusion:
     parts = found.groupby("part")
     alike, largest = parts["alike"].all(), parts["value"].mean().abs().max()
     differ = ~found.groupby("replicate")["alike"].all()
-    return says(_all(differ), f"{alike.sum()} of {len(alike)}", fixed(largest, 2))
+    return says(all_hold(differ), f"{alike.sum()} of {len(alike)}", fixed(largest, 2))
 
 
 # --- Parts of the above ---------------------------------------------------------------------------
@@ -231,7 +231,8 @@ def _final(tables: Tables, c: int, curve: str, noise: float = 0.5) -> pd.Series:
     return tables.at("figure4", curve=f"{curve} accuracy", **at)
 
 
-def _all(*conditions: pd.Series) -> bool:
+def all_hold(*conditions: pd.Series) -> bool:
+    """Whether conditions hold in all replicates."""
     return all(bool(condition.all()) for condition in conditions)
 
 

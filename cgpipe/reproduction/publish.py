@@ -16,14 +16,15 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import controls, conventions, findings, mystery, paper
+from cgpipe.reproduction import controls, conventions, findings, mystery, mystery_findings, paper
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import replicates_in, tables_in
 from cgpipe.reproduction.tables import Tables, merged, read_table
 
 FOLDER = "docs/reproduction"
 EARLIER = "earlier"  # its folder with runs that were seen before the criteria were fixed: left alone
-FINDINGS, CONVENTIONS = parts_of(findings), parts_of(conventions)
+FINDINGS, MYSTERY_FINDINGS = parts_of(findings), parts_of(mystery_findings)
+CONVENTIONS = parts_of(conventions)
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
     "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS),
@@ -36,7 +37,7 @@ PAGES: dict[str, tuple[str, str, Parts]] = {
         )
         for which in ("init", "selection")
     },
-    "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery)),
+    "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS),
 }
 IN_SHORT = (
     *("replicates", "first-way", "taken-over", "larger-gradients", "single-steps", "delayed", "no-better"),

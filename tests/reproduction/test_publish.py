@@ -15,7 +15,7 @@ from cgpipe.inference.verdicts import Observed, tidy
 from cgpipe.pipeline.documents import put_between
 from cgpipe.reproduction import publish
 from cgpipe.reproduction.pages import NOTHING
-from cgpipe.reproduction.publish import FINDINGS, OVERVIEW, reproduce
+from cgpipe.reproduction.publish import FINDINGS, MYSTERY_FINDINGS, OVERVIEW, reproduce
 from cgpipe.reproduction.results import ResultsError, costs_of, replicates_in
 from cgpipe.reproduction.tables import TableError
 
@@ -32,10 +32,10 @@ def contents(folder):
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """What `make reproduction` reads and writes, without results, and before anything was published."""
-    config, name, of_page = publish.PAGES["paper"]
-    monkeypatch.setitem(
-        publish.PAGES, "paper", (config, name, {key: of_page[key] for key in {*of_page} - {*FINDINGS}})
-    )
+    for page, found in {"paper": FINDINGS, "mystery": MYSTERY_FINDINGS}.items():
+        config, name, of_page = publish.PAGES[page]
+        tables = {key: of_page[key] for key in {*of_page} - {*found}}
+        monkeypatch.setitem(publish.PAGES, page, (config, name, tables))
     monkeypatch.setattr(publish, "OVERVIEW", (OVERVIEW[0], {"claims": OVERVIEW[1]["claims"]}))
     folders = [folder for _, folder, _ in publish.PAGES.values()]
     for pages in folders:
