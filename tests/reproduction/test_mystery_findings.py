@@ -1,0 +1,60 @@
+"""The sentences on the second paper's page: they follow from the published tables, and from no others."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cgpipe.reproduction.publish import MYSTERY_FINDINGS
+from cgpipe.reproduction.tables import Tables, read_table
+
+PUBLISHED = read_table(Path(__file__).parents[2] / "docs/mystery/mystery.csv")
+
+# Finding, claim, part, and a value with which it does not hold.
+AGAINST = [
+    ("real-and-random", "G1", "alexnet, training", -0.1),
+    ("real-and-random", "G1", "dense, held-out of like loss", -0.1),
+    ("rise", "G2", "dense, rises from the start", 0.1),
+    ("rise", "G2", "lenet5, rises from the start", -0.1),
+    ("rise", "G2", "alexnet, falls to the end", -0.1),
+    ("layers", "G3", "lenet5, real labels", -0.1),
+    ("layers", "G3", "alexnet, random labels", -0.1),
+    ("same-examples", "G4", "two initialisations", -0.1),
+    ("own-kind", "G5", "hard on hard", 1),
+    ("less-coherent", "G6", "from the start", 0.1),
+    ("stopping", "G7", "alexnet, at the best step", 0.7),
+    ("stopping", "G7", "dense, at the end", 0.7),
+    ("medians-of-means", "G8", "rm3", -0.1),
+    ("medians-of-means", "G8", "ra3", 0.1),
+    ("twins", "G9", "lenet5_twin, predictions", -0.1),
+    ("adversarial", "G10", "m-coherence: adversarial_start", 1),
+    ("adversarial", "G10", "test accuracy: random_start", 0.1),
+    ("width", "G11", "test accuracy, width_1024 over width_256", -0.1),
+    ("likeness", "G13", "more of class", -0.1),
+]
+
+
+def test_all_follow_from_the_published_table():
+    tables = Tables({"mystery": PUBLISHED})
+    assert {name for name, find in MYSTERY_FINDINGS.items() if not find(tables).holds} == set()
+
+
+@pytest.mark.parametrize(("finding", "claim", "part", "value"), AGAINST)
+def test_none_follows_if_one_replicate_says_otherwise(finding, claim, part, value):
+    rows = PUBLISHED[(PUBLISHED["claim"] == claim) & (PUBLISHED["part"] == part)]
+    for row in rows.index:
+        changed = PUBLISHED.copy()
+        changed.loc[row, "value"] = value
+        assert not MYSTERY_FINDINGS[finding](Tables({"mystery": changed})).holds
+    assert len(rows)
+
+
+def test_each_is_driven_to_failure():
+    assert {finding for finding, *_ in AGAINST} == {*MYSTERY_FINDINGS} - {"replicates"}
+
+
+@pytest.mark.parametrize(("made", "said"), [(1, "1 of 5"), (5, "5")])
+def test_how_many_replicates_there_are(made, said):
+    at = {"claim": "G1", "part": "dense, training", "value": 0.5}
+    tables = Tables({"mystery": pd.DataFrame([{**at, "replicate": k} for k in range(made)])})
+    assert MYSTERY_FINDINGS["replicates"](tables) == (True, (said,))
