@@ -131,6 +131,22 @@ def width(tables: Tables) -> Conclusion:
     )
 
 
+def clipped_norms(tables: Tables) -> Conclusion:
+    """G12, and how private what comes to 90 % of the pristine examples is."""
+    found = [_values(tables, "G12", rule) for rule in ("DP-SGD", "winsorized SGD")]
+    end = {"experiment": "private_high_noise", "step": 10_000}
+    pristine = tables.rows("frontier", experiment=end["experiment"], quantity="pristine")["value"]
+    ε = [
+        tables.at("frontier", quantity="epsilon", experiment=f"private_{of}", step=end["step"])
+        for of in ("high_noise", "low_noise", "small_norm")
+    ]
+    return says(
+        all_hold(*(some > 0 for some in found), pristine < 0.9, ε[1] > 10_000, ε[2] > 10_000),
+        *(fixed(np.exp(-some.mean()), 2) for some in found),
+        fixed(ε[0].mean(), 0),
+    )
+
+
 def likeness(tables: Tables) -> Conclusion:
     """G13."""
     rows = tables.rows("mystery", claim="G13", rule="above")

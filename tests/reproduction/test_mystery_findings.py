@@ -8,7 +8,8 @@ import pytest
 from cgpipe.reproduction.publish import MYSTERY_FINDINGS
 from cgpipe.reproduction.tables import Tables, read_table
 
-PUBLISHED = read_table(Path(__file__).parents[2] / "docs/mystery/mystery.csv")
+FOLDER = Path(__file__).parents[2] / "docs/mystery"
+PUBLISHED, FRONTIER = (read_table(FOLDER / f"{name}.csv") for name in ("mystery", "frontier"))
 
 # Finding, claim, part, and a value with which it does not hold.
 AGAINST = [
@@ -30,12 +31,14 @@ AGAINST = [
     ("adversarial", "G10", "m-coherence: adversarial_start", 1),
     ("adversarial", "G10", "test accuracy: random_start", 0.1),
     ("width", "G11", "test accuracy, width_1024 over width_256", -0.1),
+    ("clipped-norms", "G12", "DP-SGD", -0.1),
+    ("clipped-norms", "G12", "winsorized SGD", -0.1),
     ("likeness", "G13", "more of class", -0.1),
 ]
 
 
 def test_all_follow_from_the_published_table():
-    tables = Tables({"mystery": PUBLISHED})
+    tables = Tables({"mystery": PUBLISHED, "frontier": FRONTIER})
     assert {name for name, find in MYSTERY_FINDINGS.items() if not find(tables).holds} == set()
 
 
@@ -45,8 +48,18 @@ def test_none_follows_if_one_replicate_says_otherwise(finding, claim, part, valu
     for row in rows.index:
         changed = PUBLISHED.copy()
         changed.loc[row, "value"] = value
-        assert not MYSTERY_FINDINGS[finding](Tables({"mystery": changed})).holds
+        assert not MYSTERY_FINDINGS[finding](Tables({"mystery": changed, "frontier": FRONTIER})).holds
     assert len(rows)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "quantity", "value"),
+    [("private_high_noise", "pristine", 0.91), ("private_low_noise", "epsilon", 9)],
+)
+def test_what_is_said_of_privacy_follows_from_the_frontier(experiment, quantity, value):
+    changed = FRONTIER.copy()
+    changed.loc[(changed["experiment"] == experiment) & (changed["quantity"] == quantity), "value"] = value
+    assert not MYSTERY_FINDINGS["clipped-norms"](Tables({"mystery": PUBLISHED, "frontier": changed})).holds
 
 
 def test_each_is_driven_to_failure():
