@@ -65,8 +65,10 @@ def tables_in(config: Config, results: Path) -> dict[str, pd.DataFrame]:
             "move it elsewhere to keep what is published"
         ) from error
     tables["costs"] = costs_of(results / "benchmarks", [path for _, path, _ in runs])
-    # Further replicates, of experiments that have more of them, come with each of these.
-    made: dict[int, list[xr.Dataset]] = {replicate: [] for replicate in sorted(config.replicates)}
+    # Further replicates, of experiments that have more of them, come with each of those of the workflow.
+    there = {int(run.replicate) for run, *_ in runs}
+    replicates = sorted(there & set(config.replicates) or there)
+    made: dict[int, list[xr.Dataset]] = {replicate: [] for replicate in replicates}
     for run, _, history in runs:
         if int(run.replicate) in made:
             made[int(run.replicate)].append(history)
