@@ -6,7 +6,6 @@ from cgpipe.figures.controls import WINSORIZED
 from cgpipe.figures.matched import mean_of
 from cgpipe.names import CLIPPING
 from cgpipe.reproduction.pages import fixed, spread, table
-from cgpipe.reproduction.shared import costs_of, software_of
 from cgpipe.reproduction.tables import Tables
 
 AT_LEAST = {"": "", ">=": "≥ ", "<=": "≤ "}
@@ -33,16 +32,6 @@ def comparison(tables: Tables) -> str:
     return table(
         ["rule", "c", "n", "Δ, mean", "Δ, largest", "slowdown, corrupt", "slowdown, pristine", "S"], lines
     )
-
-
-def costs(tables: Tables) -> str:
-    """By stage and experiment: the mean of the replicates."""
-    return costs_of(tables)
-
-
-def software(tables: Tables) -> str:
-    """Devices and versions, with the replicates where they differ."""
-    return software_of(tables)
 
 
 def _slowed(rows: pd.DataFrame) -> str:

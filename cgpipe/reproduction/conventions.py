@@ -5,7 +5,6 @@ from typing import Any
 
 from cgpipe.reproduction.pages import NONE, grid, spread
 from cgpipe.reproduction.paper import CLIPPED, END_WINSORIZED, steps
-from cgpipe.reproduction.shared import costs_of, software_of
 from cgpipe.reproduction.tables import Tables
 
 TEXT = "text"  # tables by the conventions of the text, those of the paper's page, are TEXT and their name
@@ -45,16 +44,6 @@ def winsorized(tables: Tables) -> str:
 
     columns = {of: of for of in ("training accuracy", "test accuracy", "best test accuracy")}
     return _beside(tables, "figure4", "c", CLIPPED, columns, at)
-
-
-def costs(tables: Tables) -> str:
-    """By stage and experiment: the mean of the replicates."""
-    return costs_of(tables)
-
-
-def software(tables: Tables) -> str:
-    """Devices and versions, with the replicates where they differ."""
-    return software_of(tables)
 
 
 def _beside(

@@ -6,7 +6,7 @@ from cgpipe.inference.claims.registry import summary_table
 from cgpipe.inference.claims.statistics import EVERY, MIXED
 from cgpipe.inference.verdicts import claim_verdicts
 from cgpipe.reproduction.pages import NONE, fixed, grid, percent, spread
-from cgpipe.reproduction.shared import costs_of, software_of, statistics_of
+from cgpipe.reproduction.shared import statistics_of
 from cgpipe.reproduction.tables import Tables
 
 LEVELS = {percent(noise): noise for noise in EVERY}
@@ -94,16 +94,3 @@ def coherence(tables: Tables) -> str:
         return fixed(tables.at("coherence", **at).mean(), 0)
 
     return grid("step", steps(0, 10, 100, 1000, 10_000, 20_000, 50_000, END), columns, entry)
-
-
-# --- What it took ---------------------------------------------------------------------------------
-
-
-def costs(tables: Tables) -> str:
-    """By stage and experiment: the mean of the replicates."""
-    return costs_of(tables)
-
-
-def software(tables: Tables) -> str:
-    """Devices and versions, with the replicates where they differ."""
-    return software_of(tables)

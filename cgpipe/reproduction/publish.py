@@ -16,7 +16,7 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import controls, conventions, findings, mystery, mystery_findings, paper
+from cgpipe.reproduction import controls, conventions, findings, mystery, mystery_findings, paper, shared
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import replicates_in, tables_in
 from cgpipe.reproduction.tables import Tables, merged, read_table
@@ -24,11 +24,12 @@ from cgpipe.reproduction.tables import Tables, merged, read_table
 FOLDER = "docs/reproduction"
 EARLIER = "earlier"  # its folder with runs that were seen before the criteria were fixed: left alone
 FINDINGS, MYSTERY_FINDINGS = parts_of(findings), parts_of(mystery_findings)
-CONVENTIONS = parts_of(conventions)
+TOOK = parts_of(shared)  # what the runs took, and were made with: parts of each page
+CONVENTIONS = parts_of(conventions) | TOOK
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
-    "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS),
-    "controls": ("config/controls.yaml", "docs/controls", parts_of(controls)),
+    "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS | TOOK),
+    "controls": ("config/controls.yaml", "docs/controls", parts_of(controls) | TOOK),
     **{
         f"conventions_{which}": (
             f"config/conventions_{which}.yaml",
@@ -37,11 +38,17 @@ PAGES: dict[str, tuple[str, str, Parts]] = {
         )
         for which in ("init", "selection")
     },
-    "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS),
+    "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS | TOOK),
 }
-IN_SHORT = (
-    *("replicates", "first-way", "taken-over", "larger-gradients", "single-steps", "delayed", "no-better"),
-)
+IN_SHORT = [
+    "replicates",
+    "first-way",
+    "taken-over",
+    "larger-gradients",
+    "single-steps",
+    "delayed",
+    "no-better",
+]
 OVERVIEW: tuple[str, Parts] = (
     "README.md",
     {"claims": paper.claims, **{name: FINDINGS[name] for name in IN_SHORT}},

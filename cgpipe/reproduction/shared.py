@@ -35,7 +35,7 @@ def statistics_of(tidy: pd.DataFrame) -> str:
     return table(header, rows)
 
 
-def costs_of(tables: Tables) -> str:
+def costs(tables: Tables) -> str:
     """By stage and experiment: the mean of the replicates."""
     digits = {"jobs": 0, "wall_hours": 2, "cpu_hours": 2, "largest_rss_mb": 0}
     of_stages = tables.rows("costs").groupby(["stage", "experiment"], sort=True)[list(digits)].mean()
@@ -47,7 +47,7 @@ def costs_of(tables: Tables) -> str:
     return table(["stage", "experiment", *of], rows)
 
 
-def software_of(tables: Tables) -> str:
+def software(tables: Tables) -> str:
     """Devices and versions, with the replicates where they differ."""
     rows = tables.rows("software")
     values = rows.groupby(["name", "value"], sort=False)["replicate"].agg(list).reset_index("value")
