@@ -25,7 +25,7 @@ from cgpipe.figures.words import percent
 from cgpipe.inference.heldout import STATISTICS, bursts_at_marks, with_coherence
 from cgpipe.runs import Run
 
-QUANTITIES = ["m_coherence", "pair_coherence", "cosine", "loss"]
+QUANTITIES = ["m_coherence", "cosine", "loss"]
 # Rows over the training loss: the quantity, and set, group, part and style of each line.
 ROWS: dict[str, tuple[str, list[tuple[str, str, str, LineStyle]]]] = {
     "m-coherence": (
@@ -47,8 +47,17 @@ ROWS: dict[str, tuple[str, list[tuple[str, str, str, LineStyle]]]] = {
 }
 
 
+# Quantity, set, group and part of what is drawn: over the steps, against the loss, and that loss.
+DRAWN = {
+    ("m_coherence", "training", "all", "network"),
+    ("m_coherence", "held-out", "all", "network"),
+    ("loss", "training", "all", "network"),
+    *((quantity, *line[:3]) for quantity, lines in ROWS.values() for line in lines),
+}
+
+
 def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Numbers of the figure, and also those of the other groups.
+    """Numbers of the figure; those of other groups and parts are in the runs.
 
     Parameters
     ----------
@@ -58,7 +67,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `experiment`, `quantity` (`m_coherence`, `pair_coherence`, `cosine`, `loss`), `set`, `group`,
+        Columns `experiment`, `quantity` (`m_coherence`, `cosine`, `loss`), `set`, `group`,
         `part` (of the network), `noise`, `of`, `at`, `replicate`, `value`. `of` is `step`, and `at` the step,
         of a snapshot; or it is `median`, `low` or `high` of a burst of steps, and `at` the mark of the
         training loss that the burst begins at: `inf` is the first step, 0 the last snapshot. What is
@@ -76,6 +85,8 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
                 long = long.assign(quantity=quantity, experiment=run.experiment)
                 rows.append(long.assign(noise=run.noise, replicate=run.replicate))
     whole = pd.concat(rows).fillna({"part": "network"}).dropna(subset="value").astype({"at": float})
+    drawn = [*zip(*(whole[name] for name in ("quantity", "set", "group", "part")), strict=True)]
+    whole = whole[[of in DRAWN for of in drawn]]
     columns = ("experiment", "quantity", "set", "group", "part", "noise", "of", "at", "replicate", "value")
     return each_replicate(whole[[*columns]])
 

@@ -7,6 +7,7 @@ import xarray as xr
 from made_runs import heldout_of
 
 from cgpipe.figures.drawing import draw, plot
+from cgpipe.figures.real_and_random import DRAWN
 from cgpipe.runs import Run
 
 
@@ -34,6 +35,8 @@ def test_steps_and_marks_are_tabled(drawn) -> None:
         assert rows.loc[of, 1.5] == pytest.approx(float(value))
     assert rows.loc["median"].index.tolist() == [0, 1.5, 2, np.inf]
     assert set(numbers.query("experiment == 'other'")["part"]) == {"network", "last linear"}
+    keys = numbers[["quantity", "set", "group", "part"]]
+    assert {*keys.itertuples(index=False, name=None)} == DRAWN
 
 
 def test_the_lowest_and_the_highest_noise_are_drawn_for_each_experiment(drawn) -> None:
