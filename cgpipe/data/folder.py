@@ -34,7 +34,8 @@ class Listing(NamedTuple):
     def shape(self, size: int | None = None) -> Shape:
         """Size of the dataset, by its first image; errors and `size` are those of `Reader`."""
         image = Reader(self, size).first
-        return Shape(len(self.train), image.height, image.width, len(image.getbands()), len(self.classes))
+        size_of_images = image.height, image.width, len(image.getbands())
+        return Shape(len(self.train), *size_of_images, len(self.classes), len(self.test))
 
     def checksum(self, notes: Path | None = None) -> str:
         """SHA-256 by which the files are known, of the name and the bytes of each.

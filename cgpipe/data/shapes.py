@@ -14,6 +14,7 @@ class Shape(NamedTuple):
     width: int
     channels: int
     classes: int
+    test_examples: int
 
     @property
     def features(self) -> int:
@@ -22,8 +23,10 @@ class Shape(NamedTuple):
 
 
 DATASETS = {
-    "digits": Shape(examples=1_000, height=8, width=8, channels=1, classes=10),
-    "mnist": Shape(examples=60_000, height=28, width=28, channels=1, classes=10),
-    "fashion_mnist": Shape(examples=60_000, height=28, width=28, channels=1, classes=10),
-    "cifar10": Shape(examples=50_000, height=32, width=32, channels=3, classes=10),
+    "digits": Shape(examples=1_000, height=8, width=8, channels=1, classes=10, test_examples=797),
+    "mnist": Shape(examples=60_000, height=28, width=28, channels=1, classes=10, test_examples=10_000),
+    "fashion_mnist": Shape(
+        examples=60_000, height=28, width=28, channels=1, classes=10, test_examples=10_000
+    ),
+    "cifar10": Shape(examples=50_000, height=32, width=32, channels=3, classes=10, test_examples=10_000),
 }

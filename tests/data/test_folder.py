@@ -66,7 +66,7 @@ def test_grey_images_are_stored_as_they_are(folder, digits):
     assert loaded.attrs["pixel_max"] == 255
     assert loaded.attrs["checksum"] == checksum(loaded)
     assert loaded.attrs["files_sha256"] == listed(folder).checksum()
-    assert listed(folder).shape() == Shape(24, 8, 8, 1, 3)
+    assert listed(folder).shape() == Shape(24, 8, 8, 1, 3, 24)
 
 
 def test_images_in_colour_are_stored_as_they_are(cifar10, tmp_path):
@@ -75,7 +75,7 @@ def test_images_in_colour_are_stored_as_they_are(cifar10, tmp_path):
     chosen = np.concatenate([np.flatnonzero(labels == label)[:8] for label in range(2)])
     assert np.array_equal(loaded["train_images"], cifar10["train_images"][chosen])
     assert loaded["train_images"].dims == ("train_example", "height", "width", "channel")
-    assert listed(tmp_path).shape() == Shape(16, 32, 32, 3, 2)
+    assert listed(tmp_path).shape() == Shape(16, 32, 32, 3, 2, 16)
 
 
 def test_val_serves_as_test_where_there_is_no_test(folder):
@@ -121,7 +121,7 @@ def test_images_of_any_size_are_resized_alike(folder, shape):
     loaded = load_folder(folder, 7)
     assert loaded.sizes["height"] == loaded.sizes["width"] == 7
     assert np.abs(loaded["train_images"][0].to_numpy() - resized(image, 7)).max() <= 1
-    assert listed(folder).shape(7) == Shape(24, 7, 7, 1, 3)
+    assert listed(folder).shape(7) == Shape(24, 7, 7, 1, 3, 24)
 
 
 def test_an_image_that_has_the_size_is_not_changed(folder):

@@ -19,7 +19,10 @@ def test_the_shape_of_a_dataset_is_that_of_its_data(request, name):
             pytest.skip(f"needs {name}: set CGPIPE_DATA_ROOT to a folder that holds it")
         loaded = load(name, root)
     shape = DATASETS[name]
-    assert loaded.sizes["train_example"] == shape.examples
+    assert (loaded.sizes["train_example"], loaded.sizes["test_example"]) == (
+        shape.examples,
+        shape.test_examples,
+    )
     channels = (shape.channels,) * (shape.channels > 1)
     assert loaded["train_images"].shape[1:] == (shape.height, shape.width, *channels)
     assert loaded["train_images"][0].size == shape.features

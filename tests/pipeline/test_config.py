@@ -916,6 +916,26 @@ def test_the_second_paper_needs_marks_snapshots_and_enough_examples():
     assert "at least the 100 training examples that heldout.examples samples; net has 99" in mistake(
         with_mystery({"networks": ["net"]}, net=few)
     )
+    marked = {**net, "marks": [1.0]}
+    assert mistake(with_mystery({"networks": ["net"]}, net=marked) | {"heldout": {"examples": 798}}) == (
+        "mystery.networks.0: given 'net' (text); allowed: an experiment whose dataset has at least the 798 "
+        "test examples that heldout.examples samples; that of net has 797"
+    )
+
+
+def test_no_more_held_out_examples_are_sampled_than_the_dataset_of_an_experiment_has():
+    def sampling(examples, **experiment):
+        return {**figure_of("real_and_random", **experiment), "heldout": {"examples": examples}}
+
+    load(sampling(797))
+    assert mistake(sampling(798)) == (
+        "figures.real_and_random.experiment: given 'one' (text); allowed: an experiment whose dataset has at "
+        "least the 798 test examples that heldout.examples samples; that of one has 797"
+    )
+    load(sampling(10_000, dataset="mnist"))
+    assert "10,001 test examples that heldout.examples samples; that of one has 10,000" in mistake(
+        sampling(10_001, dataset="mnist")
+    )
 
 
 def test_replicates_that_were_seen_are_no_experiment():

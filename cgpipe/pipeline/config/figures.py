@@ -12,6 +12,7 @@ from cgpipe.pipeline.config.related import unlike
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 from cgpipe.pipeline.config.serving import (
     with_too_few_examples,
+    with_too_few_held_out,
     without_plain_sgd,
     without_replay,
     without_snapshots,
@@ -144,6 +145,8 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         if read and section in valid:
             size = getattr(valid[section], key)
             yield from with_too_few_examples(name, experiment, size, f"{section}.{key}")
+            if section == "heldout":
+                yield from with_too_few_held_out(name, experiment, dataset, size)
     if entry.artifact == "clipping" and "clipping" in valid:
         most = max(valid["clipping"].levels)
         if not is_all(experiment.batch_size) and 2 * most >= experiment.batch_size:

@@ -7,7 +7,12 @@ from pydantic import Field
 
 from cgpipe.pipeline.config.experiments import Experiment
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
-from cgpipe.pipeline.config.serving import with_too_few_examples, without_plain_sgd, without_snapshots
+from cgpipe.pipeline.config.serving import (
+    with_too_few_examples,
+    with_too_few_held_out,
+    without_plain_sgd,
+    without_snapshots,
+)
 
 # What is made of the runs of a role besides histories, and at which noise levels.
 REAL, HALF, RANDOM = 0.0, 0.5, 1.0
@@ -122,6 +127,9 @@ def _allowed(
     for kind in ("heldout", "similarity"):
         if role in MADE[kind] and kind in valid:
             yield from with_too_few_examples(name, experiment, valid[kind].examples, f"{kind}.examples")
+            if kind == "heldout":
+                sampled = valid[kind].examples
+                yield from with_too_few_held_out(name, experiment, valid.get("dataset"), sampled)
     if role in MARKED and not experiment.marks:
         yield f"an experiment with marks; {name} has none"
     for key, wanted in _SETTINGS.get(role, {}).items():

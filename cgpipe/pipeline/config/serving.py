@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from cgpipe.names import REMEMBERING
+from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.experiments import Experiment
 
 
@@ -34,4 +35,16 @@ def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: 
         yield (
             f"an experiment with at least the {sampled:,} training examples that {key} samples; {name} has "
             f"{experiment.trained_on:,}"
+        )
+
+
+def with_too_few_held_out(
+    name: str, experiment: Experiment, shared: Dataset | None, sampled: int
+) -> Iterator[str]:
+    """What is allowed instead of an experiment whose dataset has fewer test examples than are sampled."""
+    dataset = experiment.dataset or shared
+    if dataset is not None and (there := shape_of(dataset).test_examples) < sampled:
+        yield (
+            f"an experiment whose dataset has at least the {sampled:,} test examples that heldout.examples "
+            f"samples; that of {name} has {there:,}"
         )

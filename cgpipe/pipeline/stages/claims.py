@@ -1,7 +1,7 @@
 """Stage `claims`: the claims of the paper, tested on the artifacts of all runs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -13,7 +13,7 @@ from cgpipe.inference.claims.registry import parts
 from cgpipe.inference.claims.statistics import History
 from cgpipe.inference.verdicts import tidy
 from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of
-from cgpipe.pipeline.stages.results import read_alike
+from cgpipe.pipeline.stages.results import check_of_histories, read_alike
 from cgpipe.pipeline.stages.verdicts import write_verdicts
 from cgpipe.runs import Run
 
@@ -49,7 +49,7 @@ def run(
     """
     histories = {name: read_runs(inputs.get(name, ()), "train") for name in get_args(History)}
     analyses = {name: read_analyses(inputs.get(name, ()), name) for name in ANALYSES}
-    check_analysed(histories["label_noise"], analyses)
+    check_of_histories(histories["label_noise"], analyses)
     runs = Runs(**histories, **analyses)
     everything = [run.data for part in runs for run in part]
     check_same_images(everything)
@@ -83,21 +83,6 @@ def read_analyses(paths: Sequence[Path], name: str) -> list[Run]:
         if given != source:
             raise ValueError(f"{path} is of source {given}; give null worlds of source {source} as {name}")
     return runs
-
-
-def check_analysed(histories: Sequence[Run], analyses: Mapping[str, Sequence[Run]]) -> None:
-    """Raise ArtifactError if analyses were made from other runs than the histories."""
-    made = {(run.noise, run.replicate): run.data for run in histories}
-    for name, runs in analyses.items():
-        for run in runs:
-            history = made.get((run.noise, run.replicate))
-            analysed = json.loads(run.data.attrs["inputs"])["train"]
-            if history is None or any(analysed[key] != history.attrs[key] for key in ("spec", "code")):
-                of = "none" if history is None else history.attrs["spec"]
-                raise ArtifactError(
-                    f"{name} at noise {run.noise:g}, replicate {run.replicate}, is of another run than the "
-                    f"history: {analysed['spec']} and {of}. Let snakemake make them again"
-                )
 
 
 def check_same_images(read: Sequence[xr.Dataset]) -> None:

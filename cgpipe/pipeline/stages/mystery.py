@@ -1,6 +1,5 @@
 """Stage `mystery`: the claims of Chatterjee and Zielinski (2022), tested on the artifacts of all runs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any, get_args
 from cgpipe.inference.claims.registry import parts
 from cgpipe.inference.mystery.runs import GM, OF_ALL_REPLICATES, Kind, Mystery, Roles
 from cgpipe.inference.verdicts import tidy
-from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of
-from cgpipe.pipeline.stages.results import experiment_of, read_alike
+from cgpipe.pipeline.artifacts import Provenance, settings_of
+from cgpipe.pipeline.stages.results import check_of_histories, experiment_of, read_alike
 from cgpipe.pipeline.stages.verdicts import write_verdicts
 from cgpipe.runs import Run
 
@@ -31,7 +30,7 @@ def run(
     """Read the artifacts, by their kinds, and write the statistics and the verdicts."""
     read = {kind: read_runs(inputs.get(kind, ()), kind) for kind in get_args(Kind)}
     everything = [run.data for runs in read.values() for run in runs]
-    check_of_histories(read)
+    check_of_histories(read["history"], {kind: read[kind] for kind in OF_RUNS})
     write_verdicts(
         tidy(parts(Mystery(roles_of(spec.roles), **read), GM)),
         of=everything,
@@ -63,18 +62,3 @@ def read_runs(paths: Sequence[Path], kind: Kind) -> list[Run]:
             at = levels.get("noise", 0.0), levels.get("winsor", 0), replicate
             runs.append(Run(*at, data, levels.get("update", "winsorized_mean"), experiment))
     return runs
-
-
-def check_of_histories(read: dict[Kind, list[Run]]) -> None:
-    """Raise ArtifactError if something was made from another run than that of its history."""
-    made = {run[:3] + run[5:]: run.data for run in read["history"]}
-    for kind in OF_RUNS:
-        for run in read[kind]:
-            history = made.get(run[:3] + run[5:])
-            trained = json.loads(run.data.attrs["inputs"])["train"]
-            if history is None or any(trained[key] != history.attrs[key] for key in ("spec", "code")):
-                of = "none" if history is None else history.attrs["spec"]
-                raise ArtifactError(
-                    f"{kind} of {run.experiment} at noise {run.noise:g}, replicate {run.replicate}, is of "
-                    f"another run than the history: {trained['spec']} and {of}. Let snakemake make them again"
-                )

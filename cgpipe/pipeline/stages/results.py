@@ -1,7 +1,7 @@
 """Artifacts of runs, as the stages after training read them."""
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from cgpipe.pipeline.layout import made_from
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.records import seal_of
 from cgpipe.pipeline.stages.inputs import LEVELS
+from cgpipe.runs import Run
 
 
 def read_current(path: Path, stage: str) -> xr.Dataset:
@@ -81,6 +82,27 @@ def read_alike(paths: Sequence[Path], stage: str, levels: Sequence[str] = LEVELS
         if places.count(at) > 1:
             raise ArtifactError(f"{path}, or another of the same levels and replicate, was given twice")
     return read
+
+
+def check_of_histories(histories: Sequence[Run], analyses: Mapping[str, Sequence[Run]]) -> None:
+    """Raise ArtifactError if analyses, by their kinds, are of other runs than the histories."""
+    made = {_levels(run): run.data for run in histories}
+    for kind, runs in analyses.items():
+        for run in runs:
+            history = made.get(_levels(run))
+            trained = json.loads(run.data.attrs["inputs"])["train"]
+            if history is None or any(trained[key] != history.attrs[key] for key in ("spec", "code")):
+                of = "none" if history is None else history.attrs["spec"]
+                experiment = f" of {run.experiment}" if run.experiment else ""
+                raise ArtifactError(
+                    f"{kind}{experiment} at noise {run.noise:g}, replicate {run.replicate}, is of another "
+                    f"run than the history: {trained['spec']} and {of}. Let snakemake make them again"
+                )
+
+
+def _levels(run: Run) -> tuple[str, float, int, int]:
+    """What an analysis and the history of its run have in common."""
+    return run.experiment, run.noise, run.winsor, run.replicate
 
 
 def experiment_of(path: Path) -> str:
