@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
+import xarray as xr
 
 from cgpipe.inference.claims import statistics as st
 from cgpipe.inference.curves import mean_over_log_steps
@@ -14,26 +15,44 @@ from cgpipe.inference.mystery.marks import RANDOM, REAL
 from cgpipe.inference.mystery.runs import Mystery, claim, contrast
 from cgpipe.inference.verdicts import Part, logit
 
-Distance = Literal["parameters", "predictions"]
+Distance = Literal["parameters", "parameters over their way", "predictions"]
 
 
 @claim("G9", "training with a few examples replaced ends closer where coherence is larger")
 def stability(runs: Mystery) -> Iterator[Part]:
-    """Real against random labels; twins share initial weights and the order of minibatches."""
+    """Real against random labels; twins share initial weights and the order of minibatches.
+
+    With random labels parameters travel further, so their distance is judged over the way travelled, too.
+    """
     for twin in runs.roles.twins:
         for of in get_args(Distance):
-            for at_end in (True, False):
-                value = partial(distance, twin=twin, of=of, at_end=at_end)
-                yield Part(
-                    part=f"{twin}, {of}" + ("" if at_end else ", mean"),
-                    statistic=f"log distance of the {of} of twins, random less real labels",
-                    rule="above" if at_end else "shown",
-                    bound=0,
-                    observed=runs.each_replicate(
-                        twin, contrast(partial(value, noise=RANDOM), partial(value, noise=REAL))
-                    ),
-                    details="at the end" if at_end else "mean over log10(step + 1)",
-                )
+            statistic = f"log distance of the {of} of twins, random less real labels"
+            levels = (partial(level, twin=twin, of=of, noise=noise) for noise in (RANDOM, REAL))
+            yield Part(
+                part=f"{twin}, {of}",
+                statistic=statistic,
+                rule="above",
+                bound=0,
+                observed=runs.each_replicate(twin, contrast(*levels)),
+                details="at the end",
+            )
+            yield Part(
+                part=f"{twin}, {of}, at equal loss",
+                statistic=statistic,
+                rule="shown",
+                bound=0,
+                observed=runs.each_replicate(twin, partial(at_equal_loss, twin=twin, of=of)),
+                details="mean over the marks of the training loss that both pass",
+            )
+            means = (partial(level, twin=twin, of=of, noise=noise, mean=True) for noise in (RANDOM, REAL))
+            yield Part(
+                part=f"{twin}, {of}, mean",
+                statistic=statistic,
+                rule="shown",
+                bound=0,
+                observed=runs.each_replicate(twin, contrast(*means)),
+                details="mean over log10(step + 1)",
+            )
 
 
 @claim("G10", "from adversarial weights a network fits, but generalizes worse, with less coherent gradients")
@@ -66,7 +85,7 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
         observed=runs.each_replicate(
             ours, contrast(*(partial(at_start, experiment=name) for name in (other, ours)))
         ),
-        details="training examples; median of steps 0 to 4",
+        details="training examples; step 0",
     )
     yield from values_of(runs, (other, ours))
 
@@ -88,7 +107,7 @@ def width(runs: Mystery) -> Iterator[Part]:
                     wide, contrast(partial(value, experiment=wide), partial(value, experiment=narrow))
                 ),
                 trend=words,
-                details="" if value is logit_of_test else "training examples; median of steps 0 to 4",
+                details="" if value is logit_of_test else "training examples; step 0",
             )
     yield from values_of(runs, runs.roles.widths)
 
@@ -107,23 +126,43 @@ def values_of(runs: Mystery, experiments: Sequence[str]) -> Iterator[Part]:
             statistic="m-coherence at the start",
             rule="shown",
             observed=runs.each_replicate(name, partial(m_coherence_at_start, experiment=name)),
-            details="training examples; median of steps 0 to 4",
+            details="training examples; step 0",
         )
 
 
-def distance(runs: Mystery, twin: str, of: Distance, noise: float, *, at_end: bool) -> float:
-    """Log of the distance between twins."""
+def distances(runs: Mystery, twin: str, of: Distance, noise: float) -> tuple[st.Floats, st.Floats]:
+    """Steps, and the log of the distance between twins at each; NaN where they are one and the same.
+
+    They are so until the first replaced example comes.
+    """
     twins = runs.find("twins", twin, noise)
-    if of == "parameters":
-        values = np.sqrt(np.square(twins["distance"].values).sum(1))  # (step,), over the layers
-    else:
-        values = twins["variation"].values
-    with np.errstate(divide="ignore"):
-        logs = np.log(values)
-    if at_end:
-        return float(logs[-1])
-    # Twins are one and the same until the first replaced example comes.
-    return mean_over_log_steps(twins["step"].values, np.where(np.isfinite(logs), logs, np.nan))
+    values = twins["variation"].values if of == "predictions" else _over_layers(twins["distance"])
+    if of == "parameters over their way":
+        way = _over_layers(twins["travelled"])
+        values = values / np.where(way > 0, way, np.nan)
+    return twins["step"].values, np.log(np.where(values > 0, values, np.nan))
+
+
+def level(runs: Mystery, twin: str, of: Distance, noise: float, *, mean: bool = False) -> float:
+    """Log distance between twins at the end, or its mean over the logarithm of the steps."""
+    steps, logs = distances(runs, twin, of, noise)
+    return mean_over_log_steps(steps, logs) if mean else float(logs[-1])
+
+
+def at_equal_loss(runs: Mystery, twin: str, of: Distance) -> float:
+    """Log distance with random labels less with real ones, mean over the marks that both pass."""
+
+    def by_mark(noise: float) -> dict[float, float]:
+        steps, logs = distances(runs, twin, of, noise)
+        passed = marks.passed(runs.find("history", twin, noise))
+        return {mark: float(np.interp(np.log1p(at), np.log1p(steps), logs)) for mark, at in passed.items()}
+
+    return marks.mean_difference(by_mark(RANDOM), by_mark(REAL))
+
+
+def _over_layers(norms: xr.DataArray) -> st.Floats:
+    """Norm of all parameters, (step,), of those of each layer."""
+    return np.asarray(np.sqrt(np.square(norms.values).sum(1)))
 
 
 def logit_of_test(runs: Mystery, experiment: str) -> float:

@@ -13,6 +13,7 @@ from cgpipe.inference.mystery.marks import REAL, Bools
 from cgpipe.inference.mystery.runs import OF_ALL_REPLICATES, Mystery, claim, contrast
 from cgpipe.inference.similarity import group_pair_coherence
 from cgpipe.inference.verdicts import Observed, Part, logit
+from cgpipe.names import BURST
 
 HALF = 0.5  # the noise level of G7
 PURE = 0.9  # "nearly all that is learned is pristine"
@@ -33,10 +34,10 @@ def agreement(runs: Mystery) -> Iterator[Part]:
     )
     yield Part(
         part="all initialisations",
-        statistic="Fleiss' κ of all runs",
+        statistic="κ of all runs",
         rule="shown",
         observed={OF_ALL_REPLICATES: agreement_of(runs, runs.replicates(seeds))} if pairs else {},
-        details="of all examples, whatever their class",
+        details="mean over their pairs, of all examples, whatever their class",
     )
 
 
@@ -44,13 +45,20 @@ def agreement(runs: Mystery) -> Iterator[Part]:
     "G5", "a network trained on easy examples alone does better on easy ones than one of hard on hard ones"
 )
 def trained_on(runs: Mystery) -> Iterator[Part]:
-    """Held-out examples of the same kind: right after two epochs in all runs of `seeds`, or not."""
-    easy, hard = runs.roles.easy, runs.roles.hard
+    """Held-out examples of the same kind: right after two epochs in all runs of `seeds`, or not.
+
+    That easy examples are the easier ones is no finding. A network of unselected examples, as many, is shown
+    beside.
+    """
+    easy, hard, any_kind = runs.roles.easy, runs.roles.hard, runs.roles.unselected
     shown = (
         ("easy on easy", easy, True),
         ("hard on hard", hard, False),
         ("easy on all", easy, None),
         ("hard on all", hard, None),
+        ("unselected on easy", any_kind, True),
+        ("unselected on hard", any_kind, False),
+        ("unselected on all", any_kind, None),
     )
     yield Part(
         part="own kind",
@@ -74,56 +82,80 @@ def trained_on(runs: Mystery) -> Iterator[Part]:
 
 @claim("G6", "gradients of easy examples are more coherent than those of hard ones")
 def easy_and_hard(runs: Mystery) -> Iterator[Part]:
-    """In one network, which trains on both."""
-    for when in ("start", "marks"):
+    """In one network, which trains on both.
+
+    Gradients of one class are alike, and hard examples are of few classes. So examples of a class are
+    compared.
+    """
+    seeds = runs.roles.seeds
+    for when, words in (("start", "from the start"), ("marks", "along training")):
+        kinds = {kind: partial(of_kind_in, when=when, easy=kind == "easy") for kind in ("easy", "hard")}
         yield Part(
-            part="from the start" if when == "start" else "along training",
-            statistic="difference in pair coherence of easy and hard examples",
+            part=words,
+            statistic="difference in pair coherence of easy and hard examples within a class",
             rule="above",
             bound=0,
-            observed=runs.each_replicate(
-                runs.roles.seeds,
-                contrast(*(partial(of_kind_in, when=when, easy=easy) for easy in (True, False))),
-            ),
-            details="start: steps 0 to 4; along training: mean over the marks; median over a burst",
+            observed=runs.each_replicate(seeds, contrast(kinds["easy"], kinds["hard"])),
+            details="mean over the classes that have two of both; start: step 0; along training: median over "
+            "a burst, mean over the marks",
         )
-        for words, easy in (("easy", True), ("hard", False)):
+        for kind, within_class in kinds.items():
             yield Part(
-                part=f"{when}: {words}",
-                statistic="pair coherence",
+                part=f"{when}: {kind}",
+                statistic="pair coherence within a class",
                 rule="shown",
-                observed=runs.each_replicate(runs.roles.seeds, partial(of_kind_in, when=when, easy=easy)),
+                observed=runs.each_replicate(seeds, within_class),
+            )
+            yield Part(
+                part=f"{when}, any class: {kind}",
+                statistic="pair coherence, whatever the class",
+                rule="shown",
+                observed=runs.each_replicate(seeds, partial(within_class, of_a_class=False)),
             )
 
 
 @claim("G7", "at the best test accuracy, nearly all that is learned is pristine")
 def early_stopping(runs: Mystery) -> Iterator[Part]:
-    """At 50 % noise. The base rate is .55."""
+    """At 50 % noise. The base rate is .55.
+
+    A network that makes errors is right on some corrupt examples by chance, and has not learned them. Without
+    this, one of a low test accuracy could not meet the bound, however little it memorizes.
+    """
     for network in runs.roles.networks:
-        yield Part(
-            part=f"{network}, at the best step",
-            statistic="share of the pristine among the learned examples, at the best test accuracy",
-            rule="above",
-            bound=PURE,
-            scale="logit",
-            n_of=runs.examples(network),
-            observed=runs.each_replicate(network, partial(purity, network=network, at_best=True)),
+        shares = (
+            ("at the best step", True, "share of the pristine among the learned examples", False),
+            (
+                "at the best step, chance included",
+                True,
+                "share of the pristine among the right examples",
+                True,
+            ),
+            ("at the end", False, "share of the pristine among the right examples", True),
         )
+        for words, at_best, statistic, by_chance in shares:
+            yield Part(
+                part=f"{network}, {words}",
+                statistic=f"{statistic}, at the {'best test accuracy' if at_best else 'end'}",
+                rule="shown" if by_chance else "above",
+                bound=PURE,
+                scale="logit",
+                n_of=runs.examples(network),
+                observed=runs.each_replicate(
+                    network, partial(purity, network=network, at_best=at_best, by_chance=by_chance)
+                ),
+                details=""
+                if by_chance
+                else "learned: right, without as many corrupt ones as are right by "
+                "chance, (1 - test accuracy) / (classes - 1)",
+            )
         yield Part(
-            part=f"{network}, at the end",
-            statistic="share of the pristine among the learned examples, at the end",
-            rule="shown",
-            scale="logit",
-            n_of=runs.examples(network),
-            observed=runs.each_replicate(network, partial(purity, network=network, at_best=False)),
-        )
-        yield Part(
-            part=f"{network}, before the corrupt pull",
+            part=f"{network}, best step over crossing",
             statistic="step of the best test accuracy over that at which the corrupt share of ⟨g, g⟩ passes "
             "their share of the examples",
             rule="shown",
             scale="log",
             observed=runs.each_replicate(network, partial(best_over_crossing, network=network)),
+            details="the first burst from a mark on in whose median it does",
         )
 
 
@@ -146,14 +178,14 @@ def agreement_of(runs: Mystery, replicates: npt.ArrayLike) -> Observed:
 
 
 def kappa_within(right: Bools, label: npt.NDArray[np.integer]) -> float:
-    """Fleiss' κ of several raters, against chance within each class.
+    """Conger's κ of several raters, against chance within each class.
 
     Parameters
     ----------
     right : array of bool, shape (rater, example)
         What each run has learned.
     label : array of int, shape (example,)
-        The class of each example; the same for all gives Fleiss' κ but for who errs how often.
+        The class of each example; the same for all is Conger's κ (1980), where each rater has its own share.
 
     Returns
     -------
@@ -203,17 +235,23 @@ def of_kind(runs: Mystery, kind: bool | None, count: int) -> Bools:
     return np.asarray(members)
 
 
-def of_kind_in(runs: Mystery, when: str, *, easy: bool) -> float:
-    """Pair coherence of the easy, or of the hard, examples of a sample."""
+def of_kind_in(runs: Mystery, when: str, *, easy: bool, of_a_class: bool = True) -> float:
+    """Pair coherence of the easy, or of the hard, examples of a sample; mean over the classes with both."""
     seeds = runs.roles.seeds
     similar, of = runs.find("similarity", seeds, REAL), difficulty(runs)
-    is_easy = dict(zip(of["index"].values.tolist(), of["easy"].values.astype(bool).tolist(), strict=True))
-    group = np.array([is_easy[index] == easy for index in similar["index"].values.tolist()])
-    if group.sum() < 2:
-        raise st.UndecidedError(f"the sample has fewer than two {'easy' if easy else 'hard'} examples")
+    kinds = dict(zip(of["index"].values.tolist(), of["easy"].values.tolist(), strict=True))
+    is_easy = np.array([bool(kinds[index]) for index in similar["index"].values.tolist()])
+    label = similar["label"].values if of_a_class else np.zeros(len(is_easy), int)
+    classes = [label == k for k in np.unique(label)]
+    both = [members for members in classes if min(is_easy[members].sum(), (~is_easy)[members].sum()) >= 2]
+    if not both:
+        where = "no class of the sample" if of_a_class else "not even the whole sample"
+        raise st.UndecidedError(f"{where} has two easy and two hard examples")
 
     def curve(made: xr.Dataset, steps: Bools) -> st.Floats:
-        return group_pair_coherence(made["product"].values[steps], group)
+        product = made["product"].values[steps]
+        of_classes = [group_pair_coherence(product, members & (is_easy == easy)) for members in both]
+        return np.asarray(np.mean(of_classes, axis=0))
 
     if when == "start":
         return marks.median(curve, similar, marks.start(similar))
@@ -225,27 +263,35 @@ def best_step(history: xr.Dataset) -> int:
     return int(history["accuracy_test"].values.argmax())
 
 
-def purity(runs: Mystery, network: str, *, at_best: bool) -> float:
-    """Share of the pristine among the examples that are right."""
+def purity(runs: Mystery, network: str, *, at_best: bool, by_chance: bool) -> float:
+    """Share of the pristine among the examples that are right, those by chance included or not."""
     history = runs.find("history", network, HALF)
     place = best_step(history) if at_best else -1
-    learned = history["correct"].values[place].astype(bool)
-    if not learned.any():
+    right = history["correct"].values[place].astype(bool)
+    pristine, corrupt = (np.sum(right & st.members(history, pristine=group)) for group in (True, False))
+    if not by_chance:
+        errors = 1 - float(history["accuracy_test"][place])
+        guessed = st.members(history, pristine=False).sum() * errors / (history.attrs["classes"] - 1)
+        corrupt = max(corrupt - guessed, 0)
+    if not pristine + corrupt:
         raise st.UndecidedError("no example is learned at that step")
-    return float(history["pristine"].values.astype(bool)[learned].mean())
+    return float(pristine / (pristine + corrupt))
 
 
 def best_over_crossing(runs: Mystery, network: str) -> float:
     """Step of the best test accuracy over that at which the corrupt share of ⟨g, g⟩ passes their share."""
     history, heldout = (runs.find(kind, network, HALF) for kind in ("history", "heldout"))
     here = heldout.sel(set="training")
-    product = here["product"].sum("layer")
-    share = (product.sel(group="corrupt") / product.sel(group="all")).values
-    sizes = here["size"]
-    passed = share > (sizes.sel(group="corrupt") / sizes.sel(group="all")).values
-    steps = here["burst_step"].values
-    after = steps[passed & (steps > 0)]
+    sizes = here["size"].isel(burst_step=0)
+    of_corrupt = float(sizes.sel(group="corrupt") / sizes.sel(group="all"))
+
+    def share(made: xr.Dataset, steps: Bools) -> st.Floats:
+        product = made["product"].sum("layer").isel(burst_step=steps)
+        return np.asarray((product.sel(group="corrupt") / product.sel(group="all")).values)
+
     best = int(history["step"].values[best_step(history)])
-    if not (len(after) and best):
+    begun = sorted({BURST, *marks.passed(history).values()} - {0})
+    after = [step for step in begun if marks.median(share, here, marks.burst_from(here, step)) > of_corrupt]
+    if not (after and best):
         raise st.UndecidedError("it never passes" if best else "the best step is the first")
-    return best / float(after[0])
+    return best / after[0]

@@ -1,6 +1,7 @@
-"""Coherence of a run where its training loss passes marks: medians over bursts of consecutive steps.
+"""Coherence of a run at marks of the training loss: between medians over bursts of consecutive steps.
 
-The gradient at one step is mostly SGD's back and forth, so nothing is read off a single one.
+The gradient at one step is mostly SGD's back and forth, so nothing is read off a single one but the first,
+before which nothing was trained.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from cgpipe.inference.claims.statistics import Floats, UndecidedError
+from cgpipe.inference.curves import first_reached
 from cgpipe.inference.heldout import with_coherence
 from cgpipe.inference.mystery.runs import Mystery
 from cgpipe.names import BURST
@@ -18,8 +20,9 @@ from cgpipe.names import BURST
 Set = Literal["training", "held-out"]
 Bools = npt.NDArray[np.bool_]
 REAL, RANDOM = 0.0, 1.0  # noise levels: labels as they are, and all permuted
-FEWEST = 3  # marks that both runs must have passed
+FEWEST = 3  # marks at which two runs must be known
 MIDDLE = (0.5, 1.5)  # training losses of the middle of a run, nats
+FITTED = 1e-6  # nats; a loss below it counts as this, so that it has a logarithm
 
 # Of an artifact of stage heldout, and which of its burst steps: one number for each of these.
 Curve = Callable[[xr.Dataset, Bools], Floats]
@@ -51,6 +54,12 @@ def cosines(of: Set) -> Curve:
     return lambda heldout, steps: np.asarray(heldout["cosine"].sel(set=of, group="all").values[steps])
 
 
+def training_loss(heldout: xr.Dataset, steps: Bools) -> Floats:
+    """Log of the mean loss of the training examples that are measured."""
+    loss = heldout["loss"].sel(set="training", group="all").values[steps]
+    return np.asarray(np.log(np.maximum(loss, FITTED)))
+
+
 def median(curve: Curve, heldout: xr.Dataset, steps: Bools) -> float:
     """Median of a curve over a burst; NaN where it is defined at none of its steps."""
     values = curve(heldout, steps)
@@ -64,8 +73,8 @@ def burst_from(heldout: xr.Dataset, step: int) -> Bools:
 
 
 def start(heldout: xr.Dataset) -> Bools:
-    """Which burst steps are the first five of the run."""
-    return burst_from(heldout, 0)
+    """Which burst step is the first of the run: its weights are the initial ones, so it is no fluctuation."""
+    return np.asarray(heldout["burst_step"].values == 0)
 
 
 def end(heldout: xr.Dataset) -> Bools:
@@ -74,7 +83,17 @@ def end(heldout: xr.Dataset) -> Bools:
 
 
 def at_marks(runs: Mystery, experiment: str, noise: float, curve: Curve) -> dict[float, float]:
-    """Median of a curve at each mark that the run of a replicate has passed, by the mark.
+    """A curve where the training loss of the run of a replicate first is at each mark, by the mark.
+
+    The loss of a minibatch falls to a mark somewhat early or late, so runs are not compared at the bursts
+    that it begins. Loss and curve are medians over bursts: from the step of each mark on, steps 0 to 4 and 5
+    to 9, and the end. Between these, the curve is linear over the logarithm of the loss.
+
+    Returns
+    -------
+    dict from float to float
+        NaN at marks above the loss of the first burst or below that of the last, and next to bursts in which
+        the curve is undefined.
 
     Raises
     ------
@@ -82,11 +101,20 @@ def at_marks(runs: Mystery, experiment: str, noise: float, curve: Curve) -> dict
         If there is no such run, or it has no marks.
     """
     history, heldout = (runs.find(kind, experiment, noise) for kind in ("history", "heldout"))
-    return {mark: median(curve, heldout, burst_from(heldout, step)) for mark, step in passed(history).items()}
+    begun = {0, BURST, *passed(history).values()}
+    bursts = [burst for step in sorted(begun) if (burst := burst_from(heldout, step)).any()]
+    bursts.append(end(heldout))
+    losses, values = (
+        np.array([median(of, heldout, burst) for burst in bursts]) for of in (training_loss, curve)
+    )
+    marks = history["mark"].values
+    place = first_reached(np.arange(len(bursts)), -losses, -np.log(marks))
+    place[np.log(marks) > losses[0]] = np.nan
+    return dict(zip(marks.tolist(), np.interp(place, np.arange(len(bursts)), values).tolist(), strict=True))
 
 
 def passed(history: xr.Dataset) -> dict[float, int]:
-    """The step at which each mark was passed, of those that were.
+    """The step at which each mark was passed, of those that were; of several at one step, the lowest.
 
     Raises
     ------
@@ -96,21 +124,27 @@ def passed(history: xr.Dataset) -> dict[float, int]:
     if "mark_step" not in history:
         raise UndecidedError("the run has no marks of the training loss")
     steps = zip(history["mark"].values.tolist(), history["mark_step"].values.tolist(), strict=True)
-    return {mark: step for mark, step in steps if step >= 0}
+    lowest = {step: mark for mark, step in sorted(steps, reverse=True) if step >= 0}
+    return {mark: step for step, mark in lowest.items()}
 
 
-def mean_difference(one: Mapping[float, float], other: Mapping[float, float]) -> float:
-    """Mean over the marks that both have of one less the other.
+def mean_difference(one: Mapping[float, float], other: Mapping[float, float], fewest: int = FEWEST) -> float:
+    """Mean over the marks at which both are known of one less the other.
 
     Raises
     ------
     UndecidedError
         If these are too few.
     """
-    both = [mark for mark in one if mark in other and np.isfinite([one[mark], other[mark]]).all()]
-    if len(both) < FEWEST:
-        raise UndecidedError(f"{len(both)} marks at which both are known, of at least {FEWEST}")
+    both = [mark for mark in one if np.isfinite([one[mark], other.get(mark, np.nan)]).all()]
+    if len(both) < fewest:
+        raise UndecidedError(f"{len(both)} marks at which both are known, of at least {fewest}")
     return float(np.mean([one[mark] - other[mark] for mark in both]))
+
+
+def between(of_marks: Mapping[float, float], low: float, high: float) -> dict[float, float]:
+    """The marks from one loss to another, both included."""
+    return {mark: value for mark, value in of_marks.items() if low <= mark <= high}
 
 
 def mean_of_middle(of_marks: Mapping[float, float]) -> float:
@@ -121,15 +155,14 @@ def mean_of_middle(of_marks: Mapping[float, float]) -> float:
     UndecidedError
         If none of them was passed.
     """
-    low, high = MIDDLE
-    values = [value for mark, value in of_marks.items() if low <= mark <= high and np.isfinite(value)]
+    values = [value for value in between(of_marks, *MIDDLE).values() if np.isfinite(value)]
     if not values:
-        raise UndecidedError(f"no mark between {low} and {high} nats was passed")
+        raise UndecidedError(f"no mark between {MIDDLE[0]} and {MIDDLE[1]} nats was passed")
     return float(np.mean(values))
 
 
 def mean_over_marks(curve: Curve, made: xr.Dataset, history: xr.Dataset) -> float:
-    """Mean over the marks that a run has passed of the median of a curve.
+    """Mean over the marks that a run has passed of the median of a curve over the burst that begins there.
 
     Raises
     ------

@@ -26,6 +26,7 @@ class Roles(NamedTuple):
     seeds: str = "seeds"  # one training set, many initial weights
     easy: str = "easy"  # trained on its easy examples alone
     hard: str = "hard"
+    unselected: str = "unselected"  # trained on as many of either kind
     similarity: str = "similarity"
     plain: str = "sgd"  # SGD that update rules are compared with
     modified: Sequence[str] = ("m3", "rm3")

@@ -24,7 +24,7 @@ MADE: dict[str, dict[str, tuple[float, ...]]] = {
         "widths": (REAL,),
     },
     "displacement": {"networks": (REAL, RANDOM)},
-    "similarity": {"seeds": (REAL,), "similarity": (REAL, HALF)},
+    "similarity": {"seeds": (REAL,), "similarity": (REAL, HALF, RANDOM)},
     "twins": {"twins": (REAL, RANDOM)},
     "difficulty": {"seeds": (REAL,)},
 }
@@ -34,7 +34,8 @@ NEEDED: dict[str, tuple[float, ...]] = {
     "seeds": (REAL,),
     "easy": (REAL,),
     "hard": (REAL,),
-    "similarity": (REAL, HALF),
+    "unselected": (REAL,),
+    "similarity": (REAL, HALF, RANDOM),
     "plain": (HALF,),
     "modified": (HALF,),
     "mean_of_three": (HALF,),
@@ -67,9 +68,13 @@ class Mystery(Section):
     hard: Slug | None = Field(
         None, description="Experiment for claim G5 that trains on the hard examples of `mystery.seeds`"
     )
+    unselected: Slug | None = Field(
+        None,
+        description="Experiment shown with claim G5 that trains on as many examples of either kind",
+    )
     similarity: Slug | None = Field(
         None,
-        description="Experiment for claim G13: noise 0 and 0.5, `marks`. It may be that of another claim",
+        description="Experiment for claim G13: noise 0, 0.5 and 1, `marks`. It may be that of another claim",
     )
     plain: Slug | None = Field(
         None, description="Experiment for claims G8 and G12: plain SGD at noise 0.5, to compare with"

@@ -1,0 +1,197 @@
+"""G4 to G7 by value: easy and hard examples, and early stopping."""
+
+import numpy as np
+import pytest
+from made_mystery import (
+    GROUPS,
+    STEPS,
+    claim_of,
+    difficulty,
+    heldout,
+    history,
+    one,
+    reason,
+    similarity,
+    values,
+)
+
+from cgpipe.inference.mystery import examples
+from cgpipe.inference.mystery.runs import Mystery, Roles
+from cgpipe.inference.verdicts import logit
+from cgpipe.runs import Run
+
+
+def test_g4_pairs_replicates_and_takes_chance_within_the_class():
+    # Both learn two of three of class 0, and none of class 1: 2/3 agree, by chance (5/9 + 1) / 2.
+    learned = np.zeros((4, 6), bool)
+    learned[1:, [0, 2]] = True
+    others = np.zeros((4, 6), bool)
+    others[1:, [0, 4]] = True
+    runs = [learned, others, learned, learned, learned]
+    made = Mystery(
+        history=[Run(0.0, 0, r, history(correct=of), experiment="seeds") for r, of in enumerate(runs)],
+        difficulty=[difficulty([True] * 6, [True] * 10)],
+    )
+    chance = (5 / 9 + 1) / 2
+    found = claim_of("G4", made)
+    assert values(one(found, "two initialisations")) == pytest.approx(
+        {0: (2 / 3 - chance) / (1 - chance), 1: 1.0}
+    )
+    # Of ten pairs four are with `others`. Whatever the class, chance is 1/9 + 4/9.
+    observed = (4 * (2 / 3) + 6) / 10
+    assert values(one(found, "all initialisations")) == pytest.approx({-1: (observed - 5 / 9) / (4 / 9)})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kappa_is_that_of_permutations_within_the_class(seed):
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 3, 60)
+    right = rng.random((2, 60)) < np.array([0.3, 0.6, 0.9])[label]
+    agree = []
+    for _ in range(4000):
+        shuffled = right[1].copy()
+        for k in range(3):
+            shuffled[label == k] = rng.permutation(shuffled[label == k])
+        agree.append(np.mean(right[0] == shuffled))
+    chance = np.mean(agree)
+    expected = (np.mean(right[0] == right[1]) - chance) / (1 - chance)
+    assert examples.kappa_within(right, label) == pytest.approx(expected, abs=0.02)
+
+
+def test_kappa_is_undefined_where_all_agree_by_chance():
+    assert np.isnan(examples.kappa_within(np.ones((2, 4), bool), np.zeros(4, int)))
+
+
+def test_g5_takes_test_examples_of_the_own_kind():
+    easy_test = [True] * 4 + [False] * 6
+    right = {name: np.zeros((4, 10), bool) for name in ("easy", "hard", "unselected")}
+    right["easy"][-1, [0, 1, 2, 9]] = True
+    right["hard"][-1, [0, 5]] = True
+    right["unselected"][-1, [0, 1, 5, 6, 7]] = True
+    made = Mystery(
+        history=[Run(0.0, 0, 0, history(correct_test=of), experiment=name) for name, of in right.items()],
+        difficulty=[difficulty([True, False] * 3, easy_test)],
+    )
+    found = claim_of("G5", made)
+    assert values(one(found, "own kind"))[0] == pytest.approx(logit(3 / 4, 4) - logit(1 / 6, 6))
+    expected = {"easy on easy": 3 / 4, "hard on hard": 1 / 6, "easy on all": 4 / 10, "hard on all": 2 / 10}
+    expected |= {"unselected on easy": 2 / 4, "unselected on hard": 3 / 6, "unselected on all": 5 / 10}
+    assert {name: values(one(found, name))[0] for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("kind", "missing"), [(True, "hard"), (False, "easy")])
+def test_g5_says_which_test_examples_are_missing(kind, missing):
+    made = Mystery(
+        history=[Run(0.0, 0, 0, history(), experiment=name) for name in ("easy", "hard")],
+        difficulty=[difficulty([True] * 6, [kind] * 10)],
+    )
+    assert reason(one(claim_of("G5", made), "own kind")) == f"there is no {missing} test example"
+
+
+def of_two_classes(easy, first, along) -> Mystery:
+    """Eight examples, four of each of two classes; their products at the start and at three marks."""
+    label = np.repeat([0, 1], 4)
+    made = similarity([first, along, 2 * along, along], [0, 10, 20, 30], label=label)
+    return Mystery(
+        history=[Run(0.0, 0, 0, history(), experiment="seeds")],
+        similarity=[Run(0.0, 0, 0, made, experiment="seeds")],
+        difficulty=[difficulty(easy, [True] * 10)],
+    )
+
+
+def test_g6_compares_easy_and_hard_examples_of_a_class():
+    first, along = np.eye(8), np.eye(8)
+
+    def pair(product, one_of, other, value):
+        product[one_of, other] = product[other, one_of] = value
+
+    # Easy: 0, 1 of the one class, 4, 5 of the other; hard: 2, 3 and 6, 7.
+    easy = [True, True, False, False] * 2
+    pair(first, 0, 1, 0.5)
+    pair(first, 4, 5, 0.1)
+    pair(first, 2, 3, 0.2)
+    pair(along, 0, 1, 0.8)
+    # Pairs of two classes, and of two kinds, are not looked at.
+    pair(first, 0, 4, 0.9)
+    pair(first, 2, 6, -0.9)
+    pair(first, 1, 2, 0.9)
+    made = of_two_classes(easy, first, along)
+    found = claim_of("G6", made)
+    assert values(one(found, "from the start"))[0] == pytest.approx((0.5 + 0.1) / 2 - 0.2 / 2)
+    assert values(one(found, "along training"))[0] == pytest.approx(0.4)
+    assert values(one(found, "start: easy"))[0] == pytest.approx(0.3)
+    assert values(one(found, "start: hard"))[0] == pytest.approx(0.1)
+    assert values(one(found, "marks: easy"))[0] == pytest.approx(0.4)
+    assert values(one(found, "marks: hard"))[0] == 0
+    # Of four examples, each with one: 2 (0.5 + 0.1 + 0.9) / (3 * 4).
+    assert values(one(found, "start, any class: easy"))[0] == pytest.approx(0.25)
+    assert values(one(found, "start, any class: hard"))[0] == pytest.approx(2 * (0.2 - 0.9) / 12)
+
+
+def test_g6_leaves_out_classes_that_lack_one_of_the_kinds():
+    first = np.eye(8)
+    first[4, 5] = first[5, 4] = 0.9
+    first[0, 1] = first[1, 0] = 0.3
+    made = of_two_classes([True, True, False, False, True, True, True, False], first, first)
+    assert values(one(claim_of("G6", made), "from the start"))[0] == pytest.approx(0.3)
+    few = of_two_classes([True, False, False, False, True, True, True, False], first, first)
+    found = claim_of("G6", few)
+    assert reason(one(found, "from the start")) == "no class of the sample has two easy and two hard examples"
+    none = claim_of("G6", of_two_classes([True] + [False] * 7, first, first))
+    part = one(none, "start, any class: easy")
+    assert reason(part) == "not even the whole sample has two easy and two hard examples"
+
+
+def stopping(correct, pristine, accuracy_test=(0.1, 0.5, 0.8, 0.7), corrupt_share=None) -> Mystery:
+    noisy = heldout(lambda _: 1.0)
+    noisy["size"].values[:, :, GROUPS.index("corrupt")] = 25
+    if corrupt_share is not None:
+        of_step = np.array([corrupt_share(step) for step in STEPS])[:, None, None]
+        noisy["product"].values[:, :, GROUPS.index("corrupt")] = of_step
+    data = history(correct=correct, pristine=pristine, accuracy_test=accuracy_test)
+    return Mystery(
+        Roles(networks=["net"]),
+        history=[Run(0.5, 0, 0, data, experiment="net")],
+        heldout=[Run(0.5, 0, 0, noisy, experiment="net")],
+    )
+
+
+def test_g7_is_the_pristine_share_of_what_is_learned_at_the_best_step():
+    # 30 pristine, 18 corrupt. At the best step 24 and 3 are right; of the corrupt 18 * .2 / 9 = .4 by chance.
+    correct = np.zeros((4, 48), bool)
+    correct[2, :24] = correct[2, 30:33] = True
+    correct[3] = True
+    pristine = [True] * 30 + [False] * 18
+    found = claim_of("G7", stopping(correct, pristine))
+    best = one(found, "net, at the best step")
+    assert values(best)[0] == pytest.approx(24 / (24 + 3 - 0.4))
+    assert (best.rule, best.bound, best.n_of) == ("above", 0.9, 48)
+    assert values(one(found, "net, at the best step, chance included"))[0] == pytest.approx(24 / 27)
+    assert values(one(found, "net, at the end"))[0] == pytest.approx(30 / 48)
+    # Fewer corrupt examples than by chance are none, and not less.
+    none = stopping(correct, pristine, accuracy_test=(0.1, 0.0, 0.2, 0.1))
+    correct[2, 31:33] = False
+    assert values(one(claim_of("G7", none), "net, at the best step"))[0] == 1
+
+
+def test_g7_says_so_if_nothing_is_learned():
+    correct = np.zeros((4, 6), bool)
+    part = one(claim_of("G7", stopping(correct, [1, 1, 1, 0, 0, 0])), "net, at the best step")
+    assert reason(part) == "no example is learned at that step"
+
+
+def test_g7_crossing_is_that_of_the_median_of_a_burst():
+    correct = np.ones((4, 6), bool)
+    pristine = [1, 1, 1, 0, 0, 0]
+
+    def crossing(share, accuracy_test=(0.1, 0.5, 0.8, 0.7)):
+        made = stopping(correct, pristine, accuracy_test, corrupt_share=share)
+        return one(claim_of("G7", made), "net, best step over crossing")
+
+    # Of 101 examples 25 are corrupt. From step 10 on single steps pass 25/101, and from 20 on all do.
+    assert (
+        values(crossing(lambda step: 0.3 if step in (0, 1, 2, 10, 11) or step >= 20 else 0.1))[0] == 20 / 20
+    )
+    assert values(crossing(lambda step: 0.3 if step in (5, 6, 7) else 0.1))[0] == 20 / 5
+    assert reason(crossing(lambda _: 25 / 101)) == "it never passes"
+    assert reason(crossing(lambda _: 0.3, (0.9, 0.5, 0.8, 0.7))) == "the best step is the first"
