@@ -89,15 +89,16 @@ def networks(real, random, **of) -> Mystery:
     )
 
 
-def difficulty(easy, easy_test, step=10) -> Run:
-    """What stage difficulty makes of the runs of `seeds`."""
+def difficulty(easy, easy_test, step=10, right=None) -> Run:
+    """What stage difficulty makes of three runs of `seeds`; hard examples are right in one."""
     made = xr.Dataset(
         {
             "index": ("example", 100 + np.arange(len(easy))),
+            "right": ("example", np.where(easy, 3, 1) if right is None else np.asarray(right)),
             "easy": ("example", np.asarray(easy)),
             "easy_test": ("test_example", np.asarray(easy_test)),
         },
-        attrs={"step": step},
+        attrs={"step": step, "runs": 3},
     )
     return Run(0.0, 0, -1, made, experiment="seeds")
 

@@ -16,7 +16,16 @@ from cgpipe.pipeline.artifacts import whole
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
-from cgpipe.reproduction import controls, conventions, findings, mystery, mystery_findings, paper, shared
+from cgpipe.reproduction import (
+    controls,
+    conventions,
+    ends,
+    findings,
+    mystery,
+    mystery_findings,
+    paper,
+    shared,
+)
 from cgpipe.reproduction.pages import ConclusionError, Parts, fill, parts_of
 from cgpipe.reproduction.results import replicates_in, tables_in
 from cgpipe.reproduction.tables import Tables, merged, read_table
@@ -25,11 +34,12 @@ FOLDER = "docs/reproduction"
 EARLIER = "earlier"  # its folder with runs that were seen before the criteria were fixed: left alone
 FINDINGS, MYSTERY_FINDINGS = parts_of(findings), parts_of(mystery_findings)
 TOOK = parts_of(shared)  # what the runs took, and were made with: parts of each page
+ENDS = parts_of(ends)
 CONVENTIONS = parts_of(conventions) | TOOK
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
     "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS | TOOK),
-    "controls": ("config/controls.yaml", "docs/controls", parts_of(controls) | TOOK),
+    "controls": ("config/controls.yaml", "docs/controls", parts_of(controls) | ENDS | TOOK),
     **{
         f"conventions_{which}": (
             f"config/conventions_{which}.yaml",
@@ -38,7 +48,7 @@ PAGES: dict[str, tuple[str, str, Parts]] = {
         )
         for which in ("init", "selection")
     },
-    "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS | TOOK),
+    "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS | ENDS | TOOK),
 }
 IN_SHORT = [
     "replicates",

@@ -48,7 +48,7 @@ def tables_in(config: Config, results: Path) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict from str to DataFrame
-        By name: that of each figure, what the runs took, and what they were made with.
+        By name: that of each figure, where the runs ended, what they took, and what they were made with.
 
     Raises
     ------
@@ -65,6 +65,7 @@ def tables_in(config: Config, results: Path) -> dict[str, pd.DataFrame]:
             "move it elsewhere to keep what is published"
         ) from error
     tables["costs"] = costs_of(results / "benchmarks", [path for _, path, _ in runs])
+    tables["ends"] = ends_of([(run, history) for run, _, history in runs])
     # Further replicates, of experiments that have more of them, come with each of those of the workflow.
     there = {int(run.replicate) for run, *_ in runs}
     replicates = sorted(there & set(config.replicates) or there)
@@ -172,6 +173,34 @@ def costs_of(benchmarks: Path, histories: Sequence[Path]) -> pd.DataFrame:
     summed.insert(0, "jobs", grouped.size())
     summed["largest_rss_mb"] = grouped["largest_rss_mb"].max().round()
     return summed.reset_index()
+
+
+def ends_of(runs: Sequence[tuple[plan.RunPath, xr.Dataset]]) -> pd.DataFrame:
+    """Where runs ended, by their histories.
+
+    Returns
+    -------
+    DataFrame
+        A row for each run and quantity: columns `experiment`, `noise` (share of the examples), `winsor` (c),
+        `step` (the last), `quantity` (training loss in nats, training accuracy and test accuracy; mean over
+        the whole set), `replicate`, `value`.
+    """
+    rows = [
+        (
+            run.experiment,
+            float(json.loads(history.attrs["spec"])["noise"]),
+            int(run.winsor),
+            int(history["step"][-1]),
+            f"{of} {what}",
+            int(run.replicate),
+            float(history[f"{what}_{of}"][-1]),
+        )
+        for run, history in runs
+        for of, what in (("training", "loss"), ("training", "accuracy"), ("test", "accuracy"))
+    ]
+    columns = ["experiment", "noise", "winsor", "step", "quantity", "replicate", "value"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values("replicate", kind="stable", ignore_index=True)
 
 
 def made_with(histories: Sequence[xr.Dataset]) -> pd.DataFrame:

@@ -14,12 +14,14 @@ from cgpipe.inference.mystery.runs import GM, Mystery
 from cgpipe.inference.verdicts import Observed, tidy
 from cgpipe.pipeline.documents import put_between
 from cgpipe.reproduction import publish
+from cgpipe.reproduction.ends import QUANTITIES
 from cgpipe.reproduction.pages import NOTHING
 from cgpipe.reproduction.publish import FINDINGS, MYSTERY_FINDINGS, OVERVIEW, reproduce
 from cgpipe.reproduction.results import ResultsError, costs_of, replicates_in
 from cgpipe.reproduction.tables import TableError
 
 ROOT = Path(__file__).parents[2]
+ENDS = ["experiment", "noise", "winsor", "step", "quantity", "replicate", "value"]
 PAGES, MYSTERY = "docs/reproduction", "docs/mystery"
 COSTS = ["stage", "experiment", "replicate", "jobs", "wall_hours", "cpu_hours", "largest_rss_mb"]
 STEPS = (10, 100, 1000, 3000, 10_000, 20_000, 30_000, 40_000, 60_000, 100_000)
@@ -122,6 +124,10 @@ def test_the_page_of_the_second_paper_has_its_own_tables(clone, monkeypatch):
     tables = {
         "mystery": tidy(made),
         "costs": pd.DataFrame([["train", "net", 0, 1, 0.5, 0.25, 300]], columns=COSTS),
+        "ends": pd.DataFrame(
+            [["net", 0.5, 0, 6000, f"{of}", k, 0.5 + k / 4] for k in (0, 1) for of in QUANTITIES],
+            columns=ENDS,
+        ),
         "software": pd.DataFrame({"name": ["torch"], "value": ["2.15"], "replicate": [0]}),
     }
     (clone / "results/mystery").mkdir(parents=True)
@@ -134,6 +140,7 @@ def test_the_page_of_the_second_paper_has_its_own_tables(clone, monkeypatch):
     assert "| holds |" in page
     assert "| contradicted |" in page
     assert "| train | net | 1 | 0.50 | 0.25 | 300 |" in page
+    assert f"| net | 50% | 0 | 6,000 | 2 |{3 * ' 0.625 (0.500 to 0.750) |'}" in page
     assert (clone / MYSTERY / "mystery.png").read_bytes().startswith(b"\x89PNG")
     assert not list((clone / PAGES).glob("*.csv"))
 

@@ -35,6 +35,13 @@ def test_tables_costs_and_software_are_published(finished: Tree) -> None:
     assert costs.loc[("train", "label_noise", 0), "jobs"] == 2
     assert costs.loc[("train", "pair", 0), "jobs"] == 1
     assert costs.loc[("data", "all", -1), "jobs"] == 1
+    history = read_netcdf(finished.results / RUN / "history.nc", "train")
+    ends = (
+        tables["ends"].set_index(["experiment", "noise", "winsor", "quantity"]).loc[("label_noise", 0.5, 0)]
+    )
+    for of, what in (("training", "loss"), ("training", "accuracy"), ("test", "accuracy")):
+        assert ends.loc[f"{of} {what}", "value"] == float(history[f"{what}_{of}"][-1])
+    assert set(ends["step"]) == {int(history["step"][-1])}
     software = tables["software"].set_index("name")
     assert {"device", "kernel", "torch", "published on"} <= set(software.index)
     assert set(software["replicate"]) == {0}

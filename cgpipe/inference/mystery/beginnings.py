@@ -1,6 +1,6 @@
 """Claims about stability, initial weights and width, G9 to G11."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Literal, get_args
@@ -92,24 +92,49 @@ def adversarial(runs: Mystery) -> Iterator[Part]:
 
 @claim("G11", "wider networks generalize better, and begin with more coherent gradients")
 def width(runs: Mystery) -> Iterator[Part]:
-    """One hidden layer."""
-    for narrow, wide in pairwise(runs.roles.widths):
-        for words, statistic, value in (
-            ("test accuracy", "difference in the logit of test accuracy at the end", logit_of_test),
-            ("coherence", "log ratio of m-coherence at the start", at_start),
-        ):
+    """One hidden layer. The trend is judged: from one of the wide networks to the next little changes."""
+    widths = runs.roles.widths
+    for words, statistic, value in (
+        ("test accuracy", "the logit of test accuracy at the end", logit_of_test),
+        ("coherence", "log m-coherence at the start", at_start),
+    ):
+        details = "" if value is logit_of_test else "training examples; step 0"
+        yield Part(
+            part=f"{words}, by width",
+            statistic=f"slope of {statistic}, from each width to the next",
+            rule="above",
+            bound=0,
+            observed=runs.each_replicate(widths[-1], partial(slope, value=value)) if widths else {},
+            details="; ".join(filter(None, ["least squares over the order of the widths", details])),
+        )
+        for narrow, wide in pairwise(widths):
             yield Part(
                 part=f"{words}, {wide} over {narrow}",
-                statistic=statistic,
-                rule="above",
+                statistic=f"difference in {statistic}",
+                rule="shown",
                 bound=0,
                 observed=runs.each_replicate(
                     wide, contrast(partial(value, experiment=wide), partial(value, experiment=narrow))
                 ),
                 trend=words,
-                details="" if value is logit_of_test else "training examples; step 0",
+                details=details,
             )
-    yield from values_of(runs, runs.roles.widths)
+    yield from values_of(runs, widths)
+
+
+def slope(runs: Mystery, value: Callable[[Mystery, str], float]) -> float:
+    """Rise of a statistic from each width to the next, by least squares.
+
+    Raises
+    ------
+    UndecidedError
+        If there are fewer than two widths.
+    """
+    levels = np.array([value(runs, experiment) for experiment in runs.roles.widths])
+    if len(levels) < 2:
+        raise st.UndecidedError("there is one width, and a slope takes two")
+    place = np.arange(len(levels)) - (len(levels) - 1) / 2
+    return float(place @ levels / (place @ place))
 
 
 def values_of(runs: Mystery, experiments: Sequence[str]) -> Iterator[Part]:

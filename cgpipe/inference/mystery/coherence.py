@@ -14,6 +14,7 @@ from cgpipe.inference.verdicts import Part
 
 AT_MARKS = "between medians over bursts of steps, at equal training loss; mean over the marks of it"
 RETURNED = float(np.log(3))
+FAR = float(np.log(2))  # "far larger"
 WHEN = {"early": (1.0, np.inf), "late": (0.0, 0.99)}  # training losses, nats
 
 
@@ -47,7 +48,7 @@ def real_and_random(runs: Mystery) -> Iterator[Part]:
                 part=f"{network}, {words}",
                 statistic=statistic,
                 rule=rule,  # type: ignore[arg-type]
-                bound=0,
+                bound=FAR if words == "training" else 0,
                 observed=runs.each_replicate(
                     network, partial(real_over_random, network=network, curve=curve)
                 ),

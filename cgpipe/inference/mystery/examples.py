@@ -16,6 +16,7 @@ from cgpipe.inference.verdicts import Observed, Part, logit
 from cgpipe.names import BURST
 
 HALF = 0.5  # the noise level of G7
+FEWEST_OF_A_KIND = 5  # examples of a class in the sample
 PURE = 0.9  # "nearly all that is learned is pristine"
 
 
@@ -96,8 +97,8 @@ def easy_and_hard(runs: Mystery) -> Iterator[Part]:
             rule="above",
             bound=0,
             observed=runs.each_replicate(seeds, contrast(kinds["easy"], kinds["hard"])),
-            details="mean over the classes that have two of both; start: step 0; along training: median over "
-            "a burst, mean over the marks",
+            details=f"mean over the classes that have {FEWEST_OF_A_KIND} of both; easy: learned by all other "
+            "runs after two epochs; start: step 0; along training: median over a burst, mean over the marks",
         )
         for kind, within_class in kinds.items():
             yield Part(
@@ -238,15 +239,13 @@ def of_kind(runs: Mystery, kind: bool | None, count: int) -> Bools:
 def of_kind_in(runs: Mystery, when: str, *, easy: bool, of_a_class: bool = True) -> float:
     """Pair coherence of the easy, or of the hard, examples of a sample; mean over the classes with both."""
     seeds = runs.roles.seeds
-    similar, of = runs.find("similarity", seeds, REAL), difficulty(runs)
-    kinds = dict(zip(of["index"].values.tolist(), of["easy"].values.tolist(), strict=True))
-    is_easy = np.array([bool(kinds[index]) for index in similar["index"].values.tolist()])
+    similar, is_easy = runs.find("similarity", seeds, REAL), easy_by_others(runs)
     label = similar["label"].values if of_a_class else np.zeros(len(is_easy), int)
     classes = [label == k for k in np.unique(label)]
-    both = [members for members in classes if min(is_easy[members].sum(), (~is_easy)[members].sum()) >= 2]
+    both = [of for of in classes if min(is_easy[of].sum(), (~is_easy)[of].sum()) >= FEWEST_OF_A_KIND]
     if not both:
         where = "no class of the sample" if of_a_class else "not even the whole sample"
-        raise st.UndecidedError(f"{where} has two easy and two hard examples")
+        raise st.UndecidedError(f"{where} has {FEWEST_OF_A_KIND} easy and {FEWEST_OF_A_KIND} hard examples")
 
     def curve(made: xr.Dataset, steps: Bools) -> st.Floats:
         product = made["product"].values[steps]
@@ -256,6 +255,19 @@ def of_kind_in(runs: Mystery, when: str, *, easy: bool, of_a_class: bool = True)
     if when == "start":
         return marks.median(curve, similar, marks.start(similar))
     return marks.mean_over_marks(curve, similar, runs.find("history", seeds, REAL))
+
+
+def easy_by_others(runs: Mystery) -> Bools:
+    """Which examples of the sample all other runs have learned after two epochs.
+
+    What a run itself has learned is left out, as its gradients are what is compared.
+    """
+    seeds, of = runs.roles.seeds, difficulty(runs)
+    own = st.at_step(runs.find("history", seeds, REAL), "correct", of.attrs["step"]).values.astype(bool)
+    in_others = of["right"].values - own == of.attrs["runs"] - 1
+    kinds = dict(zip(of["index"].values.tolist(), in_others.tolist(), strict=True))
+    sampled = runs.find("similarity", seeds, REAL)["index"].values.tolist()
+    return np.array([kinds[index] for index in sampled], np.bool_)
 
 
 def best_step(history: xr.Dataset) -> int:

@@ -24,23 +24,25 @@ DETAILS = "pairs of one label; median over a burst of steps, mean over the marks
 
 @claim("G13", "likeness of gradients develops from alike in pixels to alike in class")
 def likeness(runs: Mystery) -> Iterator[Part]:
-    """Of a sample of the training examples."""
+    """Of a sample of the training examples.
+
+    The likeness by pixels is lost with random labels, too, as memorized examples have gradients of their own.
+    So it is shown, and what is judged is the likeness by class.
+    """
     name = runs.roles.similarity
-    for words, rule, value in (
-        (
-            "less of pixels than at random",
-            "above",
-            contrast(less_of_pixels, partial(less_of_pixels, noise=RANDOM)),
-        ),
-        ("less of pixels", "shown", less_of_pixels),
-    ):
+    lost = "rank correlation of cosine with closeness in pixels, at the start less along training"
+    for noise, labels in ((REAL, "real"), (RANDOM, "random")):
         yield Part(
-            part=words,
-            statistic="rank correlation of cosine with closeness in pixels, at the start less along training"
-            + (", real less random labels" if rule == "above" else ""),
-            rule=rule,  # type: ignore[arg-type]
+            part=f"less of pixels, {labels} labels",
+            statistic=lost,
+            rule="shown",
             bound=0,
-            observed=runs.each_replicate(name, value),
+            observed=runs.each_replicate(
+                name,
+                contrast(
+                    *(partial(of, name=name, noise=noise, curve=with_pixels) for of in (at_start, along))
+                ),
+            ),
             details=DETAILS,
         )
     yield Part(
@@ -58,7 +60,7 @@ def likeness(runs: Mystery) -> Iterator[Part]:
         bound=0,
         observed=runs.each_replicate(
             name,
-            lambda some: along(some, name, HALF, of_true_class) - at_start(some, name, HALF, of_true_class),
+            contrast(*(partial(of, name=name, noise=HALF, curve=of_true_class) for of in (along, at_start))),
         ),
         details=DETAILS,
     )
@@ -76,15 +78,6 @@ def likeness(runs: Mystery) -> Iterator[Part]:
         observed=runs.each_replicate(name, partial(nearest_by_pixels, name=name)),
         details="mean over the marks",
     )
-
-
-def less_of_pixels(runs: Mystery, noise: float = REAL) -> float:
-    """How far the likeness of gradients follows from pixels at the start, less along training.
-
-    With random labels it is lost, too, so it says something of classes only beside these.
-    """
-    name = runs.roles.similarity
-    return at_start(runs, name, noise, with_pixels) - along(runs, name, noise, with_pixels)
 
 
 def at_start(runs: Mystery, name: str, noise: float, curve: Curve) -> float:

@@ -92,8 +92,8 @@ def at_marks(runs: Mystery, experiment: str, noise: float, curve: Curve) -> dict
     Returns
     -------
     dict from float to float
-        NaN at marks above the loss of the first burst or below that of the last, and next to bursts in which
-        the curve is undefined.
+        NaN at marks above the loss of the first burst or below that of all, and next to bursts in which the
+        curve is undefined.
 
     Raises
     ------

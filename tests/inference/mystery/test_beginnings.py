@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_mystery import claim_of, heldout, history, one, reason, twins, values
 
+from cgpipe.inference.mystery import beginnings
 from cgpipe.inference.mystery.runs import Mystery, Roles
 from cgpipe.inference.verdicts import logit
 from cgpipe.runs import Run
@@ -85,15 +86,36 @@ def test_g10_compares_random_with_adversarial_weights():
     assert values(one(found, "m-coherence: random_start"))[0] == pytest.approx(4)
 
 
-def test_g11_compares_each_width_with_the_next():
+def test_g11_judges_the_slope_and_shows_each_step():
     found = claim_of("G11", starts())
-    assert values(one(found, "test accuracy, wide over narrow"))[0] == pytest.approx(
-        logit(0.9, 10) - logit(0.5, 10)
-    )
-    assert values(one(found, "coherence, wide over narrow"))[0] == pytest.approx(math.log(4))
+    gap = logit(0.9, 10) - logit(0.5, 10)
+    for words, step in (("test accuracy", gap), ("coherence", math.log(4))):
+        of_steps = one(found, f"{words}, wide over narrow")
+        assert values(of_steps)[0] == values(one(found, f"{words}, by width"))[0] == pytest.approx(step)
+        assert (of_steps.rule, of_steps.trend, one(found, f"{words}, by width").rule) == (
+            "shown",
+            words,
+            "above",
+        )
     shown = {name: values(one(found, name))[0] for name in ("test accuracy: narrow", "m-coherence: wide")}
     assert shown == pytest.approx({"test accuracy: narrow": 0.5, "m-coherence: wide": 8})
-    assert {part.statistic for part in found if part.rule == "shown"} == {
-        "test accuracy at the end",
-        "m-coherence at the start",
+    named = {part.statistic: part.details for part in found if ":" in part.part}
+    assert named == {
+        "test accuracy at the end": "",
+        "m-coherence at the start": "training examples; step 0",
     }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_slope_is_that_of_a_line(seed):
+    levels = dict(enumerate(np.random.default_rng(seed).normal(size=2 + seed)))
+    some = Mystery(Roles(widths=list(levels)))
+    expected = np.polyfit(list(levels), list(levels.values()), 1)[0]
+    assert beginnings.slope(some, lambda _, name: levels[name]) == pytest.approx(expected)
+
+
+def test_a_slope_takes_two_widths():
+    one_width = starts()._replace(roles=Roles(widths=["wide"]))
+    told = reason(one(claim_of("G11", one_width), "coherence, by width"))
+    assert told == "there is one width, and a slope takes two"
+    assert claim_of("G11", Mystery(Roles(widths=[])))[0].observed == {}

@@ -33,6 +33,8 @@ def test_g1_is_the_mean_over_the_marks_that_both_pass_of_medians_over_bursts():
     assert values(one(found, "net, cosine"))[0] == pytest.approx((14 - 3) / 150)
     assert values(one(found, "net, cosine, held-out"))[0] == pytest.approx((3 * 14 - 3) / 150)
     assert one(found, "net, held-out").rule == one(found, "net, cosine").rule == "shown"
+    assert one(found, "net, training").bound == math.log(2)  # "far larger"
+    assert one(found, "net, held-out of like loss").bound == 0
 
 
 def test_g1_takes_all_examples_of_a_set():

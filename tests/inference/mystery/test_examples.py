@@ -88,58 +88,76 @@ def test_g5_says_which_test_examples_are_missing(kind, missing):
     assert reason(one(claim_of("G5", made), "own kind")) == f"there is no {missing} test example"
 
 
-def of_two_classes(easy, first, along) -> Mystery:
-    """Eight examples, four of each of two classes; their products at the start and at three marks."""
-    label = np.repeat([0, 1], 4)
-    made = similarity([first, along, 2 * along, along], [0, 10, 20, 30], label=label)
+def of_two_classes(easy, first, along, **of) -> Mystery:
+    """Twenty examples, ten of each of two classes; their products at the start and at three marks."""
+    made = similarity([first, along, 2 * along, along], [0, 10, 20, 30], label=np.repeat([0, 1], 10))
+    correct = np.ones((4, 20), bool)
     return Mystery(
-        history=[Run(0.0, 0, 0, history(), experiment="seeds")],
+        history=[Run(0.0, 0, 0, history(correct=correct), experiment="seeds")],
         similarity=[Run(0.0, 0, 0, made, experiment="seeds")],
-        difficulty=[difficulty(easy, [True] * 10)],
+        difficulty=[difficulty(easy, [True] * 10, **of)],
     )
 
 
+def pair(product, one_of, other, value):
+    product[one_of, other] = product[other, one_of] = value
+
+
+HALF_EASY = ([True] * 5 + [False] * 5) * 2
+
+
 def test_g6_compares_easy_and_hard_examples_of_a_class():
-    first, along = np.eye(8), np.eye(8)
-
-    def pair(product, one_of, other, value):
-        product[one_of, other] = product[other, one_of] = value
-
-    # Easy: 0, 1 of the one class, 4, 5 of the other; hard: 2, 3 and 6, 7.
-    easy = [True, True, False, False] * 2
+    # Easy: 0 to 4 of the one class, 10 to 14 of the other; hard: 5 to 9 and 15 to 19.
+    first, along = np.eye(20), np.eye(20)
     pair(first, 0, 1, 0.5)
-    pair(first, 4, 5, 0.1)
-    pair(first, 2, 3, 0.2)
+    pair(first, 10, 11, 0.1)
+    pair(first, 5, 6, 0.2)
     pair(along, 0, 1, 0.8)
     # Pairs of two classes, and of two kinds, are not looked at.
-    pair(first, 0, 4, 0.9)
-    pair(first, 2, 6, -0.9)
-    pair(first, 1, 2, 0.9)
-    made = of_two_classes(easy, first, along)
-    found = claim_of("G6", made)
-    assert values(one(found, "from the start"))[0] == pytest.approx((0.5 + 0.1) / 2 - 0.2 / 2)
-    assert values(one(found, "along training"))[0] == pytest.approx(0.4)
-    assert values(one(found, "start: easy"))[0] == pytest.approx(0.3)
-    assert values(one(found, "start: hard"))[0] == pytest.approx(0.1)
-    assert values(one(found, "marks: easy"))[0] == pytest.approx(0.4)
+    pair(first, 0, 10, 0.9)
+    pair(first, 5, 15, -0.9)
+    pair(first, 1, 5, 0.9)
+    found = claim_of("G6", of_two_classes(HALF_EASY, first, along))
+    # A pair among five examples, over 4 other examples of each of five: 2 / (4 * 5).
+    assert values(one(found, "from the start"))[0] == pytest.approx((0.05 + 0.01) / 2 - 0.02 / 2)
+    assert values(one(found, "along training"))[0] == pytest.approx(0.04)
+    assert values(one(found, "start: easy"))[0] == pytest.approx(0.03)
+    assert values(one(found, "start: hard"))[0] == pytest.approx(0.01)
+    assert values(one(found, "marks: easy"))[0] == pytest.approx(0.04)
     assert values(one(found, "marks: hard"))[0] == 0
-    # Of four examples, each with one: 2 (0.5 + 0.1 + 0.9) / (3 * 4).
-    assert values(one(found, "start, any class: easy"))[0] == pytest.approx(0.25)
-    assert values(one(found, "start, any class: hard"))[0] == pytest.approx(2 * (0.2 - 0.9) / 12)
+    # Of ten examples each: 2 (0.5 + 0.1 + 0.9) / (9 * 10).
+    assert values(one(found, "start, any class: easy"))[0] == pytest.approx(1 / 30)
+    assert values(one(found, "start, any class: hard"))[0] == pytest.approx(2 * (0.2 - 0.9) / 90)
+    assert values(one(found, "marks, any class: easy"))[0] == pytest.approx(1.6 / 90)
+
+
+def test_g6_does_not_ask_the_run_itself_what_is_easy():
+    first = np.eye(20)
+    pair(first, 0, 1, 0.5)
+    made = of_two_classes(HALF_EASY, first, first)
+    wrong = np.ones((4, 20), bool)
+    wrong[1, 0] = False
+    own = made._replace(history=[made.history[0]._replace(data=history(correct=wrong))])
+    right = np.where(HALF_EASY, 3, 1)
+    right[0] = 2
+    # Example 0 is not right in this run, and still easy.
+    own = own._replace(difficulty=[difficulty([False, *HALF_EASY[1:]], [True] * 10, right=right)])
+    for part in ("from the start", "start: easy", "along training"):
+        assert values(one(claim_of("G6", own), part)) == values(one(claim_of("G6", made), part))
 
 
 def test_g6_leaves_out_classes_that_lack_one_of_the_kinds():
-    first = np.eye(8)
-    first[4, 5] = first[5, 4] = 0.9
-    first[0, 1] = first[1, 0] = 0.3
-    made = of_two_classes([True, True, False, False, True, True, True, False], first, first)
-    assert values(one(claim_of("G6", made), "from the start"))[0] == pytest.approx(0.3)
-    few = of_two_classes([True, False, False, False, True, True, True, False], first, first)
+    first = np.eye(20)
+    pair(first, 10, 11, 0.9)
+    pair(first, 0, 1, 0.3)
+    made = of_two_classes([*HALF_EASY[:10], *[True] * 6, *[False] * 4], first, first)
+    assert values(one(claim_of("G6", made), "from the start"))[0] == pytest.approx(0.03)
+    few = of_two_classes([*[True] * 4, *[False] * 6, *[True] * 6, *[False] * 4], first, first)
     found = claim_of("G6", few)
-    assert reason(one(found, "from the start")) == "no class of the sample has two easy and two hard examples"
-    none = claim_of("G6", of_two_classes([True] + [False] * 7, first, first))
+    assert reason(one(found, "from the start")) == "no class of the sample has 5 easy and 5 hard examples"
+    none = claim_of("G6", of_two_classes([True] * 4 + [False] * 16, first, first))
     part = one(none, "start, any class: easy")
-    assert reason(part) == "not even the whole sample has two easy and two hard examples"
+    assert reason(part) == "not even the whole sample has 5 easy and 5 hard examples"
 
 
 def stopping(correct, pristine, accuracy_test=(0.1, 0.5, 0.8, 0.7), corrupt_share=None) -> Mystery:
