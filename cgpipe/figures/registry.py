@@ -244,6 +244,7 @@ FIGURES: dict[str, Entry] = {
         artifact="history",
         mixed=True,
         others=True,
+        shared=("reference",),
         claims=("G8", "G12"),
     ),
     "similarity": Entry(

@@ -6,9 +6,11 @@ import pytest
 import xarray as xr
 
 from cgpipe.figures.drawing import draw, plot
+from cgpipe.figures.frontier import at_equal_learning, looks
 from cgpipe.figures.registry import FIGURES
 from cgpipe.figures.summary import summarise
 from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.mystery.rules import LEVELS
 from cgpipe.inference.mystery.runs import GM, Mystery, Roles
 from cgpipe.inference.verdicts import TIDY, Observed, tidy
 from cgpipe.runs import Run
@@ -35,18 +37,54 @@ def values(table, **levels):
     return table.sort_values("step")["value"].tolist()
 
 
-def test_frontier_has_shares_of_both_groups_and_the_privacy_of_private_runs():
-    runs = [
+def rules():
+    return [
         Run(0.5, 0, 0, history([0, 2, 4], [0, 1, 4]), experiment="sgd"),
         Run(0.5, 2, 0, history([0, 2, 4], [0, 0, 1]), experiment="clip"),
+        Run(0.5, 4, 0, history([0, 2, 4], [0, 0, 0]), experiment="clip"),
         Run(0.5, 0, 0, history([0, 1, 2], [0, 0, 0], epsilon=[0.0, 1.5, 2.5]), "dp_sgd", "private"),
+        Run(0.5, 0, 0, history([0, 1, 4], [0, 0, 0], epsilon=[0.0, 1.5, 93025.5]), "dp_sgd", "private_low"),
     ]
-    table, figure = draw("frontier", runs)
+
+
+def test_frontier_has_shares_of_both_groups_and_the_privacy_of_private_runs():
+    table, figure = draw("frontier", rules())
     assert values(table, experiment="sgd", quantity="corrupt") == [0, 0.25, 1]
-    assert values(table, experiment="clip", quantity="pristine") == [0, 0.5, 1]
+    assert values(table, experiment="clip", winsor=2, quantity="pristine") == [0, 0.5, 1]
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["clip, $c$ = 2", "private (ε = 2.5)", "sgd"]
+    private = ["DP-SGD (ε = 2.5)", "DP-SGD low (ε = 93,000)"]
+    assert labels == ["SGD", "clip, $c$ = 2", "clip, $c$ = 4", *private]
+
+
+def test_frontier_tells_rules_apart_and_the_reference_is_black():
+    table, figure = draw("frontier", rules())
+    for reference, black in (("sgd", [("sgd", 0)]), ("absent", [])):
+        found = looks(table, ["red", "green", "blue"], reference)
+        assert len(set(found.values())) == len(found) == 5
+        assert [run for run, (color, _) in found.items() if color == "black"] == black
+    # Levels of winsorization share a colour, as private runs do.
+    assert [color for color, _ in looks(table, "rgb", "sgd").values()] == ["black", "r", "r", "g", "g"]
+    assert figure.axes[0].lines[0].get_color() == "black"
+
+
+def test_frontier_shows_what_is_memorized_where_as_much_is_first_learned():
+    # Three of four at step 15; the pristine share falls between, and comes to 1 at step 40 again.
+    steps = (0, 10, 20, 30, 40)
+    first = history([0, 2, 4, 1, 4], [0, 0, 2, 4, 4], steps)
+    curve = at_equal_learning(draw("frontier", [Run(0.5, 0, 0, first, experiment="sgd")])[0])
+    assert curve.set_index("pristine")["corrupt"].loc[[0.75, 1]].tolist() == [0.25, 0.5]
+    # A mean is over all replicates, as far as each of them comes.
+    other = history([0, 2, 3, 3, 3], [0, 0, 0, 4, 4], steps)
+    both = [Run(0.5, 0, k, of, experiment="sgd") for k, of in enumerate((first, other))]
+    table, figure = draw("frontier", both)
+    mean = at_equal_learning(table).set_index("pristine")["corrupt"]
+    assert mean.loc[0.75] == 0.125
+    assert mean.loc[0.76:].isna().all()
+    line, *levels = figure.axes[0].lines
+    np.testing.assert_allclose(line.get_ydata(), mean)
+    assert [level.get_xdata()[0] for level in levels] == list(LEVELS)
+    assert "n = 2" in figure.get_supxlabel()
 
 
 def test_stopping_has_the_pristine_share_of_what_is_learned():
