@@ -143,6 +143,37 @@ def test_statistics_that_are_shown_have_panels(name, claims, panels):
     assert set(rest["claim"]) == {claims[0]}
 
 
+def test_panels_of_one_quantity_have_one_axis_and_accuracies_and_coherences_begin_at_0():
+    table, _ = draw("easy_and_hard", artifact(statistics("G4", "G5", "G6")))
+    table["value"] = np.linspace(0.3, 0.9, len(table))
+    kappa, easy, hard, start, marks = plot("easy_and_hard", table).axes
+    assert easy.get_ylim() == hard.get_ylim()
+    assert start.get_ylim() == marks.get_ylim()
+    assert kappa.get_ylabel() == "agreement κ (0: chance)"
+    assert all(axes.get_ylim()[0] <= 0 and axes.get_ylabel() for axes in (kappa, easy, start))
+    one, two = (table["panel"] == "a") & (table["replicate"] == 0), table["panel"] != "a"
+    assert "n = 1 in a; 2 in b, c, d, e" in plot("easy_and_hard", table[one | two]).get_supxlabel()
+
+
+@pytest.mark.parametrize(
+    ("widths", "scale", "names"),
+    [
+        (["width_16", "width_4096"], "log", ["16", "4,096"]),
+        (["width_16", "wide"], "linear", ["width 16", "wide"]),
+        (["width_16"], "linear", ["width 16"]),
+    ],
+)
+def test_widths_lie_on_a_logarithmic_axis_where_all_have_numbers(widths, scale, names):
+    rows = [("c", "G11", width, k, 0.8 + 0.1 * k) for width in widths for k in (0, 1)]
+    rows += [("d", "G11", width, 0, 30.0) for width in widths]
+    table = pd.DataFrame(rows, columns=["panel", "claim", "part", "replicate", "value"])
+    accuracy, coherence = plot("beginnings", table).axes
+    assert accuracy.get_xscale() == coherence.get_xscale() == scale
+    assert [label.get_text() for label in accuracy.get_xticklabels()] == names
+    assert (accuracy.get_yscale(), coherence.get_yscale()) == ("linear", "log")
+    assert "do not begin at 0: c." in plot("beginnings", table).get_supxlabel()
+
+
 def test_verdicts_stand_below_the_figures_that_they_are_about():
     table, _ = draw("stopping", [Run(0.5, 0, 0, history([0, 3, 4], [0, 1, 4]), experiment="net")])
     of_all = statistics(*(f"G{k}" for k in range(1, 14)))
