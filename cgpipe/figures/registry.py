@@ -253,7 +253,7 @@ FIGURES: dict[str, Entry] = {
         "by class or by pixels",
         artifact="similarity",
         plain=True,
-        claims=("G6", "G13"),
+        claims=("G13",),
     ),
     "twins": Entry(
         title="Twin runs: distances of parameters and of predictions",
