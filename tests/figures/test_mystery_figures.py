@@ -10,6 +10,7 @@ from cgpipe.figures.frontier import at_equal_learning, looks
 from cgpipe.figures.registry import FIGURES
 from cgpipe.figures.summary import summarise
 from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.mystery.examples import PURE
 from cgpipe.inference.mystery.rules import LEVELS
 from cgpipe.inference.mystery.runs import GM, Mystery, Roles
 from cgpipe.inference.verdicts import TIDY, Observed, tidy
@@ -51,10 +52,8 @@ def test_frontier_has_shares_of_both_groups_and_the_privacy_of_private_runs():
     table, figure = draw("frontier", rules())
     assert values(table, experiment="sgd", quantity="corrupt") == [0, 0.25, 1]
     assert values(table, experiment="clip", winsor=2, quantity="pristine") == [0, 0.5, 1]
-    (legend,) = figure.legends
-    labels = [text.get_text() for text in legend.get_texts()]
     private = ["DP-SGD (ε = 2.5)", "DP-SGD low (ε = 93,000)"]
-    assert labels == ["SGD", "clip, $c$ = 2", "clip, $c$ = 4", *private]
+    assert words(figure) == ["SGD", "clip, $c$ = 2", "clip, $c$ = 4", *private]
 
 
 def test_frontier_tells_rules_apart_and_the_reference_is_black():
@@ -92,7 +91,22 @@ def test_stopping_has_the_pristine_share_of_what_is_learned():
     table, figure = draw("stopping", runs)
     # Nothing is learned at step 0, so there is no share.
     assert values(table, quantity="pristine_share", replicate=0) == [0.75, 0.5]
-    assert len(figure.axes) == 1
+    assert values(table, quantity="pristine_share_of_all") == [0.5, 0.5]
+    (axes,) = figure.axes
+    heights = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
+    assert heights[::2] == [PURE, 0.5]  # and the dot
+    assert words(figure)[-2:] == ["pristine share of all examples", "0.9: nearly all is pristine (G7)"]
+    # A table of replicates one below the other, and one that an earlier version wrote.
+    old = table[table["quantity"] != "pristine_share_of_all"]
+    again = plot("stopping", pd.concat([old[old["replicate"] == 1], table[table["replicate"] == 0]]))
+    for line, same in zip(axes.lines, again.axes[0].lines, strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), same.get_xydata())
+    assert "pristine share of all examples" not in words(plot("stopping", old))
+
+
+def words(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
 
 
 def test_a_mean_is_over_steps_that_all_replicates_logged():
@@ -191,8 +205,7 @@ def figure4():
 def test_claims_of_one_estimator_have_no_marks_in_the_legend():
     table, figure = draw("mystery", artifact(statistics("G1", "G7")))
     assert isinstance(table, pd.DataFrame)
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["holds", "contradicted", "undecided"]
+    assert words(figure) == ["holds", "contradicted", "undecided"]
 
 
 def test_each_claim_has_a_figure():
