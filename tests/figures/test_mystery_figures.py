@@ -206,6 +206,10 @@ def test_claims_of_one_estimator_have_no_marks_in_the_legend():
     table, figure = draw("mystery", artifact(statistics("G1", "G7")))
     assert isinstance(table, pd.DataFrame)
     assert words(figure) == ["holds", "contradicted", "undecided"]
+    assert "in the order" not in figure.get_supxlabel()
+    labels = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+    assert {"LeNet-5, training", "AlexNet, at the best step"} <= {*labels}
+    assert all(label.get_text() for axes in figure.axes for label in axes.get_xticklabels())
 
 
 def test_each_claim_has_a_figure():
