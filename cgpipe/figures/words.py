@@ -32,7 +32,8 @@ def usual(name: str) -> str:
 
 def labels(noise: float) -> str:
     """Write which labels a run has: real ones, random ones, or a share of noise."""
-    return {0: "real labels", 1: "random labels"}.get(noise, f"{percent(noise)} noise")
+    names: dict[float, str] = {0: "real labels", 1: "random labels"}
+    return names.get(noise, f"{percent(noise)} noise")
 
 
 def rounded(number: float) -> str:
