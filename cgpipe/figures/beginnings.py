@@ -10,11 +10,12 @@ from cgpipe.figures.dots import Panel, draw_panels, shown
 from cgpipe.figures.style import Style
 from cgpipe.runs import Run
 
-PANELS: dict[str, Panel] = {
-    "a": ("test accuracy at the end", "G10", "test accuracy:"),
-    "b": ("m-coherence at the start", "G10", "m-coherence:"),
-    "c": ("test accuracy at the end", "G11", "test accuracy:"),
-    "d": ("m-coherence at the start", "G11", "m-coherence:"),
+ACCURACY, COHERENCE = "test accuracy at the end", "m-coherence at the start"
+PANELS = {
+    "a": Panel("by initial weights", "G10", "test accuracy:", ACCURACY, "near"),
+    "b": Panel("by initial weights", "G10", "m-coherence:", COHERENCE, "log"),
+    "c": Panel("by width", "G11", "test accuracy:", ACCURACY, "near", "hidden units"),
+    "d": Panel("by width", "G11", "m-coherence:", COHERENCE, "log", "hidden units"),
 }
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import Style, new_figure, note
+from cgpipe.figures.words import usual
 from cgpipe.inference.verdicts import BY, TIDY, Estimator, claim_verdicts, verdicts
 from cgpipe.runs import Run
 
@@ -84,12 +85,14 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                     replicates(axes, place, row, line, color)
                 count(axes, place, row, color, "bold" if of_claim else "normal")
         lay_out(axes, column)
-    legend(figure, in_color, estimators=bool((numbers["estimator"] != "").any()))
+    several = bool((numbers["estimator"] != "").any())
+    legend(figure, in_color, estimators=several)
+    order = ", from left to right in the order of the marks above" if several else ""
     note(
         figure,
         "T: how far the statistic is on the claim's side (grey) of its bound; plain, or by logarithms or "
         "logits.\nDots: replicates, open if they do not count; marks and lines: mean and its 90 % t interval."
-        "\nRight: met by how many of how many replicates, from left to right in the order of the estimators.",
+        f"\nRight: met by how many of how many replicates{order}. The axis is linear within ±{LINEAR:g}.",
     )
     return figure
 
@@ -113,7 +116,7 @@ def blocks_of(numbers: pd.DataFrame) -> list[list[Line]]:
         name = f"{claim}, {BY['loss']}" if loss else str(claim)
         block = [Line(name, True, verdict_on[key].to_dict("records"))]
         for part, rows in parts.groupby("part", sort=False):
-            block.append(Line(str(part), False, rows.to_dict("records")))
+            block.append(Line(usual(str(part)), False, rows.to_dict("records")))
         blocks.append(block)
     return blocks
 
@@ -162,7 +165,7 @@ def lay_out(axes: Axes, lines: Sequence[Line]) -> None:
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.4)
     axes.set_xlim(-FARTHEST, FARTHEST)
     axes.axvline(0, color="0.6", linewidth=0.5, zorder=0)
-    axes.set_xticks([-10, -1, -0.1, 0, 0.1, 1, 10], ["−10", "−1", "", "0", "", "1", "10"])
+    axes.set_xticks([-10, -1, -0.1, 0, 0.1, 1, 10], ["−10", "−1", "−0.1", "0", "0.1", "1", "10"])
     axes.minorticks_off()
     axes.set_xlabel("T")
     axes.set_ylim(len(lines) - 0.5, -0.5)

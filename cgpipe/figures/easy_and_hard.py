@@ -10,12 +10,13 @@ from cgpipe.figures.dots import Panel, draw_panels, shown
 from cgpipe.figures.style import Style
 from cgpipe.runs import Run
 
-PANELS: dict[str, Panel] = {
-    "a": ("κ of what is learned early", "G4", "two initialisations"),
-    "b": ("test accuracy, trained on easy", "G5", "easy on"),
-    "c": ("test accuracy, trained on hard", "G5", "hard on"),
-    "d": ("pair coherence at the start", "G6", "start:"),
-    "e": ("pair coherence along training", "G6", "marks:"),
+KAPPA, ACCURACY, COHERENCE = "agreement κ (0: chance)", "test accuracy at the end", "pair coherence"
+PANELS = {
+    "a": Panel("what is learned early", "G4", "two initialisations", KAPPA, "from 0", "pairs of runs"),
+    "b": Panel("trained on easy examples", "G5", "easy on", ACCURACY, "from 0", "test examples"),
+    "c": Panel("trained on hard examples", "G5", "hard on", ACCURACY, "from 0", "test examples"),
+    "d": Panel("at the start", "G6", "start:", COHERENCE, "from 0", "training examples"),
+    "e": Panel("along training", "G6", "marks:", COHERENCE, "from 0", "training examples"),
 }
 
 
@@ -50,6 +51,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Returns
     -------
     Figure
-        A panel for each quantity.
+        A panel for what is learned early, two for test accuracy, two for coherence.
     """
     return draw_panels(numbers, style, colors, PANELS, 3)

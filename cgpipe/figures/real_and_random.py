@@ -7,11 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FormatStrFormatter
 
 from cgpipe.figures.coherence import falling_loss
 from cgpipe.figures.style import (
     DASHED,
     DOTTED,
+    PALE,
     LineStyle,
     Style,
     curve,
@@ -21,10 +23,13 @@ from cgpipe.figures.style import (
     replicates_note,
 )
 from cgpipe.figures.summary import each_replicate, summarise
-from cgpipe.figures.words import percent
+from cgpipe.figures.words import percent, usual
 from cgpipe.inference.heldout import STATISTICS, bursts_at_marks, with_coherence
 from cgpipe.runs import Run
 
+MARKERS = [(".", ""), ("o", "white"), ("s", "white")]  # of the lines of a panel, with another colour inside
+ASIDE = 1.06  # a loss over that at which the next line is drawn
+SMALL = 0.001  # cosines between ± this are on a linear axis, others on a logarithmic one
 QUANTITIES = ["m_coherence", "cosine", "loss"]
 # Rows over the training loss: the quantity, and set, group, part and style of each line.
 ROWS: dict[str, tuple[str, list[tuple[str, str, str, LineStyle]]]] = {
@@ -118,7 +123,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         of_one = summary[summary["experiment"] == name]
         own = sorted(of_one["noise"].unique())
         extremes = dict(zip(own[:1] + own[1:][-1:], colors, strict=False))
-        over_steps.set_title(name)
+        over_steps.set_title(usual(name))
         for noise, color in extremes.items():
             at_noise = of_one[of_one["noise"] == noise]
             for of_set, line in {"training": "-", "held-out": DASHED}.items():
@@ -129,8 +134,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                 shown.append(rows)
             losses = _rows(at_noise, "loss", "training")
             for axes, (quantity, lines) in zip(panels, ROWS.values(), strict=True):
-                for of_set, group, part, line in lines:
-                    _bursts(axes, _rows(at_noise, quantity, of_set, group, part), losses, color, line)
+                for place, (of_set, group, part, line) in enumerate(lines):
+                    of_line = _rows(at_noise, quantity, of_set, group, part)
+                    _bursts(axes, of_line, losses, color, line, place)
         log_steps(over_steps, int(rows["step"].max()), narrow=len(experiments) > 2)
         over_steps.set_xlabel("step")
         for axes, (quantity, _) in zip(panels, ROWS.values(), strict=True):
@@ -152,7 +158,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         f"{replicates_note(pd.concat(shown))} Grey: orthogonal gradients.\n"
         "Solid: training examples; dashed: held-out ones; dotted: held-out ones near chance.\n"
         "Last row: convolutional layers (solid) and the last linear one (dashed), on training examples.\n"
-        "Over the training loss: median of five steps, bars from the smallest to the largest.",
+        "Over the training loss: median of five steps, aside for each line; bars are no errors, but go from\n"
+        "the smallest to the largest of these steps in all replicates. Marks passed at one step coincide.\n"
+        f"Mean cosine: logarithmic beyond ±{SMALL:g}.",
     )
     return figure
 
@@ -164,20 +172,33 @@ def _rows(
     return numbers[(numbers[list(columns)] == pd.Series(columns)).all(axis=1)]
 
 
-def _bursts(axes: Axes, rows: pd.DataFrame, losses: pd.DataFrame, color: Any, line: LineStyle) -> None:
-    """Plot the median at each mark, with a bar over all steps and replicates, against the loss there."""
+def _bursts(
+    axes: Axes, rows: pd.DataFrame, losses: pd.DataFrame, color: Any, line: LineStyle, place: int
+) -> None:
+    """Plot the median at each mark, with a bar over all steps and replicates, against the loss there.
+
+    Lines of later places lie on top, and a little aside, so that none hides the bars of another.
+    """
     of = {name: rows[rows["of"] == name].set_index("at") for name in STATISTICS}
     loss = losses[losses["of"] == "median"].set_index("at")["mean"]
     of_marks = pd.DataFrame(
         {"loss": loss, "median": of["median"]["mean"], "low": of["low"]["low"], "high": of["high"]["high"]}
     )
     of_marks = of_marks.dropna().sort_values("loss")
-    axes.plot(of_marks["loss"], of_marks["median"], color=color, linestyle=line, marker=".", markersize=2.5)
-    axes.vlines(of_marks["loss"], of_marks["low"], of_marks["high"], color=color, linewidth=0.6)
+    at, front = of_marks["loss"] * ASIDE**place, 2 + place
+    marker, face = MARKERS[place]
+    look: dict[str, Any] = {"marker": marker, "markerfacecolor": face or color, "markeredgewidth": 0.6}
+    axes.plot(at, of_marks["median"], color=color, linestyle=line, zorder=front, markersize=2.5, **look)
+    axes.vlines(at, of_marks["low"], of_marks["high"], color=color, linewidth=0.6, alpha=PALE, zorder=1)
 
 
 def _orthogonal(axes: Axes, quantity: str) -> None:
     """A line where gradients are orthogonal."""
     if quantity == "m_coherence":
         axes.set_yscale("log")
+    else:
+        axes.set_yscale("symlog", linthresh=SMALL)
+        decades = [sign * SMALL * 10**k for k in range(4) for sign in (-1, 1)]
+        axes.yaxis.set_major_locator(FixedLocator([0, *decades]))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.axhline(int(quantity == "m_coherence"), color="0.55", linewidth=0.6, linestyle=DOTTED, zorder=0)

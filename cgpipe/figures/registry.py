@@ -244,6 +244,7 @@ FIGURES: dict[str, Entry] = {
         artifact="history",
         mixed=True,
         others=True,
+        shared=("reference",),
         claims=("G8", "G12"),
     ),
     "similarity": Entry(
@@ -252,7 +253,7 @@ FIGURES: dict[str, Entry] = {
         "by class or by pixels",
         artifact="similarity",
         plain=True,
-        claims=("G6", "G13"),
+        claims=("G13",),
     ),
     "twins": Entry(
         title="Twin runs: distances of parameters and of predictions",

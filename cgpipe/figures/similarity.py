@@ -23,7 +23,7 @@ from cgpipe.figures.style import (
     replicates_note,
 )
 from cgpipe.figures.summary import each_replicate, summarise
-from cgpipe.figures.words import percent
+from cgpipe.figures.words import labels
 from cgpipe.inference.similarity import cosines, similarity_curves
 from cgpipe.runs import Run
 
@@ -36,7 +36,7 @@ PANELS: dict[str, dict[str, LineStyle]] = {
         "nearest_by_gradient": "-",
         "nearest_by_pixels": DOTTED,
     },
-    "rank correlation, pixel distance,\nwithin classes (dashed: between)": {
+    "rank correlation, pixel closeness,\nwithin classes (dashed: between)": {
         "pixels_within": "-",
         "pixels_between": DASHED,
     },
@@ -92,20 +92,20 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         Matrices of cosines at four moments of one run, ordered by class; and below curves of all runs.
     """
     pairs = numbers[numbers["quantity"] == "cosine"]
-    curves = summarise(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR))
+    curves = summarise(_by_closeness(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR)))
     classes = {
         int(number): of
         for columns in (["example", "class"], ["other_example", "other_class"])
         for number, of in pairs[columns].to_numpy()
     }
     levels, moments = sorted(curves["noise"].unique()), sorted(pairs["step"].unique())
-    figure = new_figure(style, 0.6)
+    figure = new_figure(style, 0.62)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.1])[:, 0]
     matrices = above.subplots(1, len(moments), squeeze=False)[0]
     for axes, step in zip(matrices, moments, strict=True):
         image = _matrix(axes, pairs[pairs["step"] == step], classes)
         axes.set_title(f"step {step:,}")
-    matrices[0].set_ylabel(f"examples by class,\n{percent(pairs['noise'].iloc[0])} noise")
+    matrices[0].set_ylabel(f"examples by class,\n{labels(pairs['noise'].iloc[0])}")
     above.colorbar(image, ax=list(matrices), label="cosine", shrink=0.8, pad=0.01)
     last = int(curves["step"].max())
     for axes, (label, quantities) in zip(below.subplots(1, len(PANELS)), PANELS.items(), strict=True):
@@ -118,10 +118,22 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         axes.set_xlabel("step")
         axes.set_title(label, loc="left")
     handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
-    names = [f"{percent(level)} noise" for level in levels]
+    names = [labels(level) for level in levels]
     below.legend(handles, names, loc="outside upper center", ncols=len(levels))
-    note(figure, f"{replicates_note(curves)} At marks and at the end: medians over five steps.")
+    most = pd.Series(classes).value_counts().max()
+    note(
+        figure,
+        f"Above: one run, up to {most} examples of each class; grey: the diagonal, and examples without a\n"
+        f"gradient (fitted). Below: all runs. {replicates_note(curves)}\n"
+        "At marks and at the end: medians over five steps.",
+    )
     return figure
+
+
+def _by_closeness(curves: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlations with closeness in pixels, in place of those with distance."""
+    sign = np.where(curves["quantity"].str.startswith("pixels_"), -1, 1)
+    return curves.assign(value=sign * curves["value"])
 
 
 def _pairs(data: xr.Dataset) -> pd.DataFrame:
@@ -153,7 +165,7 @@ def _moments(data: xr.Dataset) -> list[int]:
 
 
 def _matrix(axes: Axes, pairs: pd.DataFrame, classes: dict[int, Any]) -> Any:
-    """Plot cosines, with lines between the classes; a pair without one, as with a gradient of 0, is blank."""
+    """Plot cosines, with lines between the classes; a pair without one, as with a gradient of 0, is grey."""
     known = sorted(classes)
     matrix = np.full((known[-1] + 1, known[-1] + 1), np.nan)
     one, other = (pairs[name].to_numpy(int) for name in ("example", "other_example"))
@@ -163,6 +175,6 @@ def _matrix(axes: Axes, pairs: pd.DataFrame, classes: dict[int, Any]) -> Any:
         if classes[before] != classes[number]:
             for line in (axes.axhline, axes.axvline):
                 line(number - 0.5, color="0.3", linewidth=0.3)
-    axes.set(xticks=[], yticks=[])
+    axes.set(xticks=[], yticks=[], facecolor="0.75")
     axes.spines[["top", "right"]].set_visible(True)
     return image

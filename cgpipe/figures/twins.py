@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import Style, curve, log_ratios, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import each_replicate, summarise
-from cgpipe.figures.words import percent
+from cgpipe.figures.words import labels
 from cgpipe.runs import Run
 
 PANELS = {
@@ -93,8 +93,9 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     for axes in grid[2:]:
         axes.set_xlabel("step")
     handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
-    names = [f"{percent(level)} noise" for level in levels]
+    names = [labels(level) for level in levels]
     figure.legend(handles, names, loc="outside upper center", ncols=len(levels))
     replaced = ", ".join(map(str, sorted(numbers["replaced"].unique())))
-    note(figure, f"{replicates_note(shown)} Training examples replaced: {replaced}.")
+    until = "Twins are the same until one is drawn."
+    note(figure, f"{replicates_note(shown)} Training examples replaced: {replaced}. {until}")
     return figure

@@ -292,6 +292,7 @@ def figure(config: Config, name: str) -> dict[str, Any]:
     shared: dict[str, Any] = {
         "classes": shape_of((experiment and experiment.dataset) or config.dataset).classes,
         "examples": config.gradients.examples,
+        "reference": section and section.experiment,
     }
     if experiment is not None:
         shared["learning_rate"] = experiment.learning_rate

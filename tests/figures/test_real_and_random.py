@@ -7,7 +7,7 @@ import xarray as xr
 from made_runs import heldout_of
 
 from cgpipe.figures.drawing import draw, plot
-from cgpipe.figures.real_and_random import DRAWN
+from cgpipe.figures.real_and_random import ASIDE, DRAWN
 from cgpipe.runs import Run
 
 
@@ -45,6 +45,12 @@ def test_the_lowest_and_the_highest_noise_are_drawn_for_each_experiment(drawn) -
     assert [axes.get_title() for axes in grid[0]] == ["first", "other"]
     # Lines of each noise level, and one where gradients are orthogonal; one level and no convolution there.
     assert [[len(axes.get_lines()) for axes in row] for row in grid] == [[5, 3], [5, 3], [7, 4], [5, 3]]
+    # Lines at the same marks lie aside of each other, the later on top.
+    training, held_out, near_chance = grid[2, 0].get_lines()[:3]
+    for line, aside in ((held_out, ASIDE), (near_chance, ASIDE**2)):
+        np.testing.assert_allclose(line.get_xdata(), training.get_xdata() * aside)
+        assert line.get_zorder() > training.get_zorder()
+    assert "bars are no errors" in figure.get_supxlabel()
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["real labels (0% noise)", "random labels (0% or 100% noise)"]
 

@@ -41,6 +41,12 @@ def test_curves_are_medians_over_a_burst_of_each_replicate() -> None:
     assert set(curves.index.get_level_values("quantity")) == set(similarity_curves(a))
     shown = [line for axes in figure.axes for line in axes.lines if len(line.get_xdata()) == 7]
     assert len(shown) == 2 * len(set(similarity_curves(a)))
+    # Real labels first; correlations are drawn with closeness, and tabled with distance.
+    (within,) = [line for line in figure.axes[-1].lines if line.get_linestyle() == "-"][1:2]
+    tabled = curves.loc["pixels_within", 0.0].groupby("step").mean()
+    np.testing.assert_allclose(within.get_ydata(), -tabled.reindex(within.get_xdata()))
+    names = [text.get_text() for text in figure.subfigs[1].legends[0].get_texts()]
+    assert names == ["real labels", "random labels"]
 
 
 def test_matrices_are_mean_cosines_of_the_first_run_ordered_by_class() -> None:
@@ -67,6 +73,7 @@ def test_matrices_are_mean_cosines_of_the_first_run_ordered_by_class() -> None:
     one = pairs[pairs["step"] == 0]
     assert len(one) == 8 * 7 / 2
     assert [*dict(zip(one["example"], one["class"], strict=True)).values()] == sorted(LABELS)[:-1]
+    assert "up to 3 examples of each class" in figure.get_supxlabel()
 
 
 @pytest.mark.parametrize("place", [0, 3, 7])
@@ -130,3 +137,4 @@ def test_twins_are_shown_as_a_whole_and_tabled_layer_by_layer() -> None:
     assert ("variation", "a", 0.0, 1) not in at.index
     assert [len(axes.lines) for axes in figure.axes] == [2] * 4
     assert "replaced: 5" in figure.get_supxlabel()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["real labels", "random labels"]

@@ -446,6 +446,7 @@ def test_every_replicate_of_a_claim_is_plotted_with_mean_interval_and_verdict() 
     assert labels == [["C5", "start", "meet"], ["C5, by the actual loss", "start", "C6", "start"]]
     # A line at 0 for each panel; counted dots, others, interval and mean for each part and estimator.
     assert lines(figure) == 2 + 5 * 4
+    assert "in the order of the marks above" in figure.get_supxlabel()
     dots, others, interval, mean = left.lines[:4]
     assert list(dots.get_xdata()) == [10.0, 12.0, 8.0, 11.0, 20.0, 9.0]
     assert (list(others.get_xdata()), others.get_markerfacecolor()) == ([-3.0], "none")
