@@ -10,13 +10,15 @@ from cgpipe.figures.dots import Panel, draw_panels, shown
 from cgpipe.figures.style import Style
 from cgpipe.runs import Run
 
-KAPPA, ACCURACY, COHERENCE = "agreement κ (0: chance)", "test accuracy at the end", "pair coherence"
+KAPPA, ACCURACY = "agreement κ (0: chance)", "test accuracy at the end"
+COHERENCE = "pair coherence within a class"
 PANELS = {
     "a": Panel("what is learned early", "G4", "two initialisations", KAPPA, "from 0", "pairs of runs"),
     "b": Panel("trained on easy examples", "G5", "easy on", ACCURACY, "from 0", "test examples"),
     "c": Panel("trained on hard examples", "G5", "hard on", ACCURACY, "from 0", "test examples"),
-    "d": Panel("at the start", "G6", "start:", COHERENCE, "from 0", "training examples"),
-    "e": Panel("along training", "G6", "marks:", COHERENCE, "from 0", "training examples"),
+    "d": Panel("trained on either kind", "G5", "unselected on", ACCURACY, "from 0", "test examples"),
+    "e": Panel("at the start", "G6", "start:", COHERENCE, "from 0", "training examples"),
+    "f": Panel("along training", "G6", "marks:", COHERENCE, "from 0", "training examples"),
 }
 
 
