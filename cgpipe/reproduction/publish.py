@@ -41,6 +41,7 @@ PAGES: dict[str, tuple[str, str, Parts]] = {
     "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS | TOOK),
 }
 IN_SHORT = [
+    "took",
     "replicates",
     "first-way",
     "taken-over",
