@@ -14,9 +14,11 @@ from cgpipe.inference.claims.registry import criteria_table
 from cgpipe.pipeline.config import reference
 from cgpipe.pipeline.config.load import load
 from cgpipe.pipeline.documents import between
-from cgpipe.reproduction.publish import reproduce
+from cgpipe.reproduction.pages import NOTHING
+from cgpipe.reproduction.publish import PAGES, reproduce
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = [folder for _, folder, _ in PAGES.values()]
 
 
 def read(path: str) -> str:
@@ -94,6 +96,15 @@ def test_settings_that_are_compared_with_the_paper_differ_as_they_say(name: str,
         ours, theirs = of.model_dump(), paper.experiments[experiment].model_dump()
         assert set(ours["noise"]) <= set(theirs["noise"])
         assert {key for key in ours if ours[key] != theirs[key]} - {"noise", "replicates"} == differ
+
+
+def test_the_readme_says_which_pages_have_no_results_yet() -> None:
+    rows = {
+        folder: [row for row in read("README.md").splitlines() if f"| [{folder}]" in row]
+        for folder in FOLDERS
+    }
+    for folder, [row] in rows.items():
+        assert ("no results yet" in row) == (NOTHING in read(f"{folder}/README.md")), row
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

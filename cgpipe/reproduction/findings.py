@@ -20,6 +20,12 @@ def replicates(tables: Tables) -> Conclusion:
     return says(made, f"{made} of {FEWEST}" if made < FEWEST else f"{made}")
 
 
+def took(tables: Tables) -> Conclusion:
+    """Hours of CPU time of all jobs of a replicate together."""
+    hours = tables.rows("costs").groupby(["stage", "experiment"])["cpu_hours"].mean()
+    return says(True, fixed(hours.sum(), 1))
+
+
 # --- What is learned when -------------------------------------------------------------------------
 
 

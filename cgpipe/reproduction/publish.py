@@ -51,6 +51,7 @@ PAGES: dict[str, tuple[str, str, Parts]] = {
     "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS | ENDS | TOOK),
 }
 IN_SHORT = [
+    "took",
     "replicates",
     "first-way",
     "taken-over",

@@ -82,10 +82,16 @@ def test_none_follows_if_one_replicate_says_otherwise(finding, table, rows, valu
 
 
 def test_each_is_driven_to_failure():
-    assert {finding for finding, *_ in AGAINST} == {*FINDINGS} - {"replicates"}
+    assert {finding for finding, *_ in AGAINST} == {*FINDINGS} - {"replicates", "took"}
 
 
 @pytest.mark.parametrize(("made", "said"), [(1, "1 of 5"), (4, "4 of 5"), (5, "5"), (7, "7")])
 def test_how_many_replicates_there_are(made, said):
     tables = Tables({"claims": pd.DataFrame({"replicate": [*range(made)] * 2})})
     assert FINDINGS["replicates"](tables) == (True, (said,))
+
+
+def test_what_a_replicate_took_is_summed_over_its_jobs():
+    rows = [("data", "all", -1, 0.1), ("train", "a", 0, 1.0), ("train", "a", 1, 2.0), ("train", "b", 0, 0.4)]
+    costs = pd.DataFrame(rows, columns=["stage", "experiment", "replicate", "cpu_hours"])
+    assert FINDINGS["took"](Tables({"costs": costs})) == (True, ("2.0",))

@@ -19,10 +19,10 @@ class Claims(Section):
     """On which experiments the claims of the paper are tested."""
 
     label_noise: Slug | None = Field(
-        None, description="Experiment for claims C1 to C8. Without it they are undecided"
+        None, description="Experiment for claims C1 to C8 and C13. Without it they are undecided"
     )
     winsorization: Slug | None = Field(
-        None, description="Experiment for claims C9 to C11. Without it they are undecided"
+        None, description="Experiment for claims C9 to C11, C14 and C15. Without it they are undecided"
     )
     full_batch: Slug | None = Field(
         None,

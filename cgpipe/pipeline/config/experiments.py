@@ -238,15 +238,16 @@ class Experiment(Section):
     )
     replicates: Replicates = Field(
         default_factory=list,  # until those of all experiments are known
-        description="Repetitions of this experiment, if they are others than those of `replicates` above",
+        description="Repetitions of this experiment. Leave it out for those of `replicates` above: an empty "
+        "list is refused",
     )
     runs_per_job: int = Field(
         1,
         ge=1,
         le=MOST_RUNS,
-        description="How many runs one job trains. On a GPU the runs of a dense network by plain steps (no "
-        "momentum, weight decay, schedule or marks) are trained in lockstep, which takes little longer than "
-        "one of them: 25 or 125 suit it. Others are trained one after the other, which saves the start of a "
+        description="How many runs one job trains. On a GPU, runs of a dense network by plain or clipped "
+        "steps train in lockstep, faster than one by one: 25 or 125 suit it (docs/architecture.md says which "
+        "runs do, in *Many runs in lockstep*). Others train one after the other, which saves the start of a "
         "process where runs take seconds. Results do not depend on it, and changing it reruns nothing",
     )
     snapshots: bool = Field(

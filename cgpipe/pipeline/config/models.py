@@ -141,10 +141,10 @@ class Config(Section):
     kernel: Kernel = Field(
         "auto",
         description="What a training does if its fused kernel cannot be compiled or loaded. `auto`: it warns "
-        "and uses torch instead (means that clip, and the median, by sorting, about 30 times slower; "
-        "plain SGD on a CPU at half the speed). `required`: it stops before its first step and reports the "
-        "reason. Trainings without a kernel are not affected: the other updates, and on a GPU plain SGD and "
-        "c above 16",
+        "and uses torch instead. Means that clip, and the median, then take many times as long "
+        "(docs/performance.md), and plain SGD on a CPU is slower, too. `required`: it stops before its first "
+        "step and reports the reason. Trainings without a kernel are not affected: the other updates, and on "
+        "a GPU plain SGD and c above 16",
     )
     corruption: Corruption = Field(default_factory=Corruption, description="Label noise")
     replicates: Replicates = Field(

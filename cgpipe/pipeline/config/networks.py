@@ -29,13 +29,13 @@ class Network(Section):
         "layer, `[]` a linear classifier",
     )
     conv_small: WithoutArguments | None = Field(
-        None, description="`{}`: two convolutions and a linear layer, for images of 8x8"
+        None, description="`{}`: two convolutions and a linear layer, for small images"
     )
-    lenet5: WithoutArguments | None = Field(None, description="`{}`: LeNet-5, for images from 28x28 on")
+    lenet5: WithoutArguments | None = Field(None, description="`{}`: LeNet-5")
     alexnet_small: AlexnetSmall | None = Field(
         None, description="`{}` or `{channels: 32}`: the small AlexNet of Zhang et al. 2017"
     )
-    vgg11: WithoutArguments | None = Field(None, description="`{}`: VGG-11, for images from 28x28 on")
+    vgg11: WithoutArguments | None = Field(None, description="`{}`: VGG-11")
     resnet18: WithoutArguments | None = Field(
         None, description="`{}`: ResNet-18 with GroupNorm, and a stem for small images"
     )
