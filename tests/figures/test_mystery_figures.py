@@ -144,7 +144,7 @@ def artifact(table):
 
 @pytest.mark.parametrize(
     ("name", "claims", "panels"),
-    [("easy_and_hard", ("G4", "G5", "G6"), list("abcde")), ("beginnings", ("G10", "G11"), list("abcd"))],
+    [("easy_and_hard", ("G4", "G5", "G6"), list("abcdef")), ("beginnings", ("G10", "G11"), list("abcd"))],
 )
 def test_statistics_that_are_shown_have_panels(name, claims, panels):
     table, figure = draw(name, artifact(statistics(*claims)))
@@ -160,13 +160,13 @@ def test_statistics_that_are_shown_have_panels(name, claims, panels):
 def test_panels_of_one_quantity_have_one_axis_and_accuracies_and_coherences_begin_at_0():
     table, _ = draw("easy_and_hard", artifact(statistics("G4", "G5", "G6")))
     table["value"] = np.linspace(0.3, 0.9, len(table))
-    kappa, easy, hard, start, marks = plot("easy_and_hard", table).axes
-    assert easy.get_ylim() == hard.get_ylim()
+    kappa, easy, hard, either, start, marks = plot("easy_and_hard", table).axes
+    assert easy.get_ylim() == hard.get_ylim() == either.get_ylim()
     assert start.get_ylim() == marks.get_ylim()
     assert kappa.get_ylabel() == "agreement κ (0: chance)"
     assert all(axes.get_ylim()[0] <= 0 and axes.get_ylabel() for axes in (kappa, easy, start))
     one, two = (table["panel"] == "a") & (table["replicate"] == 0), table["panel"] != "a"
-    assert "n = 1 in a; 2 in b, c, d, e" in plot("easy_and_hard", table[one | two]).get_supxlabel()
+    assert "n = 1 in a; 2 in b, c, d, e, f" in plot("easy_and_hard", table[one | two]).get_supxlabel()
 
 
 @pytest.mark.parametrize(
