@@ -313,11 +313,9 @@ class Experiment(Section):
     @field_validator("update")
     @classmethod
     def _of_a_minibatch(cls, update: str, info: ValidationInfo) -> str:
-        batch = info.data.get("batch_size", 3)
-        if update == "m3" and not is_all(batch) and batch < 3:
-            raise ValueError(f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}")
-        if update == "norm_clip" and not is_all(batch) and batch > MOST_PAIRED:
-            raise ValueError(f"norm_clip only with a batch_size of at most {MOST_PAIRED}; it is {batch}")
+        batch = info.data.get("batch_size", "all")
+        for allowed in [] if is_all(batch) else beyond_minibatches(update, batch):
+            raise ValueError(allowed)
         return update
 
     @field_validator("clip_norm", "noise_multiplier")
@@ -348,12 +346,23 @@ class Experiment(Section):
                 if c and update not in CLIPPING:
                     yield Mistake((place,), c, f"0, as {update} takes no c")
                 if not is_all(batch) and 2 * c >= batch:
-                    most = (batch - 1) // 2
-                    allowed = f"c with 2c below batch_size, which is {batch}, so at most {most}"
-                    yield Mistake((place,), c, allowed)
+                    yield Mistake((place,), c, c_below(batch))
 
         report(mistakes())
         return values
+
+
+def beyond_minibatches(update: UpdateName, batch: int) -> Iterator[str]:
+    """What is allowed instead of an update rule that does not take minibatches of this size."""
+    if update == "m3" and batch < 3:
+        yield f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}"
+    if update == "norm_clip" and batch > MOST_PAIRED:
+        yield f"norm_clip only with a batch_size of at most {MOST_PAIRED}; it is {batch}"
+
+
+def c_below(batch: int) -> str:
+    """Which levels of winsorization are allowed with minibatches of this size."""
+    return f"c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}"
 
 
 def training_examples(valid: Mapping[str, Any]) -> float:
