@@ -993,6 +993,25 @@ def test_claims_about_gradients_need_updates_that_can_be_made_again():
     load(with_claims(EVERY | {"label_noise": None}, noise=noise, clip={**noise, "winsor": [0, 2]}))
 
 
+def test_a_displacement_takes_two_steps():
+    short = {"network": {"dense": [8]}, "steps": 1, "noise": [0, 0.5, 1], "marks": [1.0]}
+    allowed = "an experiment of at least 2 steps, for a displacement; "
+    for figure in ("figure2_displacement", "figure3_displacement"):
+        assert mistake(figure_of(figure) | {"experiments": {"one": short}}).endswith(f"{allowed}one has 1")
+    assert mistake(with_claims(EVERY, noise=short)).endswith(f"{allowed}noise has 1")
+    assert mistake(with_mystery({"networks": ["net"]}, net=short)).endswith(f"{allowed}net has 1")
+
+
+def test_the_experiment_that_says_what_is_easy_can():
+    early = {"network": {"dense": [8]}, "steps": 40, "marks": [1.0], "subset": "shared", "examples": 300}
+    told = mistake(with_mystery({"seeds": "early"}, early={**early, "noise": [0, 0.5]}))
+    assert told == (
+        "mystery.seeds: given 'early' (text); allowed: an experiment with noise: [0]; early has [0.0, 0.5]"
+    )
+    told = mistake(with_mystery({"seeds": "early"}, early={**early, "noise": [0], "steps": 5}))
+    assert told.endswith("an experiment of at least two epochs, 6 steps; early has 5")
+
+
 def test_claims_are_of_winsorized_sgd():
     other = {"network": {"dense": [8]}, "steps": 5, "update": "sign_of_sum"}
     assert "update: winsorized_mean; noise has sign_of_sum" in mistake(with_claims(EVERY, noise=other))

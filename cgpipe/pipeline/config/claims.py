@@ -12,6 +12,7 @@ from cgpipe.pipeline.config.serving import (
     without_plain_sgd,
     without_replay,
     without_snapshots,
+    without_window,
 )
 
 
@@ -77,6 +78,7 @@ def _not_analysed(name: str, experiment: Experiment, valid: Mapping[str, Any]) -
     """What is allowed instead of an experiment whose gradients cannot be analysed as the claims need it."""
     yield from without_snapshots(name, experiment)
     yield from without_replay(name, experiment)
+    yield from without_window(name, experiment)
     for section, key in (("gradients", "examples"), ("contributions", "stiffness_examples")):
         if section in valid:
             yield from with_too_few_examples(
