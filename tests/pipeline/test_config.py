@@ -631,8 +631,8 @@ def test_clipping_by_norm_takes_the_products_of_all_pairs():
     for examples, count in (("all", 60_000), (MOST_PAIRED + 1, MOST_PAIRED + 1)):
         of_all = minimal(update="norm_clip", batch_size="all", examples=examples)
         assert mistake({**of_all, "dataset": "mnist"}) == (
-            "experiments.one.update: given 'norm_clip' (text); allowed: norm_clip only with a batch_size of at "
-            f"most 2000; it is {count}"
+            "experiments.one.update: given 'norm_clip' (text); allowed: norm_clip only with a batch_size of "
+            f"at most 2000; it is {count}"
         )
         load(of_all if examples == "all" else minimal(update="norm_clip", batch_size="all", examples=900))
 
@@ -734,7 +734,8 @@ def test_all_examples_in_a_batch_are_those_of_the_dataset():
     assert mistake(minimal(batch_size=0)).endswith("given 0; allowed: a whole number of at least 1, or all")
     told = mistakes(minimal(batch_size="all", winsor=[0, 500]))
     assert told == [
-        "experiments.one.winsor.1: given 500; allowed: c with 2c below batch_size, which is 1000, so at most 499"
+        "experiments.one.winsor.1: given 500; allowed: c with 2c below batch_size, which is 1000, so at most "
+        "499"
     ]
     load(minimal(batch_size="all", update="m3"))
 

@@ -312,7 +312,7 @@ class Experiment(Section):
 
     @field_validator("update")
     @classmethod
-    def _of_a_minibatch(cls, update: str, info: ValidationInfo) -> str:
+    def _of_a_minibatch(cls, update: UpdateName, info: ValidationInfo) -> UpdateName:
         batch = info.data.get("batch_size", "all")
         for allowed in [] if is_all(batch) else beyond_minibatches(update, batch):
             raise ValueError(allowed)

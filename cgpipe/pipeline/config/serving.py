@@ -34,7 +34,8 @@ def without_replay(name: str, experiment: Experiment) -> Iterator[str]:
 def without_window(name: str, experiment: Experiment) -> Iterator[str]:
     """What is allowed instead of an experiment too short for a displacement; nothing if it is not."""
     if experiment.steps < FEWEST_STEPS:
-        yield f"an experiment of at least {FEWEST_STEPS} steps, for a displacement; {name} has {experiment.steps}"
+        needed = f"an experiment of at least {FEWEST_STEPS} steps, for a displacement"
+        yield f"{needed}; {name} has {experiment.steps}"
 
 
 def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: str) -> Iterator[str]:
