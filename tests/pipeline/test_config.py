@@ -312,6 +312,17 @@ def test_more_examples_than_the_dataset_has_are_refused(section, given_section, 
 
 def test_no_experiment_is_refused():
     assert mistake({**minimal(), "experiments": {}}).startswith("experiments: given {}; allowed: ")
+    assert mistake({**complete(), "experiments": {}}) == "experiments: given {}; allowed: at least one"
+
+
+def test_what_follows_from_an_error_is_not_reported_too():
+    given = {**minimal(dataset="mnist"), "gradients": {"examples": 1_001}}
+    load(given)
+    assert mistake({**given, "dataset": "mnits"}).startswith("dataset: given 'mnits'")
+    del given["experiments"]["one"]["steps"]
+    assert mistake(given).startswith("experiments.one.steps: not given, and it has no default")
+    slow = {"network": {"dense": [8]}, "steps": 5, "batch_size": 50}
+    assert mistake(with_claims(EVERY, full=slow)).endswith("batch_size: all; that of full is 50")
 
 
 @pytest.mark.parametrize("name", ["", "Paper", "a b", "../up", "_x", "a/b", "x\n", "é"])
@@ -947,10 +958,21 @@ def test_no_more_held_out_examples_are_sampled_than_the_dataset_of_an_experiment
 
 def test_replicates_that_were_seen_are_no_experiment():
     assert load(with_claims(EVERY)).claims.seen == []
-    claims = load(with_claims(EVERY | {"seen": [0, 5]})).claims
-    assert claims.seen == [0, 5]
+    claims = load(with_claims(EVERY | {"seen": [0, 2]})).claims
+    assert claims.seen == [0, 2]
     assert claims.experiments() == EVERY
     assert "claims.seen.0: given -1" in mistake(with_claims(EVERY | {"seen": [-1]}))
+
+
+def test_replicates_that_were_seen_are_those_of_an_experiment():
+    told = mistakes(with_claims(EVERY | {"seen": [7, 0, 0]}))
+    allowed = "a replicate of the experiments of the claims, 0, 1, 2"
+    assert told == [
+        f"claims.seen.0: given 7; allowed: {allowed}",
+        "claims.seen.2: given 0; allowed: each once",
+    ]
+    assert mistake(with_claims({"seen": [0]})).endswith("only with an experiment, whose replicates were seen")
+    load(with_claims(EVERY | {"seen": [7]}, clip={"network": {"dense": [8]}, "steps": 5, "replicates": [7]}))
 
 
 def test_full_batch_descent_is_compared_with_the_same_network():

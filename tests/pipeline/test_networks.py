@@ -167,8 +167,8 @@ class Bare(torch.nn.Module): pass
             {"a": 1},
             [
                 "module: given 'net.py:bulid' (text); allowed: a function in a file or an installed module; "
-                "module: net.py:bulid: net.py has no function bulid (did you mean build?); it has build, bare, "
-                "anything, wrapped, twice, Net, Bare"
+                "module: net.py:bulid: net.py has no function bulid (did you mean build?); it has build, "
+                "bare, anything, wrapped, twice, Net, Bare"
             ],
         ),
     ],

@@ -55,6 +55,7 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
     def mistake(key: str, allowed: str) -> Mistake:
         return Mistake((key,), named[key], allowed)
 
+    yield from _seen(claims, known)
     for key, experiment in known.items():
         for allowed in without_plain_sgd(named[key], experiment):
             yield mistake(key, allowed)
@@ -72,6 +73,19 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
     if "full_batch" in known and known["full_batch"].batch_size < known["full_batch"].trained_on:
         has = f"that of {named['full_batch']} is {known['full_batch'].batch_size}"
         yield mistake("full_batch", f"an experiment with batch_size: all; {has}")
+
+
+def _seen(claims: Claims, known: Mapping[str, Experiment]) -> Iterator[Mistake]:
+    """Replicates that are said to be seen, and that there are none of, or that are given twice."""
+    there = sorted({replicate for experiment in known.values() for replicate in experiment.replicates})
+    if claims.seen and not claims.experiments():
+        yield Mistake(("seen",), claims.seen, "only with an experiment, whose replicates were seen")
+    for place, replicate in enumerate(claims.seen):
+        if replicate in claims.seen[:place]:
+            yield Mistake(("seen", place), replicate, "each once")
+        elif len(known) == len(claims.experiments()) > 0 and replicate not in there:
+            allowed = f"a replicate of the experiments of the claims, {', '.join(map(str, there))}"
+            yield Mistake(("seen", place), replicate, allowed)
 
 
 def _not_analysed(name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
@@ -102,7 +116,7 @@ def _not_alike(full: Experiment, name: str, other: Experiment) -> Iterator[str]:
     )
     if ours != its:
         yield f"an experiment with the training set of {name}, {its}; it has {ours}"
-    if other.batch_size >= full.batch_size:
+    if other.batch_size >= full.batch_size >= full.trained_on:
         yield (
             f"an experiment with larger batches than {name}, batch_size: {other.batch_size}; it has "
             f"{full.batch_size}"

@@ -366,10 +366,12 @@ def c_below(batch: int) -> str:
 
 
 def training_examples(valid: Mapping[str, Any]) -> float:
-    """Size of the largest training set in these settings; no limit without a valid dataset."""
-    experiments: Iterable[Experiment] = valid.get("experiments", {}).values()
-    datasets = [of for of in (valid.get("dataset"), *(e.dataset for e in experiments)) if of is not None]
-    return max((shape_of(of).examples for of in datasets), default=math.inf)
+    """Size of the largest training set in these settings; no limit while one of them has errors."""
+    if not {"dataset", "experiments"} <= {*valid}:
+        return math.inf
+    experiments: Iterable[Experiment] = valid["experiments"].values()
+    datasets = {str(of): of for of in (valid["dataset"], *(e.dataset for e in experiments)) if of is not None}
+    return max(shape_of(of).examples for of in datasets.values())
 
 
 def is_mixed(noise: float, selection: Selection, examples: float) -> bool:

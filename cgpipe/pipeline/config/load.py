@@ -4,6 +4,7 @@ Imports neither torch nor xarray: parsing the Snakefile imports this.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from cgpipe.figures.registry import OF_RUNS
 from cgpipe.pipeline.config.claims import Claims
 from cgpipe.pipeline.config.experiments import FEWEST_CHOSEN, is_mixed
 from cgpipe.pipeline.config.files import ConfigError, ConfigFiles
+from cgpipe.pipeline.config.looked import not_there
 from cgpipe.pipeline.config.messages import message
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.mystery import Mystery
@@ -20,7 +22,9 @@ from cgpipe.pipeline.config.reading import OF_KEY
 from cgpipe.pipeline.config.section import Mistake, report, suggestion
 
 
-def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Config:
+def load(
+    settings: Mapping[str, Any], files: ConfigFiles | None = None, *, here: Path | None = None
+) -> Config:
     """Check settings as YAML gave them.
 
     Parameters
@@ -29,6 +33,9 @@ def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Confi
         The config file, parsed.
     files : ConfigFiles, optional
         What was found in the files as they are written, so that errors are reported with their places.
+    here : Path, optional
+        Folder of the Snakefile, if the folder of raw data and the tables that settings name are to be looked
+        for.
 
     Returns
     -------
@@ -47,10 +54,11 @@ def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Confi
         config = Config.model_validate(dict(settings))
     except ValidationError as error:
         errors += error.errors()
-    try:
-        report(_unknown_experiments(settings))
-    except ValidationError as error:
-        errors += error.errors()
+    for mistakes in (_unknown_experiments(settings), not_there(settings, here) if here else ()):
+        try:
+            report(mistakes)
+        except ValidationError as error:
+            errors += error.errors()
     if errors or files.problems:
         raise ConfigError([*_lines(errors, files)])
     return config
@@ -62,6 +70,8 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     if not isinstance(experiments, Mapping):
         return
     known = [name for name in experiments if isinstance(name, str)]
+    if not known:  # which is reported
+        return
     keys = [("claims", key) for key in Claims.model_fields]
     keys += [("mystery", key) for key in Mystery.model_fields]
     of_figures = [
