@@ -48,6 +48,11 @@ NEEDED: dict[str, tuple[float, ...]] = {
     "adversarial_start": (REAL,),
     "widths": (REAL,),
 }
+# The roles that the figures of the claims show; one of which nobody plays any would be empty.
+SHOWN: dict[str, tuple[str, ...]] = {
+    "easy_and_hard": ("seeds", "easy", "hard"),
+    "beginnings": ("random_start", "adversarial_start", "widths"),
+}
 MARKED = ("networks", "seeds", "similarity")
 
 
