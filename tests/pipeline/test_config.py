@@ -18,8 +18,8 @@ from cgpipe.learning.rules import update_rule
 from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, UpdateName
 from cgpipe.pipeline.config.experiments import is_mixed
 from cgpipe.pipeline.config.files import ConfigError
+from cgpipe.pipeline.config.hints import RENAMED
 from cgpipe.pipeline.config.load import advice, load
-from cgpipe.pipeline.config.messages import RENAMED
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.reference import leaves
 

@@ -17,6 +17,7 @@ from pydantic import (
 from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
+from cgpipe.pipeline.config.numerals import number_hint
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
@@ -47,7 +48,8 @@ def _number_or_all(given: Any, number: ValidatorFunctionWrapHandler) -> Any:
     try:
         return number(given)
     except ValidationError:
-        hint = suggestion(given.lower(), ["all"]) if isinstance(given, str) else ""
+        text = given if isinstance(given, str) else ""
+        hint = suggestion(text.lower(), ["all"]) or number_hint(text, whole=True)
         raise ValueError(f"a whole number of at least 1, or all{hint}") from None
 
 

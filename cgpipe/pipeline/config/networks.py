@@ -76,7 +76,11 @@ class Network(Section):
         kinds = [name for name in type(self).model_fields if name != "args"]
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of {', '.join(kinds)}")
+            empty = [
+                name for name in kinds if name in self.model_fields_set and name not in ("dense", "module")
+            ]
+            write = f"; write {{{empty[0]}: {{}}}}" if empty and not given else ""
+            raise ValueError(f"exactly one of {', '.join(kinds)}{write}")
         if self.args and self.module is None:
             report([Mistake(("args",), self.args, "none without module")])
         return self
