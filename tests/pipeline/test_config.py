@@ -443,6 +443,14 @@ def test_a_level_that_is_known_to_have_no_corrupt_example_is_told_with_its_place
     assert "round(1) = 1 of 1,000 training examples" in told
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_dp_sgd_without_opacus_is_told_of(installed, monkeypatch):
+    monkeypatch.setattr("cgpipe.pipeline.config.load.find_spec", lambda name: installed or None)
+    told = advice(load(minimal(update="dp_sgd", **PRIVATE)))
+    assert told == [] if installed else "experiments.one.update: given dp_sgd; it needs Opacus" in told[0]
+    assert advice(load(minimal())) == []
+
+
 def test_a_level_that_may_well_have_no_corrupt_example_is_told():
     (told,) = advice(load({**minimal(noise=[0.0004, 0.5]), "corruption": {"selection": "bernoulli"}}))
     assert "on average 0.4 of 1,000 training examples are chosen" in told

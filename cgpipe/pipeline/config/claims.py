@@ -37,8 +37,8 @@ class Claims(Section):
     )
     seen: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list,
-        description="Replicates that were seen before the criteria were fixed. They are shown, and not "
-        "counted in the verdicts",
+        description="Replicates of these experiments that were seen before the criteria were fixed. They are "
+        "shown, and not counted in the verdicts",
     )
 
     def experiments(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ Imports neither torch nor xarray: parsing the Snakefile imports this.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _keys(details: ErrorDetails) -> tuple[str, ...]:
 
 
 def advice(config: Config) -> list[str]:
-    """Warn of levels of noise that are allowed, but have, or may well have, no corrupt example.
+    """Warn of what may not be meant: levels of noise without a corrupt example, `dp_sgd` without Opacus.
 
     Parameters
     ----------
@@ -126,13 +127,16 @@ def advice(config: Config) -> list[str]:
     Returns
     -------
     list of str
-        One for each such level: its path, what was given, what follows, what to do.
+        One for each: its path, what was given, what follows, what to do.
     """
     selection = config.corruption.selection
     wanted = config.figures.wanted()
     sampled = {figure.experiment for name, figure in wanted.items() if OF_RUNS[name].sampled}
     warnings = []
     for name, experiment in config.experiments.items():
+        if experiment.update == "dp_sgd" and find_spec("opacus") is None:
+            why = "it needs Opacus, which is not installed here: python -m pip install 'cgpipe[privacy]'"
+            warnings.append(f"experiments.{name}.update: given dp_sgd; {why}")
         examples = experiment.trained_on
         for place, noise in enumerate(experiment.noise):
             in_sample = noise * config.gradients.examples
