@@ -70,6 +70,14 @@ def test_no_more_examples_are_replaced_than_there_are_others():
     )
 
 
+def test_a_twin_of_chosen_examples_needs_others_to_choose_from():
+    chosen = {**BASE, "choose": {"of": "early", "which": "easy"}}
+    twin = {**chosen, "twin": {"of": "chosen"}}
+    experiments = {"early": {**BASE, **EARLY}, "chosen": chosen, "twin": twin}
+    with pytest.raises(ConfigError, match="at most 0, the examples that the experiment does not train on"):
+        load(settings() | {"experiments": experiments})
+
+
 @pytest.mark.parametrize("batch_size", range(1, 101))
 def test_a_step_near_two_epochs_is_one_that_stage_difficulty_takes(batch_size):
     epoch, steps = 1_000 // batch_size, 4_000

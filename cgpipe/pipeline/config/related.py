@@ -29,7 +29,8 @@ def mistakes_in_related(experiments: Mapping[str, Experiment]) -> Iterator[Mista
             if twin.replaced > experiment.examples:
                 allowed = f"at most {experiment.examples}, the examples of the experiment"
                 yield Mistake((name, "twin", "replaced"), twin.replaced, allowed)
-            elif 0 < (left := _left(experiment, experiments)) < twin.replaced:
+            # That all of the training set leave none is reported above.
+            elif (0 if choose else 1) <= (left := _left(experiment, experiments)) < twin.replaced:
                 allowed = f"at most {left}, the examples that the experiment does not train on"
                 yield Mistake((name, "twin", "replaced"), twin.replaced, allowed)
 
