@@ -17,11 +17,12 @@ from cgpipe.pipeline import errors, fingerprint
 from cgpipe.pipeline.config import files as config_files
 from cgpipe.pipeline.config import reference
 from cgpipe.pipeline.config.datasets import expanded
-from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.documents import write_between
 from cgpipe.pipeline.progress import log, start_log
 from cgpipe.version import __version__
 
+HERE = Path(__file__).parents[1]  # of the Snakefile, in a clone of the repository
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -322,7 +323,7 @@ def describe(what: str, into: Path | None) -> None:
 @main.command()
 @click.argument("files", type=FILE, nargs=-1, required=True)
 def check(files: tuple[Path, ...]) -> None:
-    """Report all errors in config FILES.
+    """Report all errors in config FILES, and what may not be meant.
 
     They are taken together, as by `snakemake --configfile FILES`. Unlike Snakemake, this also reports where a
     file is no YAML.
@@ -335,9 +336,11 @@ def check(files: tuple[Path, ...]) -> None:
         written = config_files.read(files)
         for path in files:
             update_config(settings, load_configfile(path))
-        load(settings, written)
+        config = load(settings, written, here=HERE if (HERE / "Snakefile").is_file() else Path.cwd())
     except config_files.ConfigError as error:
         raise click.ClickException(str(error)) from None
+    for unlikely_meant in advice(config):
+        click.echo(f"warning: {unlikely_meant}.")
     click.echo("no mistakes")
 
 

@@ -140,6 +140,26 @@ def test_a_data_root_that_is_a_file_is_told_and_is_nothing_to_the_digits(tmp_pat
     assert (tmp_path / "dataset.nc").exists()
 
 
+# --- check ----------------------------------------------------------------------------------------
+
+
+def test_check_reports_mistakes_and_what_may_not_be_meant(tmp_path):
+    path = tmp_path / "x.yaml"
+    settings = {"experiments": {"one": {"network": {"dense": [8]}, "steps": 5, "noise": [0, 0.0004]}}}
+    settings |= {"name": "a", "dataset": "digits", "figures": {"figure1": {"experiment": "one"}}}
+    path.write_text(json.dumps(settings))
+    done = CliRunner().invoke(cli.main, ["check", str(path)])
+    assert done.exit_code == 0
+    warning, last = done.output.splitlines()
+    assert warning.startswith("warning: experiments.one.noise.1: given 0.0004; round(0.4) = 0 of 1,000")
+    assert last == "no mistakes"
+    settings["figures"]["figure1"]["compare_with"] = "docs/none.csv"
+    path.write_text(json.dumps(settings))
+    done = CliRunner().invoke(cli.main, ["check", str(path)])
+    assert done.exit_code == 1
+    assert "figures.figure1.compare_with: given 'docs/none.csv' (text); allowed: a table" in done.output
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 SPEC = {"noise": 0.5, "replicate": 0, "seed": 1, "selection": "exact"}

@@ -17,7 +17,7 @@ from cgpipe.pipeline.config.datasets import Dataset, Folder, expanded, shape_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
-from cgpipe.pipeline.config.mystery import MADE, NEEDED
+from cgpipe.pipeline.config.mystery import MADE, NEEDED, SHOWN
 from cgpipe.pipeline.layout import OF, examples_of, part_of_path, slug
 
 # What each stage reads, as paths in the config; `experiment` is the one that the run belongs to. The names in
@@ -122,11 +122,13 @@ def experiments_of(figure: Figure) -> tuple[str, ...]:
 
 
 def all_figures(config: Config) -> list[str]:
-    """All figures to make, that of the claims included."""
+    """All figures to make, those of the claims included, if somebody plays a role that they show."""
+    played = config.mystery.roles() if config.mystery else {}
     of_claims = [
         name
         for name, entry in FIGURES.items()
         if not entry.of_runs and getattr(config, entry.artifact) is not None
+        if name not in SHOWN or any(role in played for role in SHOWN[name])
     ]
     return [*config.figures.wanted(), *of_claims]
 

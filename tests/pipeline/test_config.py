@@ -18,8 +18,8 @@ from cgpipe.learning.rules import update_rule
 from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, UpdateName
 from cgpipe.pipeline.config.experiments import is_mixed
 from cgpipe.pipeline.config.files import ConfigError
+from cgpipe.pipeline.config.hints import RENAMED
 from cgpipe.pipeline.config.load import advice, load
-from cgpipe.pipeline.config.messages import RENAMED
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.reference import leaves
 
@@ -312,6 +312,17 @@ def test_more_examples_than_the_dataset_has_are_refused(section, given_section, 
 
 def test_no_experiment_is_refused():
     assert mistake({**minimal(), "experiments": {}}).startswith("experiments: given {}; allowed: ")
+    assert mistake({**complete(), "experiments": {}}) == "experiments: given {}; allowed: at least one"
+
+
+def test_what_follows_from_an_error_is_not_reported_too():
+    given = {**minimal(dataset="mnist"), "gradients": {"examples": 1_001}}
+    load(given)
+    assert mistake({**given, "dataset": "mnits"}).startswith("dataset: given 'mnits'")
+    del given["experiments"]["one"]["steps"]
+    assert mistake(given).startswith("experiments.one.steps: not given, and it has no default")
+    slow = {"network": {"dense": [8]}, "steps": 5, "batch_size": 50}
+    assert mistake(with_claims(EVERY, full=slow)).endswith("batch_size: all; that of full is 50")
 
 
 @pytest.mark.parametrize("name", ["", "Paper", "a b", "../up", "_x", "a/b", "x\n", "é"])
@@ -430,6 +441,14 @@ def test_a_level_that_is_known_to_have_no_corrupt_example_is_told_with_its_place
     assert "give 0, or at least 0.0015" in told
     (told,) = advice(load(minimal(noise=[0.001, 0.5])))
     assert "round(1) = 1 of 1,000 training examples" in told
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_dp_sgd_without_opacus_is_told_of(installed, monkeypatch):
+    monkeypatch.setattr("cgpipe.pipeline.config.load.find_spec", lambda name: installed or None)
+    told = advice(load(minimal(update="dp_sgd", **PRIVATE)))
+    assert told == [] if installed else "experiments.one.update: given dp_sgd; it needs Opacus" in told[0]
+    assert advice(load(minimal())) == []
 
 
 def test_a_level_that_may_well_have_no_corrupt_example_is_told():
@@ -628,6 +647,13 @@ def test_clipping_by_norm_takes_the_products_of_all_pairs():
     told = mistake({**minimal(update="norm_clip", batch_size=MOST_PAIRED + 1), "dataset": "mnist"})
     assert told.endswith("norm_clip only with a batch_size of at most 2000; it is 2001")
     load({**minimal(update="norm_clip", batch_size=MOST_PAIRED), "dataset": "mnist"})
+    for examples, count in (("all", 60_000), (MOST_PAIRED + 1, MOST_PAIRED + 1)):
+        of_all = minimal(update="norm_clip", batch_size="all", examples=examples)
+        assert mistake({**of_all, "dataset": "mnist"}) == (
+            "experiments.one.update: given 'norm_clip' (text); allowed: norm_clip only with a batch_size of "
+            f"at most 2000; it is {count}"
+        )
+        load(of_all if examples == "all" else minimal(update="norm_clip", batch_size="all", examples=900))
 
 
 @pytest.mark.parametrize("given", [{}, {"clip_norm": 1.0}, PRIVATE])
@@ -727,8 +753,8 @@ def test_all_examples_in_a_batch_are_those_of_the_dataset():
     assert mistake(minimal(batch_size=0)).endswith("given 0; allowed: a whole number of at least 1, or all")
     told = mistakes(minimal(batch_size="all", winsor=[0, 500]))
     assert told == [
-        "experiments.one.winsor.1: given 500; allowed: c with 2c below batch_size: at most 1000, the "
-        "training examples of digits"
+        "experiments.one.winsor.1: given 500; allowed: c with 2c below batch_size, which is 1000, so at most "
+        "499"
     ]
     load(minimal(batch_size="all", update="m3"))
 
@@ -940,10 +966,21 @@ def test_no_more_held_out_examples_are_sampled_than_the_dataset_of_an_experiment
 
 def test_replicates_that_were_seen_are_no_experiment():
     assert load(with_claims(EVERY)).claims.seen == []
-    claims = load(with_claims(EVERY | {"seen": [0, 5]})).claims
-    assert claims.seen == [0, 5]
+    claims = load(with_claims(EVERY | {"seen": [0, 2]})).claims
+    assert claims.seen == [0, 2]
     assert claims.experiments() == EVERY
     assert "claims.seen.0: given -1" in mistake(with_claims(EVERY | {"seen": [-1]}))
+
+
+def test_replicates_that_were_seen_are_those_of_an_experiment():
+    told = mistakes(with_claims(EVERY | {"seen": [7, 0, 0]}))
+    allowed = "a replicate of the experiments of the claims, 0, 1, 2"
+    assert told == [
+        f"claims.seen.0: given 7; allowed: {allowed}",
+        "claims.seen.2: given 0; allowed: each once",
+    ]
+    assert mistake(with_claims({"seen": [0]})).endswith("only with an experiment, whose replicates were seen")
+    load(with_claims(EVERY | {"seen": [7]}, clip={"network": {"dense": [8]}, "steps": 5, "replicates": [7]}))
 
 
 def test_full_batch_descent_is_compared_with_the_same_network():
@@ -985,6 +1022,25 @@ def test_claims_about_gradients_need_updates_that_can_be_made_again():
     )
     assert told.endswith("noise has momentum: 0.9")
     load(with_claims(EVERY | {"label_noise": None}, noise=noise, clip={**noise, "winsor": [0, 2]}))
+
+
+def test_a_displacement_takes_two_steps():
+    short = {"network": {"dense": [8]}, "steps": 1, "noise": [0, 0.5, 1], "marks": [1.0]}
+    allowed = "an experiment of at least 2 steps, for a displacement; "
+    for figure in ("figure2_displacement", "figure3_displacement"):
+        assert mistake(figure_of(figure) | {"experiments": {"one": short}}).endswith(f"{allowed}one has 1")
+    assert mistake(with_claims(EVERY, noise=short)).endswith(f"{allowed}noise has 1")
+    assert mistake(with_mystery({"networks": ["net"]}, net=short)).endswith(f"{allowed}net has 1")
+
+
+def test_the_experiment_that_says_what_is_easy_can():
+    early = {"network": {"dense": [8]}, "steps": 40, "marks": [1.0], "subset": "shared", "examples": 300}
+    told = mistake(with_mystery({"seeds": "early"}, early={**early, "noise": [0, 0.5]}))
+    assert told == (
+        "mystery.seeds: given 'early' (text); allowed: an experiment with noise: [0]; early has [0.0, 0.5]"
+    )
+    told = mistake(with_mystery({"seeds": "early"}, early={**early, "noise": [0], "steps": 5}))
+    assert told.endswith("an experiment of at least two epochs, 6 steps; early has 5")
 
 
 def test_claims_are_of_winsorized_sgd():

@@ -175,8 +175,8 @@ def test_a_mark_of_utf8_is_no_mistake(path: Path) -> None:
 def test_no_file_and_a_folder_are_told_at_once(path: Path) -> None:
     path.mkdir()
     assert mistakes(path, Path("y.yaml")) == [
-        "x.yaml: cannot be read (Is a directory): give the path of a file that can",
-        "y.yaml: cannot be read (No such file or directory): give the path of a file that can",
+        "x.yaml: cannot be read (Is a directory): give the path of a file that can be read",
+        "y.yaml: cannot be read (No such file or directory): give the path of a file that can be read",
     ]
 
 

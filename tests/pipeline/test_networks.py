@@ -37,7 +37,9 @@ def own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HERE", str(tmp_path))
     path = tmp_path / "net.py"
-    path.write_text("raise RuntimeError('settings are checked without running it')\n")
+    path.write_text(
+        "raise RuntimeError('settings are checked without running it')\ndef build(**args): pass\n"
+    )
     return path
 
 
@@ -60,7 +62,7 @@ def test_of_a_network_of_ones_own_a_training_reads_the_source(own):
     assert first == {**network, "source": source_hash("net.py:build")}
     own.with_name("other.py").write_text("")
     assert planned(settings(network)) == first
-    own.write_text("# another comment\n")
+    own.write_text("# another comment\ndef build(**args): pass\n")
     assert planned(settings(network))["source"] != first["source"]
     of_variable = planned(settings({"module": "$HERE/net.py:build"}))
     assert of_variable["source"] == source_hash(f"{own}:build")
@@ -120,6 +122,79 @@ def test_a_module_that_is_not_there_is_told(own, module, told):
     assert line.startswith("experiments.one.network.module: given '")
     allowed = "; allowed: a function in a file or an installed module; "
     assert f"{allowed}{told.format(folder=own.parent)}" in line
+
+
+OWN = """
+import torch
+from elsewhere import imported
+made = torch.compile(imported)
+def build(shape, classes, width=16, *, depth): pass
+def bare(): pass
+def anything(needed, **more): pass
+def _hidden(): pass
+@torch.no_grad()
+def wrapped(): pass
+if torch.cuda.is_available():
+    def twice(): pass
+else:
+    def twice(width): pass
+class Net(torch.nn.Module):
+    def __init__(self, shape, width): pass
+class Bare(torch.nn.Module): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "told"),
+    [
+        ("build", {"depth": 2}, []),
+        ("build", {"depth": 2, "width": 3, "shape": [1]}, []),
+        ("build", {}, ["args: given {}; allowed: also depth, which build needs"]),
+        (
+            "build",
+            {"widht": 1, "depth": 2},
+            ["args.widht: given 1; allowed: a parameter of build: width, depth (did you mean width?)"],
+        ),
+        ("bare", {"a": 1}, ["args.a: given 1; allowed: none, as bare takes none"]),
+        ("anything", {"needed": 1, "a": 2}, []),
+        ("anything", {"a": 2}, ["args: given {'a': 2}; allowed: also needed, which anything needs"]),
+        ("Net", {"width": 2}, []),
+        ("Net", {"self": 2, "width": 2}, ["args.self: given 2; allowed: a parameter of Net: width"]),
+        *((name, {"a": 1}, []) for name in ("imported", "made", "wrapped", "twice", "Bare")),
+        ("_hidden", {}, []),
+        (
+            "bulid",
+            {"a": 1},
+            [
+                "module: given 'net.py:bulid' (text); allowed: a function in a file or an installed module; "
+                "module: net.py:bulid: net.py has no function bulid (did you mean build?); it has build, "
+                "bare, anything, wrapped, twice, Net, Bare"
+            ],
+        ),
+    ],
+)
+def test_functions_and_arguments_are_known_from_the_source(own, function, args, told):
+    own.write_text(OWN)
+    given = settings({"module": f"net.py:{function}", "args": args})
+    if told:
+        assert mistakes(given) == [f"experiments.one.network.{line}" for line in told]
+    else:
+        load(given)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["from torch import *", "exec('build = 1')", "globals().update(build=1)", "def f(): global build"],
+)
+def test_a_function_that_may_be_there_is_left_alone(own, source):
+    own.write_text(f"{source}\n")
+    load(settings({"module": "net.py:build", "args": {"a": 1}}))
+
+
+def test_a_source_that_is_no_python_is_told_with_its_line(own):
+    own.write_text("import torch\ndef build(:\n")
+    (told,) = mistakes(settings({"module": "net.py:build"}))
+    assert "module: net.py:build: net.py, line 2 is no Python: " in told
 
 
 def test_the_key_of_before_is_an_error_that_names_the_new_one():

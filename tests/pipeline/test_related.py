@@ -2,8 +2,10 @@
 
 import pytest
 
+from cgpipe.learning.evaluation import logged_steps
 from cgpipe.pipeline.config.files import ConfigError
 from cgpipe.pipeline.config.load import load
+from cgpipe.pipeline.config.related import without_difficulty
 
 BASE = {"network": {"dense": [8]}, "steps": 40, "examples": 200, "batch_size": 20, "noise": [0, 0.5]}
 
@@ -59,6 +61,33 @@ def test_a_twin_that_is_none_is_refused(base, other, said):
     assert said in told
 
 
+def test_no_more_examples_are_replaced_than_there_are_others():
+    many = {"examples": 900}
+    load(settings(many, twin={"of": "base", "replaced": 100}))
+    told = mistake(many, twin={"of": "base", "replaced": 101})
+    assert told.endswith(
+        "given 101; allowed: at most 100, the examples that the experiment does not train on"
+    )
+
+
+def test_a_twin_of_chosen_examples_needs_others_to_choose_from():
+    chosen = {**BASE, "choose": {"of": "early", "which": "easy"}}
+    twin = {**chosen, "twin": {"of": "chosen"}}
+    experiments = {"early": {**BASE, **EARLY}, "chosen": chosen, "twin": twin}
+    with pytest.raises(ConfigError, match="at most 0, the examples that the experiment does not train on"):
+        load(settings() | {"experiments": experiments})
+
+
+@pytest.mark.parametrize("batch_size", range(1, 101))
+def test_a_step_near_two_epochs_is_one_that_stage_difficulty_takes(batch_size):
+    epoch, steps = 1_000 // batch_size, 4_000
+    there = [step for step in logged_steps(steps) if abs(step - 2 * epoch) <= epoch / 2]
+    given = settings({**EARLY, "examples": 1_000, "batch_size": batch_size, "steps": steps})
+    (told,) = [*without_difficulty("base", load(given).experiments["base"])] or [""]
+    assert bool(there) == (told == "")
+    assert "near two epochs" in told or there
+
+
 EARLY = {"noise": [0], "subset": "shared"}
 
 
@@ -75,6 +104,11 @@ def test_examples_are_chosen_by_runs_that_share_theirs():
         ({"winsor": [0, 2]}, {}, "an experiment with winsor: [0]; base has [0, 2]"),
         ({"copies": 2}, {}, "an experiment with copies: 1; base has 2"),
         ({"steps": 19}, {}, "an experiment of at least two epochs, 20 steps; base has 19"),
+        (
+            {"examples": 70, "batch_size": 10},
+            {"examples": 20},
+            "a step near two epochs, of 7 steps each; base logs 10 and 20: give it another batch_size",
+        ),
         ({}, {"dataset": "mnist"}, "an experiment on mnist; base is on digits"),
         (
             {},

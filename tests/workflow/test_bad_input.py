@@ -86,12 +86,23 @@ def test_a_config_that_snakemake_cannot_read_is_told_with_its_line(fresh: Tree, 
 
 
 def test_missing_data_are_told(fresh: Tree, tmp_path: Path) -> None:
-    settings = {**SMALL, "dataset": "mnist", "data_root": str(tmp_path / "nowhere")}
+    (tmp_path / "empty").mkdir()
+    settings = {**SMALL, "dataset": "mnist", "data_root": str(tmp_path / "empty")}
     fresh.configure(settings)
     said = fails(fresh.snakemake(check=False))
     assert "train-images-idx3-ubyte" in said
     assert "not found" in said
     assert not (fresh.results / "dataset.nc").exists()
+
+
+def test_files_that_settings_name_are_looked_for(fresh: Tree) -> None:
+    settings = copy.deepcopy({**SMALL, "dataset": "mnist", "data_root": "nowhere"})
+    settings["figures"]["figure1"]["compare_with"] = "none.csv"
+    fresh.configure(settings)
+    said = fails(fresh.snakemake("-n", check=False))
+    assert "data_root: given 'nowhere' (text); allowed: a folder that is there" in said
+    assert "figures.figure1.compare_with: given 'none.csv' (text); allowed: a table that is there" in said
+    assert "MissingInputException" not in said
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from trees import SMALL, Tree, new_tree
 
 from cgpipe.figures.registry import FIGURES as REGISTRY
 from cgpipe.figures.registry import OF_RUNS
+from cgpipe.pipeline.config.mystery import SHOWN
 from cgpipe.pipeline.config.reference import leaves
 from cgpipe.pipeline.fingerprint import code_hash
 from cgpipe.pipeline.records import record_of
@@ -104,10 +105,15 @@ ON_MNIST = {**SMALL["experiments"]["label_noise"], "dataset": "mnist"}
 OF_MNIST = {"data": 1, "corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE}
 
 # Of the claims of the second paper: they, their figures, and those figures that their verdicts stand below.
-MYSTERY = {
-    "mystery": 1,
-    **{RULES[name]: 1 for name, of in REGISTRY.items() if of.claims or name == "mystery"},
-}
+
+
+def tested(*roles: str) -> dict[str, int]:
+    """Rules that test the claims of the second paper and draw them, if these roles are played."""
+    drawn = [name for name, of in REGISTRY.items() if of.claims or name == "mystery"]
+    shown = [name for name in drawn if name not in SHOWN or {*SHOWN[name]} & {*roles}]
+    return {"mystery": 1, **{RULES[name]: 1 for name in shown}}
+
+
 PLAYED = {**SMALL["experiments"]["label_noise"], "noise": [0.0], "marks": [1.0], "steps": 40}
 
 
@@ -117,7 +123,7 @@ def playing(
     """SMALL with a section `mystery`, and the experiments that play a part in it."""
     played = {name: {**PLAYED, **changed} for name, changed in experiments.items()}
     settings = {**SMALL, "mystery": dict(roles), "experiments": {**SMALL["experiments"], **played}}
-    return None, settings, {**made, "runs": 1, **MYSTERY}
+    return None, settings, {**made, "runs": 1, **tested(*roles)}
 
 
 SEEDS = {"subset": "shared"}
@@ -337,14 +343,14 @@ FLIPS: dict[str, tuple[str | None, Any, Mapping[str, int]]] = {
     "mystery.similarity": playing(
         {"similarity": "played"}, {"train": 2, "similarity": 2}, played={"noise": [0, 0.5]}
     ),
-    "mystery.plain": ("mystery", {"plain": "winsorization"}, MYSTERY),
+    "mystery.plain": ("mystery", {"plain": "winsorization"}, tested()),
     "mystery.modified": playing(
         {"modified": ["played"]}, {"train": 1}, played={"noise": [0.5], "update": "m3"}
     ),
     "mystery.mean_of_three": playing(
         {"mean_of_three": "played"}, {"train": 1}, played={"noise": [0.5], "update": "ra3"}
     ),
-    "mystery.winsorized": ("mystery", {"winsorized": "winsorization"}, MYSTERY),
+    "mystery.winsorized": ("mystery", {"winsorized": "winsorization"}, tested()),
     "mystery.private": playing(
         {"private": ["played"]},
         {"train": 1},

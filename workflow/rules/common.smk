@@ -57,6 +57,8 @@ try:
     CONFIG = load(
         config,
         WRITTEN_SETTINGS.of_another_workflow() if OF_HOST else WRITTEN_SETTINGS,
+        # A host may make the tables that it names, and a job may run where raw data are not.
+        here=HERE if workflow.is_main_process and not OF_HOST else None,
     )
 except configfiles.ConfigError as error:
     raise WorkflowError(str(error)) from None

@@ -12,6 +12,7 @@ from cgpipe.pipeline.config.serving import (
     without_plain_sgd,
     without_replay,
     without_snapshots,
+    without_window,
 )
 
 
@@ -36,8 +37,8 @@ class Claims(Section):
     )
     seen: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=list,
-        description="Replicates that were seen before the criteria were fixed. They are shown, and not "
-        "counted in the verdicts",
+        description="Replicates of these experiments that were seen before the criteria were fixed. They are "
+        "shown, and not counted in the verdicts",
     )
 
     def experiments(self) -> dict[str, str]:
@@ -54,6 +55,7 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
     def mistake(key: str, allowed: str) -> Mistake:
         return Mistake((key,), named[key], allowed)
 
+    yield from _seen(claims, known)
     for key, experiment in known.items():
         for allowed in without_plain_sgd(named[key], experiment):
             yield mistake(key, allowed)
@@ -73,10 +75,24 @@ def mistakes_in_claims(claims: Claims, valid: Mapping[str, Any]) -> Iterator[Mis
         yield mistake("full_batch", f"an experiment with batch_size: all; {has}")
 
 
+def _seen(claims: Claims, known: Mapping[str, Experiment]) -> Iterator[Mistake]:
+    """Replicates that are said to be seen, and that there are none of, or that are given twice."""
+    there = sorted({replicate for experiment in known.values() for replicate in experiment.replicates})
+    if claims.seen and not claims.experiments():
+        yield Mistake(("seen",), claims.seen, "only with an experiment, whose replicates were seen")
+    for place, replicate in enumerate(claims.seen):
+        if replicate in claims.seen[:place]:
+            yield Mistake(("seen", place), replicate, "each once")
+        elif len(known) == len(claims.experiments()) > 0 and replicate not in there:
+            allowed = f"a replicate of the experiments of the claims, {', '.join(map(str, there))}"
+            yield Mistake(("seen", place), replicate, allowed)
+
+
 def _not_analysed(name: str, experiment: Experiment, valid: Mapping[str, Any]) -> Iterator[str]:
     """What is allowed instead of an experiment whose gradients cannot be analysed as the claims need it."""
     yield from without_snapshots(name, experiment)
     yield from without_replay(name, experiment)
+    yield from without_window(name, experiment)
     for section, key in (("gradients", "examples"), ("contributions", "stiffness_examples")):
         if section in valid:
             yield from with_too_few_examples(
@@ -100,7 +116,7 @@ def _not_alike(full: Experiment, name: str, other: Experiment) -> Iterator[str]:
     )
     if ours != its:
         yield f"an experiment with the training set of {name}, {its}; it has {ours}"
-    if other.batch_size >= full.batch_size:
+    if other.batch_size >= full.batch_size >= full.trained_on:
         yield (
             f"an experiment with larger batches than {name}, batch_size: {other.batch_size}; it has "
             f"{full.batch_size}"

@@ -17,6 +17,7 @@ from pydantic import (
 from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, UpdateName
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
+from cgpipe.pipeline.config.numerals import number_hint
 from cgpipe.pipeline.config.section import Mistake, Section, Slug, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
@@ -47,7 +48,8 @@ def _number_or_all(given: Any, number: ValidatorFunctionWrapHandler) -> Any:
     try:
         return number(given)
     except ValidationError:
-        hint = suggestion(given.lower(), ["all"]) if isinstance(given, str) else ""
+        text = given if isinstance(given, str) else ""
+        hint = suggestion(text.lower(), ["all"]) or number_hint(text, whole=True)
         raise ValueError(f"a whole number of at least 1, or all{hint}") from None
 
 
@@ -313,12 +315,10 @@ class Experiment(Section):
 
     @field_validator("update")
     @classmethod
-    def _of_a_minibatch(cls, update: str, info: ValidationInfo) -> str:
-        batch = info.data.get("batch_size", 3)
-        if update == "m3" and not is_all(batch) and batch < 3:
-            raise ValueError(f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}")
-        if update == "norm_clip" and not is_all(batch) and batch > MOST_PAIRED:
-            raise ValueError(f"norm_clip only with a batch_size of at most {MOST_PAIRED}; it is {batch}")
+    def _of_a_minibatch(cls, update: UpdateName, info: ValidationInfo) -> UpdateName:
+        batch = info.data.get("batch_size", "all")
+        for allowed in [] if is_all(batch) else beyond_minibatches(update, batch):
+            raise ValueError(allowed)
         return update
 
     @field_validator("clip_norm", "noise_multiplier")
@@ -349,19 +349,32 @@ class Experiment(Section):
                 if c and update not in CLIPPING:
                     yield Mistake((place,), c, f"0, as {update} takes no c")
                 if not is_all(batch) and 2 * c >= batch:
-                    most = (batch - 1) // 2
-                    allowed = f"c with 2c below batch_size, which is {batch}, so at most {most}"
-                    yield Mistake((place,), c, allowed)
+                    yield Mistake((place,), c, c_below(batch))
 
         report(mistakes())
         return values
 
 
+def beyond_minibatches(update: UpdateName, batch: int) -> Iterator[str]:
+    """What is allowed instead of an update rule that does not take minibatches of this size."""
+    if update == "m3" and batch < 3:
+        yield f"m3 only with a batch_size of at least 3, for its three groups; it is {batch}"
+    if update == "norm_clip" and batch > MOST_PAIRED:
+        yield f"norm_clip only with a batch_size of at most {MOST_PAIRED}; it is {batch}"
+
+
+def c_below(batch: int) -> str:
+    """Which levels of winsorization are allowed with minibatches of this size."""
+    return f"c with 2c below batch_size, which is {batch}, so at most {(batch - 1) // 2}"
+
+
 def training_examples(valid: Mapping[str, Any]) -> float:
-    """Size of the largest training set in these settings; no limit without a valid dataset."""
-    experiments: Iterable[Experiment] = valid.get("experiments", {}).values()
-    datasets = [of for of in (valid.get("dataset"), *(e.dataset for e in experiments)) if of is not None]
-    return max((shape_of(of).examples for of in datasets), default=math.inf)
+    """Size of the largest training set in these settings; no limit while one of them has errors."""
+    if not {"dataset", "experiments"} <= {*valid}:
+        return math.inf
+    experiments: Iterable[Experiment] = valid["experiments"].values()
+    datasets = {str(of): of for of in (valid["dataset"], *(e.dataset for e in experiments)) if of is not None}
+    return max(shape_of(of).examples for of in datasets.values())
 
 
 def is_mixed(noise: float, selection: Selection, examples: float) -> bool:

@@ -16,6 +16,7 @@ from cgpipe.pipeline.config.serving import (
     without_plain_sgd,
     without_replay,
     without_snapshots,
+    without_window,
 )
 
 # What a control may have of its own.
@@ -162,6 +163,8 @@ def _allowed(entry: Entry, name: str, experiment: Experiment, valid: Mapping[str
         yield from without_snapshots(name, experiment)
     if entry.replayed:
         yield from without_replay(name, experiment)
+    if entry.artifact == "nullworlds_displacement":
+        yield from without_window(name, experiment)
     if "learning_rate" in entry.shared and (experiment.schedule != "constant" or experiment.weight_decay):
         yield (
             "an experiment with schedule: constant and weight_decay: 0, as the fall of the loss is predicted "

@@ -4,6 +4,8 @@ Imports neither torch nor xarray: parsing the Snakefile imports this.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +15,7 @@ from cgpipe.figures.registry import OF_RUNS
 from cgpipe.pipeline.config.claims import Claims
 from cgpipe.pipeline.config.experiments import FEWEST_CHOSEN, is_mixed
 from cgpipe.pipeline.config.files import ConfigError, ConfigFiles
+from cgpipe.pipeline.config.looked import not_there
 from cgpipe.pipeline.config.messages import message
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.mystery import Mystery
@@ -20,7 +23,9 @@ from cgpipe.pipeline.config.reading import OF_KEY
 from cgpipe.pipeline.config.section import Mistake, report, suggestion
 
 
-def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Config:
+def load(
+    settings: Mapping[str, Any], files: ConfigFiles | None = None, *, here: Path | None = None
+) -> Config:
     """Check settings as YAML gave them.
 
     Parameters
@@ -29,6 +34,9 @@ def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Confi
         The config file, parsed.
     files : ConfigFiles, optional
         What was found in the files as they are written, so that errors are reported with their places.
+    here : Path, optional
+        Folder of the Snakefile, if the folder of raw data and the tables that settings name are to be looked
+        for.
 
     Returns
     -------
@@ -47,10 +55,11 @@ def load(settings: Mapping[str, Any], files: ConfigFiles | None = None) -> Confi
         config = Config.model_validate(dict(settings))
     except ValidationError as error:
         errors += error.errors()
-    try:
-        report(_unknown_experiments(settings))
-    except ValidationError as error:
-        errors += error.errors()
+    for mistakes in (_unknown_experiments(settings), not_there(settings, here) if here else ()):
+        try:
+            report(mistakes)
+        except ValidationError as error:
+            errors += error.errors()
     if errors or files.problems:
         raise ConfigError([*_lines(errors, files)])
     return config
@@ -62,6 +71,8 @@ def _unknown_experiments(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     if not isinstance(experiments, Mapping):
         return
     known = [name for name in experiments if isinstance(name, str)]
+    if not known:  # which is reported
+        return
     keys = [("claims", key) for key in Claims.model_fields]
     keys += [("mystery", key) for key in Mystery.model_fields]
     of_figures = [
@@ -106,7 +117,7 @@ def _keys(details: ErrorDetails) -> tuple[str, ...]:
 
 
 def advice(config: Config) -> list[str]:
-    """Warn of levels of noise that are allowed, but have, or may well have, no corrupt example.
+    """Warn of what may not be meant: levels of noise without a corrupt example, `dp_sgd` without Opacus.
 
     Parameters
     ----------
@@ -116,13 +127,16 @@ def advice(config: Config) -> list[str]:
     Returns
     -------
     list of str
-        One for each such level: its path, what was given, what follows, what to do.
+        One for each: its path, what was given, what follows, what to do.
     """
     selection = config.corruption.selection
     wanted = config.figures.wanted()
     sampled = {figure.experiment for name, figure in wanted.items() if OF_RUNS[name].sampled}
     warnings = []
     for name, experiment in config.experiments.items():
+        if experiment.update == "dp_sgd" and find_spec("opacus") is None:
+            why = "it needs Opacus, which is not installed here: python -m pip install 'cgpipe[privacy]'"
+            warnings.append(f"experiments.{name}.update: given dp_sgd; {why}")
         examples = experiment.trained_on
         for place, noise in enumerate(experiment.noise):
             in_sample = noise * config.gradients.examples

@@ -1,26 +1,17 @@
 """The words in which errors of the settings are reported, each in one line."""
 
-import math
-import re
 import unicodedata
 from collections.abc import Sequence
 
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from cgpipe.pipeline.config.files import COMMAND_LINE
+from cgpipe.pipeline.config.hints import instead_of_key, instead_of_value, instead_of_word
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.reading import OF_KEY, Place
-from cgpipe.pipeline.config.section import Section, section_in, suggestion
+from cgpipe.pipeline.config.section import Section, section_in
 
-# Keys of before the first release, which people may still have in their files.
-RENAMED = {
-    "nullworlds.drawn": "nullworlds.shown",
-    "nullworlds.worlds": "nullworlds.count",
-    "figures.figure1.beside": "figures.figure1.compare_with",
-    "figures.figure4.beside": "figures.figure4.compare_with",
-    "experiments.*.together": "experiments.*.runs_per_job",
-    "experiments.*.hidden": "experiments.*.network.dense",
-}
 # By pydantic's names of errors; of others, pydantic's own words serve.
 ALLOWED = {
     "string_pattern_mismatch": "lower-case letters, digits and _, as it becomes the name of a folder",
@@ -30,6 +21,7 @@ ALLOWED = {
     "dict_type": "a section of keys and values",
     "too_short": "at least one",
     "bool_type": "true or false",
+    "list_type": "a list",
 }
 
 
@@ -54,46 +46,25 @@ def message(details: ErrorDetails, place: Place) -> str:
     given, kind = details["input"], details["type"]
     if kind == "extra_forbidden":
         section, _ = _look_up(location[:-1])
-        known, key = list(section.model_fields), str(location[-1])
-        here = ", ".join(known) or "none"
-        renamed = RENAMED.get(re.sub(r"^experiments\.[^.]+", "experiments.*", path))
-        hint = f" (renamed to {renamed})" if renamed else suggestion(key, known)
-        return f"{start}: there is no such key{hint}{_odd_letters(key)}; allowed here: {here}"
+        here = ", ".join(section.model_fields) or "none"
+        hint = instead_of_key(location, section) + _odd_letters(str(location[-1]))
+        return f"{start}: there is no such key{hint}; allowed here: {here}"
     if kind == "missing":
-        return f"{start}: not given, and it has no default: {_look_up(location)[1]}"
+        return f"{start}: not given, and it has no default: {_description(_look_up(location)[1])}"
     shown = place.given or _shown(given)
     if kind == "value_error":
-        return f"{start}: given {shown}; allowed: {details['ctx']['error']}"
+        was = "not given" if given is None and not place.given else f"given {shown}"
+        return f"{start}: {was}; allowed: {details['ctx']['error']}"
     allowed = ALLOWED.get(kind, details["msg"].removeprefix("Input should be "))
-    hint = ""
+    field = _look_up(location)[1]
+    hint = instead_of_value(kind, location, given, field and field.annotation)
     if isinstance(given, str):
         if kind == "literal_error":
-            hint = suggestion(given, [part.strip("' ") for part in allowed.replace(" or ", ",").split(",")])
-        elif kind in ("float_type", "int_type"):
-            hint = _number_hint(given, kind)
+            words = [part.strip("' ") for part in allowed.replace(" or ", ",").split(",")]
+            hint = instead_of_word(_key(location), given, words)
         if len(location) > 1 and place.where == COMMAND_LINE:
             hint = f". In a section, {COMMAND_LINE} gives text alone: write it into a file for --configfile"
     return f"{start}: given {shown}; allowed: {allowed}{hint}"
-
-
-def _number_hint(given: str, kind: str) -> str:
-    try:
-        number = float(given)
-    except ValueError:
-        try:
-            number = int(given, 0)  # 0o10 of YAML 1.2
-        except ValueError:
-            return ""
-    if not math.isfinite(number):
-        return ""
-    if kind == "int_type":
-        return f". It was read as text: write {int(number)}" if number == int(number) else ""
-    mantissa, e, exponent = given.strip().lower().partition("e")
-    # YAML wants both the point and the sign of the exponent.
-    point = "" if "." in mantissa else ".0"
-    sign = "" if exponent[:1] in ("-", "+") else "+"
-    written = f"{mantissa}{point}e{sign}{exponent}" if e else repr(number)
-    return f". YAML reads {given} as text: write {written}"
 
 
 def _odd_letters(given: str) -> str:
@@ -103,16 +74,25 @@ def _odd_letters(given: str) -> str:
     return f"; it holds {', '.join(named)}" if odd else ""
 
 
-def _look_up(location: Sequence[str | int]) -> tuple[type[Section], str]:
-    """The section that a path leads to or stays in, and the description of its last key."""
+def _key(location: Sequence[str | int]) -> str:
+    """The last key of a path, which may end with places in a list."""
+    return next((part for part in reversed(location) if isinstance(part, str)), "")
+
+
+def _description(field: FieldInfo | None) -> str:
+    return (field and field.description) or ""
+
+
+def _look_up(location: Sequence[str | int]) -> tuple[type[Section], FieldInfo | None]:
+    """The section that a path leads to or stays in, and the field of its last key."""
     section: type[Section] = Config
-    description = ""
+    found = None
     for part in location:
         field = section.model_fields.get(str(part))
         if field is not None:  # a name of the user's choice is not a field, and stays in its section
-            description = field.description or ""
+            found = field
             section = section_in(field.annotation) or section
-    return section, description
+    return section, found
 
 
 def _shown(given: object) -> str:

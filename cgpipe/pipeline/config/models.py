@@ -14,7 +14,15 @@ from pydantic import Field, ValidationInfo, field_validator
 from cgpipe.names import Device, Kernel
 from cgpipe.pipeline.config.claims import Claims, mistakes_in_claims
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
-from cgpipe.pipeline.config.experiments import Corruption, Experiment, Replicates, is_all, training_examples
+from cgpipe.pipeline.config.experiments import (
+    Corruption,
+    Experiment,
+    Replicates,
+    beyond_minibatches,
+    c_below,
+    is_all,
+    training_examples,
+)
 from cgpipe.pipeline.config.figures import Figures, mistakes_in_figures
 from cgpipe.pipeline.config.mystery import Mystery, mistakes_in_mystery
 from cgpipe.pipeline.config.related import mistakes_in_related
@@ -208,9 +216,15 @@ class Config(Section):
                     if experiment.batch_size > most:
                         yield Mistake((name, "batch_size"), experiment.batch_size, allowed)
                     continue
-                for place, c in enumerate(experiment.winsor):
-                    if 2 * c >= most:
-                        yield Mistake((name, "winsor", place), c, f"c with 2c below batch_size: {allowed}")
+                if dataset is not None:
+                    yield from of_all(name, experiment, shape_of(dataset).examples * copies)
+
+        def of_all(name: str, experiment: Experiment, batch: int) -> Iterator[Mistake]:
+            for place, c in enumerate(experiment.winsor):
+                if 2 * c >= batch:
+                    yield Mistake((name, "winsor", place), c, c_below(batch))
+            for allowed in beyond_minibatches(experiment.update, batch):
+                yield Mistake((name, "update"), experiment.update, allowed)
 
         report(mistakes())
 

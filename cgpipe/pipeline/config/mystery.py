@@ -6,12 +6,14 @@ from typing import Any
 from pydantic import Field
 
 from cgpipe.pipeline.config.experiments import Experiment
+from cgpipe.pipeline.config.related import without_difficulty
 from cgpipe.pipeline.config.section import Mistake, Section, Slug
 from cgpipe.pipeline.config.serving import (
     with_too_few_examples,
     with_too_few_held_out,
     without_plain_sgd,
     without_snapshots,
+    without_window,
 )
 
 # What is made of the runs of a role besides histories, and at which noise levels.
@@ -45,6 +47,11 @@ NEEDED: dict[str, tuple[float, ...]] = {
     "random_start": (REAL,),
     "adversarial_start": (REAL,),
     "widths": (REAL,),
+}
+# The roles that the figures of the claims show; one of which nobody plays any would be empty.
+SHOWN: dict[str, tuple[str, ...]] = {
+    "easy_and_hard": ("seeds", "easy", "hard"),
+    "beginnings": ("random_start", "adversarial_start", "widths"),
 }
 MARKED = ("networks", "seeds", "similarity")
 
@@ -135,6 +142,10 @@ def _allowed(
             if kind == "heldout":
                 sampled = valid[kind].examples
                 yield from with_too_few_held_out(name, experiment, valid.get("dataset"), sampled)
+    if role in MADE["displacement"]:
+        yield from without_window(name, experiment)
+    if role in MADE["difficulty"]:
+        yield from without_difficulty(name, experiment)
     if role in MARKED and not experiment.marks:
         yield f"an experiment with marks; {name} has none"
     for key, wanted in _SETTINGS.get(role, {}).items():
@@ -152,7 +163,6 @@ def _allowed(
 
 
 _SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
-    "seeds": {"subset": ("shared",)},
     "plain": {"update": ("winsorized_mean",)},
     "modified": {"update": ("m3", "rm3")},
     "mean_of_three": {"update": ("ra3",)},

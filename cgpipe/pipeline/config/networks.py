@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from cgpipe.data.shapes import Shape
 from cgpipe.networks.registry import FEWEST_PIXELS, require_size, source_hash
+from cgpipe.pipeline.config.own import mistakes_in_args, without_function
 from cgpipe.pipeline.config.section import Mistake, Section, report
 
 
@@ -46,25 +47,40 @@ class Network(Section):
         "has such parameters, and `args`. A path is relative to the folder that holds `results/`",
     )
     args: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Further arguments of the function of `module`"
+        default_factory=dict,
+        validate_default=True,
+        description="Further arguments of the function of `module`",
     )
 
     @field_validator("module")
     @classmethod
     def _there(cls, module: str | None) -> str | None:
         try:
-            if module is not None:
-                source_hash(module)
+            wrong = [] if module is None else [*without_function(module)]
         except (ValueError, OSError) as error:
-            raise ValueError(f"a function in a file or an installed module; {error}") from None
+            wrong = [str(error)]
+        for reason in wrong:
+            raise ValueError(f"a function in a file or an installed module; {reason}")
         return module
+
+    @field_validator("args")
+    @classmethod
+    def _taken(cls, args: dict[str, JsonValue], info: ValidationInfo) -> dict[str, JsonValue]:
+        module = info.data.get("module")
+        if module is not None:
+            report(mistakes_in_args(module, args))
+        return args
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         kinds = [name for name in type(self).model_fields if name != "args"]
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of {', '.join(kinds)}")
+            empty = [
+                name for name in kinds if name in self.model_fields_set and name not in ("dense", "module")
+            ]
+            write = f"; write {{{empty[0]}: {{}}}}" if empty and not given else ""
+            raise ValueError(f"exactly one of {', '.join(kinds)}{write}")
         if self.args and self.module is None:
             report([Mistake(("args",), self.args, "none without module")])
         return self

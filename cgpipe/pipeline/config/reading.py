@@ -126,7 +126,7 @@ class Reader:
         try:
             raw = path.read_bytes()
         except OSError as error:
-            text = f"cannot be read ({error.strerror}): give the path of a file that can"
+            text = f"cannot be read ({error.strerror}): give the path of a file that can be read"
             reader._report(reader.name, text)
             reader.readable = False
         else:

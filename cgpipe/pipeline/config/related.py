@@ -9,6 +9,9 @@ from cgpipe.pipeline.config.section import Mistake
 # What a twin may have of its own.
 OF_TWINS = {"noise", "replicates", "runs_per_job", "twin"}
 
+# Steps that a run logs (`cgpipe.learning.evaluation`) before 10,000, from where on it logs every 1,000.
+LOGGED = [10**k * d for k in range(4) for d in range(1, 10)]
+
 
 def mistakes_in_related(experiments: Mapping[str, Experiment]) -> Iterator[Mistake]:
     """Experiments that do not go with those that they name; a name of none is reported elsewhere."""
@@ -26,6 +29,19 @@ def mistakes_in_related(experiments: Mapping[str, Experiment]) -> Iterator[Mista
             if twin.replaced > experiment.examples:
                 allowed = f"at most {experiment.examples}, the examples of the experiment"
                 yield Mistake((name, "twin", "replaced"), twin.replaced, allowed)
+            # That all of the training set leave none is reported above.
+            elif (0 if choose else 1) <= (left := _left(experiment, experiments)) < twin.replaced:
+                allowed = f"at most {left}, the examples that the experiment does not train on"
+                yield Mistake((name, "twin", "replaced"), twin.replaced, allowed)
+
+
+def _left(experiment: Experiment, experiments: Mapping[str, Experiment]) -> int:
+    """The most examples that a twin may draw from to replace some of its own."""
+    assert experiment.dataset is not None
+    choose = experiment.choose
+    chosen_from = experiments.get(choose.of) if choose else None
+    most = chosen_from.examples if chosen_from else shape_of(experiment.dataset).examples
+    return most - experiment.examples
 
 
 def unlike(name: str, experiment: Experiment, other: Experiment, own: Set[str]) -> Iterator[str]:
@@ -59,6 +75,14 @@ def without_difficulty(name: str, experiment: Experiment) -> Iterator[str]:
     epoch = experiment.examples // experiment.batch_size
     if experiment.steps < 2 * epoch:
         yield f"an experiment of at least two epochs, {2 * epoch} steps; {name} has {experiment.steps}"
+    elif epoch < 1_000 and not any(
+        3 * epoch <= 2 * step <= 5 * epoch for step in (*LOGGED, experiment.steps)
+    ):
+        yield (
+            f"an experiment that logs a step near two epochs, of {epoch} steps each; {name} logs "
+            f"{max(step for step in LOGGED if 2 * step < 3 * epoch)} and "
+            f"{min(step for step in LOGGED if 2 * step > 5 * epoch)}: give it another batch_size"
+        )
 
 
 def _not_to_choose_from(name: str, learned: Experiment, experiment: Experiment) -> Iterator[str]:

@@ -40,6 +40,8 @@ def report(mistakes: Iterable[Mistake]) -> None:
 
 def section_in(annotation: Any) -> type[Section] | None:
     """The Section in an annotation such as `Figure | None` or `dict[str, Experiment]`."""
+    if get_origin(annotation) is Annotated:
+        return section_in(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType, dict):
         sections = map(section_in, get_args(annotation))
         return next((section for section in sections if section is not None), None)
@@ -48,7 +50,9 @@ def section_in(annotation: Any) -> type[Section] | None:
     return None
 
 
-def suggestion(given: str, known: Sequence[str]) -> str:
+def suggestion(given: str, known: Sequence[str], cutoff: float = 0.6) -> str:
     """The known word that is most like what was given, as the end of a message; empty without one."""
-    close = difflib.get_close_matches(unicodedata.normalize("NFKC", given), known, n=1)
+    word = unicodedata.normalize("NFKC", given)
+    same = [one for one in known if one.lower() == word.lower()]
+    close = same or difflib.get_close_matches(word, known, n=1, cutoff=cutoff)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -6,6 +6,8 @@ from cgpipe.names import REMEMBERING
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.experiments import Experiment
 
+FEWEST_STEPS = 2  # of a window that a displacement is measured in
+
 
 def without_plain_sgd(name: str, experiment: Experiment) -> Iterator[str]:
     """What is allowed instead of an experiment that does not have winsor level 0; nothing if it has."""
@@ -27,6 +29,13 @@ def without_replay(name: str, experiment: Experiment) -> Iterator[str]:
             "an experiment whose updates can be made again from snapshots, as each is by one minibatch: "
             f"without momentum, and with another update than {' and '.join(REMEMBERING)}; {name} has {has}"
         )
+
+
+def without_window(name: str, experiment: Experiment) -> Iterator[str]:
+    """What is allowed instead of an experiment too short for a displacement; nothing if it is not."""
+    if experiment.steps < FEWEST_STEPS:
+        needed = f"an experiment of at least {FEWEST_STEPS} steps, for a displacement"
+        yield f"{needed}; {name} has {experiment.steps}"
 
 
 def with_too_few_examples(name: str, experiment: Experiment, sampled: int, key: str) -> Iterator[str]:
