@@ -340,8 +340,9 @@ FLIPS: dict[str, tuple[str | None, Any, Mapping[str, int]]] = {
     "mystery.seeds": playing({"seeds": "seeds"}, {"train": 1, **OF_SEEDS}, seeds=SEEDS),
     "mystery.easy": chosen("easy"),
     "mystery.hard": chosen("hard"),
+    "mystery.unselected": playing({"unselected": "played"}, {"train": 1}, played={}),
     "mystery.similarity": playing(
-        {"similarity": "played"}, {"train": 2, "similarity": 2}, played={"noise": [0, 0.5]}
+        {"similarity": "played"}, {"corrupt": 1, "train": 3, "similarity": 3}, played={"noise": [0, 0.5, 1]}
     ),
     "mystery.plain": ("mystery", {"plain": "winsorization"}, tested()),
     "mystery.modified": playing(

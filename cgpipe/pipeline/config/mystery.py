@@ -50,7 +50,7 @@ NEEDED: dict[str, tuple[float, ...]] = {
 }
 # The roles that the figures of the claims show; one of which nobody plays any would be empty.
 SHOWN: dict[str, tuple[str, ...]] = {
-    "easy_and_hard": ("seeds", "easy", "hard"),
+    "easy_and_hard": ("seeds", "easy", "hard", "unselected"),
     "beginnings": ("random_start", "adversarial_start", "widths"),
 }
 MARKED = ("networks", "seeds", "similarity")
