@@ -21,8 +21,8 @@ def of_twins(near, far, passed=None) -> Mystery:
 
 
 def test_g9_compares_random_with_real_labels():
-    near = twins([[0, 0], [3, 4], [3, 4]], [0, 0.1, 0.1], [[0, 0], [1, 0], [0, 2]])
-    far = twins([[0, 0], [6, 8], [6, 8]], [0, 0.4, 0.8], [[0, 0], [1, 0], [0, 6]])
+    near = twins([[0, 0], [3, 4], [3, 4]], [0, 0.1, 0.1], [[0, 0], [1, 0], [0, 0.2]])
+    far = twins([[0, 0], [6, 8], [6, 8]], [0, 0.4, 0.8], [[0, 0], [1, 0], [0, 0.6]])
     found = claim_of("G9", of_twins(near, far))
     assert values(one(found, "twin, parameters"))[0] == pytest.approx(math.log(2))
     assert values(one(found, "twin, predictions"))[0] == pytest.approx(math.log(8))

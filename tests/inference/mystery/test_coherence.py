@@ -172,7 +172,17 @@ def test_g3_compares_all_convolutions_with_the_last_linear_layer_early_and_late(
 
 @pytest.mark.parametrize("kinds", [("Linear", "Linear"), ("Conv2d", "Conv2d")])
 def test_g3_leaves_out_networks_that_lack_one_of_the_kinds(kinds):
-    assert claim_of("G3", networks(lambda _: 1.0, lambda _: 1.0, kinds=kinds)) == []
+    without = networks(lambda _: 1.0, lambda _: 1.0, kinds=kinds)
+    assert claim_of("G3", without) == []
+    # Those after it are not.
+    both = networks(lambda _: 1.0, lambda _: 1.0)
+    named = [run._replace(experiment="other") for runs in (both.history, both.heldout) for run in runs]
+    made = without._replace(
+        roles=Roles(networks=["net", "other"]),
+        history=[*without.history, *named[:4]],
+        heldout=[*without.heldout, *named[4:]],
+    )
+    assert values(one(claim_of("G3", made), "other, real labels, early"))[0] == 0
 
 
 def test_a_burst_is_five_steps_whatever_snapshots_lie_in_it():
