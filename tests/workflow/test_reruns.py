@@ -107,7 +107,7 @@ OF_MNIST = {"data": 1, "corrupt": 2, **FROM_TRAIN_OF_LABEL_NOISE}
 # Of the claims of the second paper: they, their figures, and those figures that their verdicts stand below.
 
 
-def tested(*roles: str) -> dict[str, int]:
+def of_claims(*roles: str) -> dict[str, int]:
     """Rules that test the claims of the second paper and draw them, if these roles are played."""
     drawn = [name for name, of in REGISTRY.items() if of.claims or name == "mystery"]
     shown = [name for name in drawn if name not in SHOWN or {*SHOWN[name]} & {*roles}]
@@ -123,7 +123,7 @@ def playing(
     """SMALL with a section `mystery`, and the experiments that play a part in it."""
     played = {name: {**PLAYED, **changed} for name, changed in experiments.items()}
     settings = {**SMALL, "mystery": dict(roles), "experiments": {**SMALL["experiments"], **played}}
-    return None, settings, {**made, "runs": 1, **tested(*roles)}
+    return None, settings, {**made, "runs": 1, **of_claims(*roles)}
 
 
 SEEDS = {"subset": "shared"}
@@ -344,14 +344,14 @@ FLIPS: dict[str, tuple[str | None, Any, Mapping[str, int]]] = {
     "mystery.similarity": playing(
         {"similarity": "played"}, {"corrupt": 1, "train": 3, "similarity": 3}, played={"noise": [0, 0.5, 1]}
     ),
-    "mystery.plain": ("mystery", {"plain": "winsorization"}, tested()),
+    "mystery.plain": ("mystery", {"plain": "winsorization"}, of_claims()),
     "mystery.modified": playing(
         {"modified": ["played"]}, {"train": 1}, played={"noise": [0.5], "update": "m3"}
     ),
     "mystery.mean_of_three": playing(
         {"mean_of_three": "played"}, {"train": 1}, played={"noise": [0.5], "update": "ra3"}
     ),
-    "mystery.winsorized": ("mystery", {"winsorized": "winsorization"}, tested()),
+    "mystery.winsorized": ("mystery", {"winsorized": "winsorization"}, of_claims()),
     "mystery.private": playing(
         {"private": ["played"]},
         {"train": 1},
