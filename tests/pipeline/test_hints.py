@@ -80,7 +80,8 @@ def test_of_a_key_of_an_experiment_its_place_is_told(key, told):
         ("mystery", "made whenever there is a section mystery: leave it out"),
         (
             "easy_and_hard",
-            "made whenever there is a section mystery that names one of seeds, easy, hard, unselected: leave it out",
+            "made whenever there is a section mystery that names one of seeds, easy, hard, unselected: "
+            "leave it out",
         ),
         (
             "beginnings",
