@@ -159,7 +159,7 @@ def not_private(tables: Tables) -> Conclusion:
     last = tables.rows("frontier", quantity="epsilon")["step"].max()
     ε = [
         tables.at("frontier", quantity="epsilon", experiment=f"private_{of}", step=last)
-        for of in ("high_noise", "low_noise", "small_norm")
+        for of in ("high_noise", "low_noise")
     ]
     return says(all_hold(*(some > 100 for some in ε)), *(f"{some.mean():,.0f}" for some in ε))
 
