@@ -77,8 +77,10 @@ def merged(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     TableError
         If the columns differ.
     """
-    if old is None or "replicate" not in new:
+    if "replicate" not in new:
         return new
+    if old is None:  # as it will be ordered the next time
+        return new.sort_values("replicate", kind="stable", ignore_index=True)
     if list(old.columns) != list(new.columns):
         raise TableError(
             f"the published table has columns {', '.join(old.columns)}, and the new one "

@@ -49,7 +49,9 @@ def test_new_replicates_are_added_and_replicates_made_again_are_replaced():
     assert whole["replicate"].tolist() == [0, 0, 1, 2, 3]
     assert whole.query("replicate == 3")["value"].tolist() == [2.0]
     pd.testing.assert_frame_equal(merged(whole, new), whole)
-    assert merged(None, new) is new
+    first = merged(None, whole.iloc[::-1])
+    assert first["replicate"].tolist() == [0, 0, 1, 2, 3]
+    pd.testing.assert_frame_equal(merged(first, whole.iloc[::-1]), first)
     assert merged(SOFTWARE, SOFTWARE.iloc[:1]).equals(SOFTWARE.iloc[:1])
 
 
