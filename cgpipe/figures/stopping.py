@@ -1,4 +1,4 @@
-"""Early stopping under label noise: test accuracy, and how much of what is learned is pristine."""
+"""Early stopping under label noise: test accuracy, and how much of what is right is pristine."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -15,7 +15,7 @@ from cgpipe.figures.words import percent, usual
 from cgpipe.inference.mystery.examples import PURE
 from cgpipe.runs import Run
 
-QUANTITIES = {"accuracy_test": "test accuracy", "pristine_share": "pristine share of what is learned"}
+QUANTITIES = {"accuracy_test": "test accuracy", "pristine_share": "pristine share of what is right"}
 AMONG_ALL = "pristine_share_of_all"
 
 
@@ -70,7 +70,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Returns
     -------
     Figure
-        A column for each experiment. Solid: test accuracy; dashed: pristine share of what is learned; thin:
+        A column for each experiment. Solid: test accuracy; dashed: pristine share of what is right; thin:
         that of all training examples, and that which G7 asks for at the best test accuracy. A dot marks the
         best test accuracy of the mean curve.
     """
@@ -105,5 +105,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     criterion = f"{PURE:g}: nearly all is pristine (G7)"
     handles.append(Line2D([], [], color="0.4", linewidth=0.6, label=criterion))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
-    note(figure, f"{replicates_note(whole)} Dots: best test accuracy.")
+    by_chance = "G7 does not count what is right by chance"
+    note(figure, f"{replicates_note(whole)} Dots: best test accuracy. {by_chance}.")
     return figure
