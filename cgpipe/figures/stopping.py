@@ -105,6 +105,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     criterion = f"{PURE:g}: nearly all is pristine (G7)"
     handles.append(Line2D([], [], color="0.4", linewidth=0.6, label=criterion))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
-    by_chance = "G7 does not count what is right by chance"
+    by_chance = "What is right by chance is counted here, and not in the verdict"
     note(figure, f"{replicates_note(whole)} Dots: best test accuracy. {by_chance}.")
     return figure
