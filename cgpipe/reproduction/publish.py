@@ -18,6 +18,7 @@ from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.progress import log
 from cgpipe.reproduction import (
     controls,
+    controls_findings,
     conventions,
     ends,
     findings,
@@ -34,12 +35,16 @@ FOLDER = "docs/reproduction"
 EARLIER = "earlier"  # its folder with runs that were seen before the criteria were fixed: left alone
 FINDINGS, MYSTERY_FINDINGS = parts_of(findings), parts_of(mystery_findings)
 TOOK = parts_of(shared)  # what the runs took, and were made with: parts of each page
-ENDS = parts_of(ends)
+CONTROLS_FINDINGS, ENDS = parts_of(controls_findings), parts_of(ends)
 CONVENTIONS = parts_of(conventions) | TOOK
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
     "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS | TOOK),
-    "controls": ("config/controls.yaml", "docs/controls", parts_of(controls) | ENDS | TOOK),
+    "controls": (
+        "config/controls.yaml",
+        "docs/controls",
+        parts_of(controls) | CONTROLS_FINDINGS | ENDS | TOOK,
+    ),
     **{
         f"conventions_{which}": (
             f"config/conventions_{which}.yaml",

@@ -1,0 +1,46 @@
+"""What the sentences on the page of the controls say was found: each must hold in every replicate."""
+
+from cgpipe.figures.controls import WINSORIZED
+from cgpipe.reproduction.findings import all_hold
+from cgpipe.reproduction.pages import Conclusion, fixed, says
+from cgpipe.reproduction.tables import Tables
+
+REPLICATES = 5  # of config/controls.yaml
+# Rules that do one thing that winsorization does besides clipping extreme gradients.
+ONE_THING = ("scaled_mean", "random_drop", "inlier_clip", "norm_clip")
+OF_EXTREMES = (WINSORIZED, "trimmed_mean", "m3")  # rules that limit extreme gradients, parameter by parameter
+
+
+def replicates(tables: Tables) -> Conclusion:
+    """How many there are."""
+    made = tables.rows("controls")["replicate"].nunique()
+    return says(made, f"{made} of {REPLICATES}" if made < REPLICATES else f"{made}")
+
+
+def extremes(tables: Tables) -> Conclusion:
+    """Rules that limit extreme gradients slow memorization, and the controls do not."""
+    rows = tables.rows("controls", quantity="corrupt slowdown")
+    slow = rows[rows["update"].isin(OF_EXTREMES)]["value"]
+    others = rows[rows["update"].isin(ONE_THING)]["value"]
+    return says(
+        all_hold(slow > 3, others < 1.2),
+        f"{fixed(slow.min(), 1)}",
+        *(fixed(of, 2) for of in (others.min(), others.max())),
+    )
+
+
+def no_better(tables: Tables) -> Conclusion:
+    """At equal training accuracy they do not generalize better on average."""
+    rows = tables.rows("controls", quantity="test accuracy, mean")
+    values = rows[rows["update"].isin(OF_EXTREMES)]["value"]
+    return says(all_hold(values < 0), *(fixed(-of, 3) for of in (values.max(), values.min())))
+
+
+def kinds_of_medians(tables: Tables) -> Conclusion:
+    """The median over parts of a minibatch, and that over minibatches."""
+    rows = tables.rows("controls", quantity="corrupt slowdown")
+    found = [rows[rows["update"] == rule]["value"] for rule in ("m3", "rm3", "ra3")]
+    return says(
+        all_hold(found[0] > found[1].max(), found[1] > found[2].max()),
+        *(fixed(of.mean(), 1) for of in found),
+    )
