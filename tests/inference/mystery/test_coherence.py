@@ -115,8 +115,8 @@ def test_a_difference_is_over_the_marks_at_which_both_are_known():
 
 
 def test_g1_displacement_is_over_the_windows_that_both_have():
-    def displacement(ways, steps):
-        squared = np.ones((len(steps), 4))
+    def displacement(ways, steps, each=1.0):
+        squared = np.full((len(steps), 4), each)
         return xr.Dataset(
             {"way": ("step", ways), "squared_norm_sum": (("step", "example"), squared)},
             coords={"step": steps},
@@ -127,10 +127,10 @@ def test_g1_displacement_is_over_the_windows_that_both_have():
         history=[Run(noise, 0, 0, history(), experiment="net") for noise in (0.0, 1.0)],
         displacement=[
             Run(0.0, 0, 0, displacement([4.0, 8.0, 16.0, 99.0], [0, 10, 20, 30]), experiment="net"),
-            Run(1.0, 0, 0, displacement([2.0, 2.0, 2.0], [0, 10, 20]), experiment="net"),
+            Run(1.0, 0, 0, displacement([2.0, 2.0, 2.0], [0, 10, 20], each=3.0), experiment="net"),
         ],
     )
-    assert values(one(claim_of("G1", made), "net, displacement"))[0] == pytest.approx(2 * math.log(2))
+    assert values(one(claim_of("G1", made), "net, displacement"))[0] == pytest.approx(2 * math.log(2) + math.log(3))
 
 
 def test_g2_compares_the_middle_with_both_ends():
