@@ -1,11 +1,10 @@
 """What the sentences on the page of the controls say was found: each must hold in every replicate."""
 
 from cgpipe.figures.controls import WINSORIZED
-from cgpipe.reproduction.findings import all_hold
+from cgpipe.reproduction.findings import all_hold, of_a_verdict
 from cgpipe.reproduction.pages import Conclusion, fixed, says
 from cgpipe.reproduction.tables import Tables
 
-REPLICATES = 5  # of config/controls.yaml
 # Rules that do one thing that winsorization does besides clipping extreme gradients.
 ONE_THING = ("scaled_mean", "random_drop", "inlier_clip", "norm_clip")
 OF_EXTREMES = (WINSORIZED, "trimmed_mean", "m3")  # rules that limit extreme gradients, parameter by parameter
@@ -13,8 +12,7 @@ OF_EXTREMES = (WINSORIZED, "trimmed_mean", "m3")  # rules that limit extreme gra
 
 def replicates(tables: Tables) -> Conclusion:
     """How many there are."""
-    made = tables.rows("controls")["replicate"].nunique()
-    return says(made, f"{made} of {REPLICATES}" if made < REPLICATES else f"{made}")
+    return of_a_verdict(tables.rows("controls")["replicate"].nunique())
 
 
 def extremes(tables: Tables) -> Conclusion:

@@ -16,7 +16,11 @@ WAY = "figure2_displacement"
 
 def replicates(tables: Tables) -> Conclusion:
     """How many there are of those that a verdict takes."""
-    made = tables.rows("claims")["replicate"].nunique()
+    return of_a_verdict(tables.rows("claims")["replicate"].nunique())
+
+
+def of_a_verdict(made: int) -> Conclusion:
+    """So many replicates, of those that a verdict takes; alone, if they are as many."""
     return says(made, f"{made} of {FEWEST}" if made < FEWEST else f"{made}")
 
 

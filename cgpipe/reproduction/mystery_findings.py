@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cgpipe.inference.verdicts import FEWEST
-from cgpipe.reproduction.findings import all_hold
+from cgpipe.reproduction.findings import all_hold, of_a_verdict
 from cgpipe.reproduction.pages import Conclusion, fixed, says
 from cgpipe.reproduction.tables import Tables
 
@@ -13,8 +12,7 @@ NETWORKS = ("dense", "lenet5", "alexnet")
 
 def replicates(tables: Tables) -> Conclusion:
     """How many there are, of the claims that have least."""
-    made = len(_values(tables, "G1", "dense, training"))
-    return says(made, f"{made} of {FEWEST}" if made < FEWEST else f"{made}")
+    return of_a_verdict(len(_values(tables, "G1", "dense, training")))
 
 
 def real_and_random(tables: Tables) -> Conclusion:
