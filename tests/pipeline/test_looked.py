@@ -9,9 +9,9 @@ from cgpipe.pipeline.config.load import ConfigError, load
 def folder(tmp_path, monkeypatch):
     """The folder worked in, another than that of the Snakefile."""
     monkeypatch.setenv("HERE", str(tmp_path))
-    for name in ("work/data", "here"):
+    for name in ("begun/data", "here"):
         (tmp_path / name).mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "begun")
     return tmp_path
 
 
@@ -31,7 +31,7 @@ def mistake(here, *given, **more):
     return line.removeprefix("  - ")
 
 
-@pytest.mark.parametrize("root", [None, "", "data", "$HERE/work/data", "../work/data/"])
+@pytest.mark.parametrize("root", [None, "", "data", "$HERE/begun/data", "../begun/data/"])
 def test_a_data_root_is_a_folder_or_left_out(folder, root):
     load(settings(data_root=root), here=folder)
 
@@ -54,9 +54,9 @@ def test_a_data_root_is_looked_for_if_it_is_read(folder):
         load(given, here=folder)
 
 
-@pytest.mark.parametrize("where", ["work", "here"])
+@pytest.mark.parametrize("where", ["begun", "here"])
 def test_a_table_to_compare_with_is_in_the_folder_worked_in_or_that_of_the_snakefile(folder, where):
-    allowed = f"a table that is there; there is no file {folder}/work/t.csv or {folder}/here/t.csv"
+    allowed = f"a table that is there; there is no file {folder}/begun/t.csv or {folder}/here/t.csv"
     told = f"figures.figure1.compare_with: given 't.csv' (text); allowed: {allowed}"
     assert mistake(folder / "here", table="t.csv") == told
     (folder / where / "t.csv").touch()

@@ -26,33 +26,29 @@ def stability(runs: Mystery) -> Iterator[Part]:
     """
     for twin in runs.roles.twins:
         for of in get_args(Distance):
-            statistic = f"log distance of the {of} of twins, random less real labels"
-            levels = (partial(level, twin=twin, of=of, noise=noise) for noise in (RANDOM, REAL))
-            yield Part(
-                part=f"{twin}, {of}",
-                statistic=statistic,
-                rule="above",
-                bound=0,
-                observed=runs.each_replicate(twin, contrast(*levels)),
-                details="at the end",
+            at_end, means = (
+                contrast(
+                    *(partial(level, twin=twin, of=of, noise=noise, mean=mean) for noise in (RANDOM, REAL))
+                )
+                for mean in (False, True)
             )
-            yield Part(
-                part=f"{twin}, {of}, at equal loss",
-                statistic=statistic,
-                rule="shown",
-                bound=0,
-                observed=runs.each_replicate(twin, partial(at_equal_loss, twin=twin, of=of)),
-                details="mean over the marks of the training loss that both pass",
-            )
-            means = (partial(level, twin=twin, of=of, noise=noise, mean=True) for noise in (RANDOM, REAL))
-            yield Part(
-                part=f"{twin}, {of}, mean",
-                statistic=statistic,
-                rule="shown",
-                bound=0,
-                observed=runs.each_replicate(twin, contrast(*means)),
-                details="mean over log10(step + 1)",
-            )
+            for when, value, details in (
+                ("", at_end, "at the end"),
+                (
+                    ", at equal loss",
+                    partial(at_equal_loss, twin=twin, of=of),
+                    "mean over the marks of the training loss that both pass",
+                ),
+                (", mean", means, "mean over log10(step + 1)"),
+            ):
+                yield Part(
+                    part=f"{twin}, {of}{when}",
+                    statistic=f"log distance of the {of} of twins, random less real labels",
+                    rule="shown" if when else "above",
+                    bound=0,
+                    observed=runs.each_replicate(twin, value),
+                    details=details,
+                )
 
 
 @claim("G10", "from adversarial weights a network fits, but generalizes worse, with less coherent gradients")
@@ -168,7 +164,7 @@ def distances(runs: Mystery, twin: str, of: Distance, noise: float) -> tuple[st.
     return twins["step"].values, np.log(np.where(values > 0, values, np.nan))
 
 
-def level(runs: Mystery, twin: str, of: Distance, noise: float, *, mean: bool = False) -> float:
+def level(runs: Mystery, twin: str, of: Distance, noise: float, *, mean: bool) -> float:
     """Log distance between twins at the end, or its mean over the logarithm of the steps."""
     steps, logs = distances(runs, twin, of, noise)
     return mean_over_log_steps(steps, logs) if mean else float(logs[-1])

@@ -72,6 +72,14 @@ def test_a_mark_above_the_first_loss_or_below_the_last_is_not_known():
     assert [mark for mark, value in found.items() if math.isnan(value)] == [2.0, 0.1]
 
 
+def test_bursts_begin_at_steps_0_and_5():
+    """The first has a loss of 2.5 and a median of 8, that of step 2; the second 2.2 and 2 ** 7."""
+    made = networks(lambda step: 2.0 ** (step + 1), lambda _: 1.0, loss=lambda step: 2.5 if step < 5 else 2.2)
+    at = [run._replace(data=history(passed={2.5: -1, 2.2: -1})) for run in made.history]
+    found = marks.at_marks(made._replace(history=at).of(0), "net", 0.0, marks.log_m_coherence())
+    assert found == pytest.approx({2.5: math.log(2**3), 2.2: math.log(2**8)})
+
+
 def test_a_run_that_jumps_over_marks_is_compared_at_its_losses():
     """All marks are passed at step 10, where the loss is 0.5."""
     passed = {2.0: 10, 1.0: 10, 0.5: 10, 0.1: -1}
