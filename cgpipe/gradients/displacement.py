@@ -183,7 +183,9 @@ def displacement(window: Window, images: torch.Tensor, labels: torch.Tensor) -> 
         )
     sums, squares = np.zeros((2, len(images)))  # (e,)
     found = Displacement(sums, squares, np.zeros(len(images), np.int64), way)
-    for (network, batch), ω in zip(window.replay(), weights, strict=True):
+    for (given, batch), ω in zip(window.replay(), weights, strict=True):
+        network = network_of(given, images)
+        total = network.as_direction(total)  # once: converted, it is left as it is
         index = torch.from_numpy(batch).to(images.device)
         each = example_contributions(network, images[index], labels[index], total)
         found.contribution[batch] += ω * each.u.sum(1)

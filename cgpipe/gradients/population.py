@@ -139,7 +139,8 @@ def group_gradients(
         for k, (of_squares, of_losses, members) in enumerate(zip(*in_groups, strict=True)):
             energy[k] += of_squares.numpy().sum(0)
             loss[k] += of_losses.numpy().sum(dtype=np.float64)
-            of_groups[k].add([layer.of(members) for layer in layers])
+            whole = len(members) == len(order)
+            of_groups[k].add(layers if whole else [layer.of(members) for layer in layers])
     for of_group in of_groups:
         of_group.end()
     if not np.isfinite(energy).all():

@@ -6,6 +6,7 @@ Index letters: e example, o output unit, i input unit, t position.
 from collections.abc import Mapping
 
 import torch
+from torch.linalg import vector_norm
 from torch.nn.functional import linear
 
 from cgpipe.networks.per_example.base import dot
@@ -35,8 +36,10 @@ class LinearGradients(OuterGradients):
         """‖g_e‖², as in `LayerGradients`; with one position ‖δ_e‖²(‖a_e‖² + 1)."""
         if self.δ.ndim > 2:
             return super().squared_norms()
-        a, δ = self.inputs[0], self.δ.double()
-        return dot(δ, δ) * (dot(a, a) + ("bias" in self.parameters))
+        a = self.inputs[0]
+        # In float64, as the square of a small gradient comes to nothing in float32.
+        of_δ = vector_norm(self.δ, dim=1, dtype=torch.float64).square()
+        return of_δ * (dot(a, a) + ("bias" in self.parameters))
 
     def products(self, direction: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """⟨direction, g_e⟩, as in `LayerGradients`: δ_eᵀ(D_W a_e + D_b)."""
