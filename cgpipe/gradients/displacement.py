@@ -12,7 +12,7 @@ half less that over the second. An example contributes c_e = Σ_{its visits k} �
 Index letters: e example, k update of the window.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from cgpipe.gradients.contributions import Floats
 from cgpipe.gradients.population import example_contributions
 from cgpipe.gradients.sums import GradientSum
 from cgpipe.networks.given import NetworkLike, network_of
+from cgpipe.networks.network import Parameters
 
 # The updates of a window: the network before each, which changes with it, and the examples it is by.
 Replay = Iterable[tuple[NetworkLike, npt.NDArray[np.int64]]]
@@ -183,11 +184,12 @@ def displacement(window: Window, images: torch.Tensor, labels: torch.Tensor) -> 
         )
     sums, squares = np.zeros((2, len(images)))  # (e,)
     found = Displacement(sums, squares, np.zeros(len(images), np.int64), way)
+    whole: Sequence[Parameters] = total
     for (given, batch), ω in zip(window.replay(), weights, strict=True):
         network = network_of(given, images)
-        total = network.as_direction(total)  # once: converted, it is left as it is
+        whole = network.as_direction(whole)  # converted at the first update, and left as it is from then on
         index = torch.from_numpy(batch).to(images.device)
-        each = example_contributions(network, images[index], labels[index], total)
+        each = example_contributions(network, images[index], labels[index], whole)
         found.contribution[batch] += ω * each.u.sum(1)
         found.squared_norm_sum[batch] += ω**2 * each.squared_norm.sum(1)
         found.visits[batch] += 1

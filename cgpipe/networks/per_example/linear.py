@@ -38,7 +38,7 @@ class LinearGradients(OuterGradients):
             return super().squared_norms()
         a = self.inputs[0]
         # In float64, as the square of a small gradient comes to nothing in float32.
-        of_δ = vector_norm(self.δ, dim=1, dtype=torch.float64).square()
+        of_δ: torch.Tensor = vector_norm(self.δ, dim=1, dtype=torch.float64).square()
         return of_δ * (dot(a, a) + ("bias" in self.parameters))
 
     def products(self, direction: Mapping[str, torch.Tensor]) -> torch.Tensor:
