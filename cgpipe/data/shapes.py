@@ -16,11 +16,6 @@ class Shape(NamedTuple):
     classes: int
     test_examples: int
 
-    @property
-    def features(self) -> int:
-        """Values of an image."""
-        return self.height * self.width * self.channels
-
 
 DATASETS = {
     "digits": Shape(examples=1_000, height=8, width=8, channels=1, classes=10, test_examples=797),

@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, curve, log_steps, new_figure, note, replicates_note
+from cgpipe.figures.style import Style, curve, legend, log_steps, new_figure, note, replicates_note
 from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
@@ -92,7 +91,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
                 axes.set_ylabel(f"{QUANTITIES[quantity]}\n{percent(noise)} noise")
             if line == len(rows) - 1:
                 axes.set_xlabel("step")
-    handles = [Line2D([], [], color=color) for _, color in zip(clipped, cycle(colors), strict=False)]
-    figure.legend(handles, [f"$c$ = {c}" for c in clipped], loc="outside upper center", ncols=len(clipped))
+    legend(figure, [f"$c$ = {c}" for c in clipped], colors)
     note(figure, f"{replicates_note(numbers)} Shares of the units of the layer.")
     return figure

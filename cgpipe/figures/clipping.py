@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import (
     DASHED,
     LineStyle,
     Style,
     curve,
+    legend,
     log_ratios,
     log_steps,
     new_figure,
@@ -123,8 +123,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         grid[-1, column].set_xlabel("step")
     for axes, panel in zip(grid[:, 0], PANELS, strict=True):
         axes.set_ylabel(panel.label)
-    handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(["0.5", *colors]), strict=False)]
-    names = [f"$c$ = {c}" if c else "plain" for c in levels]
-    figure.legend(handles, names, loc="outside upper center", ncols=len(levels))
+    legend(figure, [f"$c$ = {c}" if c else "plain" for c in levels], ["0.5", *colors])
     note(figure, f"{replicates_note(numbers)} Of a replicate: means over its minibatches.")
     return figure

@@ -9,7 +9,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from cgpipe.figures.style import (
@@ -18,6 +17,7 @@ from cgpipe.figures.style import (
     LineStyle,
     Style,
     curve,
+    legend,
     log_steps,
     new_figure,
     note,
@@ -139,9 +139,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
             axes.axhline(at, color="0.55", linewidth=0.6, linestyle=DOTTED, zorder=0)
     for axes in grid[::2]:
         axes.set_ylabel("m-coherence")
-    handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
-    names = [f"{percent(level)} noise" for level in levels]
-    figure.legend(handles, names, loc="outside upper center", ncols=len(levels))
+    legend(figure, [f"{percent(level)} noise" for level in levels], colors)
     note(
         figure,
         f"{replicates_note(m_coherence)} Dotted: orthogonal gradients, 1, or identical, {examples:,.0f}.\n"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cgpipe.figures.matched import CURVES, compared, mean_of
-from cgpipe.figures.style import DOTTED, PALE, Style, log_ratios, new_figure, note
+from cgpipe.figures.style import DOTTED, PALE, Style, log_ratios, new_figure, note, smallest_to_largest
 from cgpipe.figures.words import percent
 from cgpipe.names import CLIPPING
 from cgpipe.runs import Run
@@ -44,18 +44,13 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     ValueError
         If there is no run of plain SGD to compare a run with.
     """
-    plain = {(run.noise, run.replicate): run.data for run in runs if _is_plain(run)}
+    plain = [run for run in runs if _is_plain(run)]
     rows: list[dict[str, Any]] = []
     for run in runs:
         if _is_plain(run):
             continue
-        if (run.noise, run.replicate) not in plain:
-            raise ValueError(
-                f"no run of plain SGD (c = 0) at noise {run.noise:g}, replicate {run.replicate}, to compare "
-                f"that of {run.update} with: give one"
-            )
         at = {"update": run.update, "winsor": run.winsor, "noise": run.noise, "replicate": run.replicate}
-        found = compared(run.data, plain[run.noise, run.replicate])
+        found = compared(run, plain)
         rows += [{**at, **row} for row in found if row["quantity"] not in CURVES]
     numbers = pd.DataFrame(rows, columns=COLUMNS).fillna({"bound": ""})
     return numbers.sort_values(COLUMNS[:4], kind="stable", ignore_index=True)
@@ -113,8 +108,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         of_noise[0].set_ylim(len(places) - 0.5, -0.5)
     for axes, (label, _) in zip(grid[-1], PANELS.values(), strict=True):
         axes.set_xlabel(label)
-    replicates = numbers.groupby(["noise", *keys])["replicate"].nunique()
-    n = " to ".join(str(count) for count in sorted({replicates.min(), replicates.max()}))
+    n = smallest_to_largest(numbers.groupby(["noise", *keys])["replicate"].nunique())
     note(
         figure,
         f"Small: replicates; large: their mean (n = {n}). Dotted: winsorized SGD. Triangles: bounds, as a "

@@ -53,6 +53,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Returns
     -------
     Figure
-        A panel for what is learned early, two for test accuracy, two for coherence.
+        Six panels: what is learned early, test accuracy in three ways, coherence in two.
     """
     return draw_panels(numbers, style, colors, PANELS, 3)

@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cgpipe.figures.comparison import comparison_note, split_sources
-from cgpipe.figures.style import DASHED, LineStyle, Style, curve, log_steps, new_figure, note, replicates_note
+from cgpipe.figures.style import (
+    DASHED,
+    LineStyle,
+    Style,
+    curve,
+    legend,
+    log_steps,
+    new_figure,
+    note,
+    replicates_note,
+)
 from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import percent
 from cgpipe.names import Learned
@@ -128,9 +138,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         axes.set_ylim(0, None if panel == "c" else 1.02)
     for axes in panels[2:]:
         axes.set_xlabel("step")
-    handles = [Line2D([], [], color=colors[k % len(colors)]) for k in range(len(levels))]
-    labels = [f"{percent(noise)} noise" for noise in levels]
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(levels))
+    legend(figure, [f"{percent(noise)} noise" for noise in levels], colors)
     styles = [Line2D([], [], color="0.3"), Line2D([], [], color="0.3", linestyle=DASHED)]
     panels[3].legend(styles, ["pristine", "corrupt"], loc="upper left", handlelength=2.5)
     note(figure, replicates_note(here) + comparison_note(elsewhere))

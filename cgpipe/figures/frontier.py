@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import DASHED, DOTTED, LineStyle, Style, new_figure, note
+from cgpipe.figures.style import DASHED, DOTTED, LineStyle, Style, new_figure, note, smallest_to_largest
 from cgpipe.figures.summary import each_replicate
 from cgpipe.figures.words import percent, rounded, usual
 from cgpipe.inference.curves import first_reached
@@ -97,8 +97,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any], *, reference: s
         axes.set_title(f"{percent(level)} noise", pad=12)
     grid[0].set_ylabel("corrupt examples learned by then")
     figure.legend(handles=handles, loc="outside right upper")
-    counts = sorted({*numbers.groupby(["experiment", "winsor"])["replicate"].nunique()})
-    n = " to ".join(map(str, counts[:: max(1, len(counts) - 1)]))
+    n = smallest_to_largest(numbers.groupby(["experiment", "winsor"])["replicate"].nunique())
     note(
         figure,
         f"Lines: mean over replicates (n = {n}), where a share of the pristine examples is first learned,\n"

@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from cgpipe.figures.style import DASHED, PALE, LineStyle, Style, log_ratios, new_figure, note
+from cgpipe.figures.style import (
+    DASHED,
+    PALE,
+    LineStyle,
+    Style,
+    log_ratios,
+    new_figure,
+    note,
+    smallest_to_largest,
+)
 from cgpipe.figures.words import percent
 from cgpipe.inference.curves import mean_over_log_steps
 from cgpipe.inference.matching import Bounded, matched_accuracy, slowdown
@@ -57,7 +66,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     ValueError
         If there is no run of plain SGD to compare a run with.
     """
-    plain = {(run.noise, run.replicate): run.data for run in runs if run.winsor == 0}
+    plain = [run for run in runs if run.winsor == 0]
     rows: list[dict[str, Any]] = []
     for run in sorted(runs, key=lambda run: run[:3]):
         at = {"noise": run.noise, "winsor": run.winsor, "replicate": run.replicate}
@@ -67,19 +76,26 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         rows.append({"quantity": "best test accuracy", **at, "step": step, "value": float(test[best])})
         if run.winsor == 0:
             continue
-        if (run.noise, run.replicate) not in plain:
-            raise ValueError(
-                f"no run of plain SGD (c = 0) at noise {run.noise:g}, replicate {run.replicate}, to compare "
-                f"that of c = {run.winsor} with: give one"
-            )
-        other = plain[run.noise, run.replicate]
-        rows += [{**row, **at} for row in compared(run.data, other)]
+        rows += [{**row, **at} for row in compared(run, plain)]
     return pd.DataFrame(rows, columns=COLUMNS).fillna({"bound": ""})
 
 
-def compared(history: Any, plain: Any) -> list[dict[str, Any]]:
-    """Rows of the table of one run, without its levels."""
-    curves = matched_accuracy(history, plain)
+def compared(run: Run, plain: Sequence[Run]) -> list[dict[str, Any]]:
+    """Rows of the table of one run, without its levels.
+
+    Raises
+    ------
+    ValueError
+        If none of `plain` has its noise and replicate.
+    """
+    others = [other.data for other in plain if (other.noise, other.replicate) == (run.noise, run.replicate)]
+    if not others:
+        raise ValueError(
+            f"no run of plain SGD (c = 0) at noise {run.noise:g}, replicate {run.replicate}, to compare that "
+            f"of {run.update}, c = {run.winsor}, with: give one"
+        )
+    history, other = run.data, others[-1]
+    curves = matched_accuracy(history, other)
     rows: list[dict[str, Any]] = []
     for name in CURVES:
         values, on = curves[name].values, curves[f"{name}, on"].values
@@ -91,7 +107,7 @@ def compared(history: Any, plain: Any) -> list[dict[str, Any]]:
         mean = mean_over_log_steps(curves["step"].values, values)
         best = values[known].max() if known.any() else np.nan
         rows += [{"quantity": f"{name}, {of}", "value": at} for of, at in (("mean", mean), ("best", best))]
-    slowed = slowdown(history, plain)
+    slowed = slowdown(history, other)
     return rows + [{"quantity": name, **of._asdict()} for name, of in slowed.items()]
 
 
@@ -146,10 +162,10 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     empty = (Line2D([], [], linestyle=""), "")
     pairs = [of for both in zip_longest(levels, slowdowns, fillvalue=empty) for of in both]  # a row of each
     figure.legend(*zip(*pairs, strict=True), loc="outside upper center", ncols=len(pairs) // 2)
-    count = numbers.groupby(["noise", "winsor"])["replicate"].nunique()
+    n = smallest_to_largest(numbers.groupby(["noise", "winsor"])["replicate"].nunique())
     note(
         figure,
-        f"Thin, small: one replicate; thick, large: mean (n = {_range(count)}). Triangles: bounds, as a run "
+        f"Thin, small: one replicate; thick, large: mean (n = {n}). Triangles: bounds, as a run "
         "ended before it came so far.",
     )
     return figure
@@ -202,7 +218,3 @@ def mean_of(rows: pd.DataFrame) -> Bounded:
     if len(bounds) > 1 or not (rows["value"] > 0).all():
         return Bounded(np.nan)
     return Bounded(float(np.exp(np.log(rows["value"]).mean())), next(iter(bounds), ""))
-
-
-def _range(counts: pd.Series) -> str:
-    return " to ".join(str(n) for n in sorted({counts.min(), counts.max()}))

@@ -6,10 +6,19 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from cgpipe.figures import coherence
-from cgpipe.figures.style import DASHED, DOTTED, Style, curve, log_steps, new_figure, note, replicates_note
+from cgpipe.figures.style import (
+    DASHED,
+    DOTTED,
+    Style,
+    curve,
+    legend,
+    log_steps,
+    new_figure,
+    note,
+    replicates_note,
+)
 from cgpipe.figures.summary import summarise
 from cgpipe.figures.words import percent
 from cgpipe.runs import Run
@@ -82,10 +91,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         column[0].set_title(name)
     for axes, label in zip(grid[:, 0], ("m-coherence", "m-coherence", "m-coherence of layers"), strict=True):
         axes.set_ylabel(label)
-    handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
-    figure.legend(
-        handles, [f"{percent(of)} noise" for of in levels], loc="outside upper center", ncols=len(levels)
-    )
+    legend(figure, [f"{percent(of)} noise" for of in levels], colors)
     layers_at = f"Layers at {percent(levels[0])} noise"
     if len(levels) > 1:
         layers_at += f" (solid) and {percent(levels[-1])} (dashed)"

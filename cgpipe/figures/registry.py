@@ -70,18 +70,13 @@ class Entry:
 
     @property
     def replayed(self) -> bool:
-        """Whether its artifacts are made from updates that are made again from snapshots."""
+        """Whether its artifacts need updates that are made again from snapshots."""
         return self.artifact in ("bursts", "nullworlds_exact", "nullworlds_displacement")
 
     @property
     def snapshots(self) -> bool:
         """Whether its artifacts are made from the parameters that a run kept."""
         return self.artifact not in ("history", "claims", "mystery")
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """Keyword arguments of its functions `table` and `draw`."""
-        return (*self.keys, *self.shared)
 
 
 def entry_of(name: str) -> Entry:

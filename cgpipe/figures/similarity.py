@@ -9,7 +9,6 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import (
     DASHED,
@@ -17,6 +16,7 @@ from cgpipe.figures.style import (
     LineStyle,
     Style,
     curve,
+    legend,
     log_steps,
     new_figure,
     note,
@@ -117,9 +117,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         log_steps(axes, last, narrow=True)
         axes.set_xlabel("step")
         axes.set_title(label, loc="left")
-    handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
-    names = [labels(level) for level in levels]
-    below.legend(handles, names, loc="outside upper center", ncols=len(levels))
+    legend(below, [labels(level) for level in levels], colors)
     most = pd.Series(classes).value_counts().max()
     note(
         figure,

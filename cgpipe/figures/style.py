@@ -1,16 +1,18 @@
 """How all figures look: colour-blind palette, each colour with a line style of its own, text kept as text."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Literal
 
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
 from matplotlib.ticker import (
     FixedLocator,
     FormatStrFormatter,
@@ -122,6 +124,12 @@ def curve(
     axes.fill_between(rows["step"], rows["low"], rows["high"], color=color, alpha=BAND, linewidth=0)
 
 
+def legend(figure: FigureBase, names: Sequence[str], colors: Iterable[Any]) -> None:
+    """Say above the panels what the colours are, in the order of their lines."""
+    handles = [Line2D([], [], color=color) for _, color in zip(names, cycle(colors), strict=False)]
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+
+
 def log_steps(axes: Axes, last: int, *, narrow: bool = False) -> None:
     """Make a logarithmic axis of steps that has a place for step 0; narrow panels get fewer labels."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.35)
@@ -158,11 +166,15 @@ def log_ratios(axes: Axes, which: Literal["x", "y"]) -> None:
 
 def replicates_note(rows: pd.DataFrame) -> str:
     """What lines and bands are, and of how many replicates."""
-    counts = sorted(set(rows["n"]))
-    if counts == [1]:
+    if set(rows["n"]) == {1}:
         return "Lines: one replicate (n = 1)."
-    n = " to ".join(str(count) for count in counts[:: max(1, len(counts) - 1)])
+    n = smallest_to_largest(rows["n"])
     return f"Lines: mean over n = {n} replicates; bands: smallest to largest."
+
+
+def smallest_to_largest(counts: pd.Series) -> str:
+    """One number, or the range of several."""
+    return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))
 
 
 def note(figure: Figure, text: str) -> None:

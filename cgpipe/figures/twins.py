@@ -6,9 +6,17 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from cgpipe.figures.style import Style, curve, log_ratios, log_steps, new_figure, note, replicates_note
+from cgpipe.figures.style import (
+    Style,
+    curve,
+    legend,
+    log_ratios,
+    log_steps,
+    new_figure,
+    note,
+    replicates_note,
+)
 from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import labels
 from cgpipe.runs import Run
@@ -92,9 +100,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         axes.set_title(f"({panel}) {title}", loc="left")
     for axes in grid[2:]:
         axes.set_xlabel("step")
-    handles = [Line2D([], [], color=color) for _, color in zip(levels, cycle(colors), strict=False)]
-    names = [labels(level) for level in levels]
-    figure.legend(handles, names, loc="outside upper center", ncols=len(levels))
+    legend(figure, [labels(level) for level in levels], colors)
     replaced = ", ".join(map(str, sorted(numbers["replaced"].unique())))
     until = "Twins are the same until one is drawn."
     note(figure, f"{replicates_note(shown)} Training examples replaced: {replaced}. {until}")

@@ -127,17 +127,14 @@ def measure_bursts(
 
     def loss_after(network: Network, total: Sequence[Parameters], rate: float) -> Floats:
         """Of each group, after a step; the network is as before in the end."""
-        before = [{name: p.clone() for name, p in of.items()} for of in network.parameters()]
+        before = {name: values.clone() for name, values in network.state().items()}
         for own, g in zip(network.parameters(), total, strict=True):
             for name, p in own.items():
                 p.copy_(p - (rate / len(images)) * g[name].to(p.dtype))
         each = losses(network.all_logits(images), labels)
-        for own, kept in zip(network.parameters(), before, strict=True):
-            for name, p in own.items():
-                p.copy_(kept[name])
-        of_groups = np.zeros(len(GROUPS))
-        np.add.at(of_groups, group.cpu().numpy(), each.double().cpu().numpy())
-        return of_groups
+        network.load(before)
+        of_groups = np.bincount(group.cpu().numpy(), each.double().cpu().numpy(), len(GROUPS))
+        return of_groups.astype(np.float64)
 
     measured: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in VARIABLES}
     steps: list[tuple[int, int]] = []

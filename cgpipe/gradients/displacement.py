@@ -22,7 +22,7 @@ import xarray as xr
 
 from cgpipe.gradients.contributions import Floats
 from cgpipe.gradients.population import example_contributions
-from cgpipe.gradients.sums import GradientSum
+from cgpipe.gradients.sums import GradientSum, zeros_like
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Parameters
 
@@ -140,10 +140,7 @@ def weighted_sum(
     for (given, batch), ω in zip(replay, weights, strict=True):
         network = network_of(given, images)
         if not total:
-            shapes = network.parameters()
-            total = [
-                {name: torch.zeros_like(p, dtype=torch.float64) for name, p in of.items()} for of in shapes
-            ]
+            total = zeros_like(network)
             summed = GradientSum(total)
         index = torch.from_numpy(batch).to(images.device)
         for _, _, layers in network.passes(images[index], labels[index]):

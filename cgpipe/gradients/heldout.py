@@ -17,7 +17,7 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import pair_coherence
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.sums import GradientSum
+from cgpipe.gradients.sums import GradientSum, check_finite, zeros_like
 from cgpipe.networks.dense import Layer, losses
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Network, Parameters
@@ -131,7 +131,7 @@ def _of_groups(network: Network, sample: Sample) -> dict[str, npt.NDArray[Any]]:
     corrupt = torch.from_numpy(~pristine).long().to(images.device)
     low, high = (bound * math.log(network.classes) for bound in NEAR_CHANCE)
     # Of the gradients, then of the gradients divided by their lengths, by part.
-    sums = [_zeros(network) for _ in range(2 * PARTS)]
+    sums = [zeros_like(network) for _ in range(2 * PARTS)]
     adding = [GradientSum(of_part) for of_part in sums]
     energy = np.zeros((PARTS, len(network.layers)))
     counted = np.zeros((PARTS, 4))
@@ -157,11 +157,7 @@ def _of_groups(network: Network, sample: Sample) -> dict[str, npt.NDArray[Any]]:
         counted += (of_parts @ each).cpu().numpy()
     for of in adding:
         of.end()
-    if not np.isfinite(energy).all():
-        raise ValueError(
-            f"the gradients of {network.named(np.flatnonzero(~np.isfinite(energy).all(0)))} are not finite: "
-            "the run diverged or its snapshots are damaged"
-        )
+    check_finite(network, energy)
     gram, of_units = _gram(sums[:PARTS]), _gram(sums[PARTS:]).sum(0)
     size, pointed_, loss, right_ = (MEMBERS @ counted).T  # (g,)
     with np.errstate(invalid="ignore"):
@@ -177,14 +173,6 @@ def _of_groups(network: Network, sample: Sample) -> dict[str, npt.NDArray[Any]]:
                 np.maximum(np.einsum("gp,pq,gq->g", MEMBERS, of_units, MEMBERS), 0), pointed_, pointed_
             ),
         }
-
-
-def _zeros(network: Network) -> list[dict[str, torch.Tensor]]:
-    """Where to sum gradients, laid out in memory as the parameters are."""
-    return [
-        {name: torch.zeros_like(p, dtype=torch.float64) for name, p in of.items()}
-        for of in network.parameters()
-    ]
 
 
 def _gram(sums: Sequence[Sequence[Parameters]]) -> Floats:

@@ -17,7 +17,7 @@ import xarray as xr
 
 from cgpipe.gradients.coherence import stiffness
 from cgpipe.gradients.contributions import Floats
-from cgpipe.gradients.sums import GradientSum
+from cgpipe.gradients.sums import GradientSum, check_finite
 from cgpipe.networks.dense import losses
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Parameters
@@ -143,11 +143,7 @@ def group_gradients(
             of_groups[k].add(layers if whole else [layer.of(members) for layer in layers])
     for of_group in of_groups:
         of_group.end()
-    if not np.isfinite(energy).all():
-        raise ValueError(
-            f"the gradients of {network.named(np.flatnonzero(~np.isfinite(energy).all(0)))} are not finite: "
-            "the run diverged or its snapshots are damaged"
-        )
+    check_finite(network, energy)
     return GroupGradients(sums, energy, loss, size)
 
 

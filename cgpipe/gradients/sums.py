@@ -2,13 +2,33 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
-from cgpipe.networks.network import Parameters
+from cgpipe.gradients.contributions import Floats
+from cgpipe.networks.network import Network, Parameters
 from cgpipe.networks.per_example.base import LayerGradients
 
 SUMMED = 1_000  # examples whose gradients are summed in float32
 NUMBERS = 2**23  # of what entered and left the layers of these
+
+
+def zeros_like(network: Network) -> list[dict[str, torch.Tensor]]:
+    """Where to sum the gradients of a network, by layer and parameter, laid out in memory as these are."""
+    return [
+        {name: torch.zeros_like(p, dtype=torch.float64) for name, p in of.items()}
+        for of in network.parameters()
+    ]
+
+
+def check_finite(network: Network, energy: Floats) -> None:
+    """Raise ValueError if a sum of squared norms, shape (..., layer), is not finite, and name the layers."""
+    finite = np.isfinite(energy).reshape(-1, len(network.layers)).all(0)
+    if not finite.all():
+        raise ValueError(
+            f"the gradients of {network.named(np.flatnonzero(~finite))} are not finite: the run diverged or "
+            "its snapshots are damaged"
+        )
 
 
 class GradientSum:

@@ -161,7 +161,7 @@ def rank_correlation(cosine: npt.ArrayLike, distance: npt.ArrayLike) -> Floats:
             return float(np.clip(one @ other / np.sqrt((one @ one) * (other @ other)), -1, 1))
 
     flat = cosines[..., *pairs]
-    return np.apply_along_axis(of_one, -1, flat) if flat.ndim > 1 else np.asarray(of_one(flat))
+    return np.apply_along_axis(of_one, -1, flat)
 
 
 def similarity_curves(similarity: xr.Dataset) -> xr.Dataset:

@@ -7,6 +7,11 @@ import torch
 
 from cgpipe.networks.dense import Layer, non_finite_place
 
+BEFORE = (
+    "an activation or a gradient was not finite at one of the updates before; device: cpu tells at which, "
+    "and in which layer"
+)
+
 
 class NonFiniteError(ArithmeticError):
     """The run diverged: a value is infinite or not a number."""

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import torch
 
 from cgpipe.learning.descent import Descent
-from cgpipe.learning.finite import NonFiniteError, require_finite
+from cgpipe.learning.finite import BEFORE, NonFiniteError, require_finite
 from cgpipe.learning.rules import kernel
 from cgpipe.learning.updates import UpdateRule
-from cgpipe.networks.dense import Layer, forward, non_finite_output, non_finite_place, output_gradients
+from cgpipe.networks.dense import Layer, forward, output_gradients
+from cgpipe.networks.fully_connected import Dense
 from cgpipe.networks.per_example.linear import LinearGradients
 
 
@@ -114,10 +115,7 @@ class Trainer:
             If one was not.
         """
         if not bool(self._finite):
-            raise NonFiniteError(
-                "an activation or a gradient was not finite at one of the updates before; device: cpu "
-                "tells at which, and in which layer"
-            )
+            raise NonFiniteError(BEFORE)
 
     def _update(self, rate: float) -> None:
         if self._in_one_operator:
@@ -135,11 +133,7 @@ class Trainer:
         )
         if not finite:
             batch = slice(None) if self._whole else self._batch
-            inputs, logits = forward(self.layers, self.images[batch])
-            gradients = output_gradients(self.layers, inputs, logits, self.labels[batch])
-            place = non_finite_place(self.layers, inputs, logits, gradients)
-            # An output of -inf is 0 after its ReLU, and not to be seen in what follows.
-            raise NonFiniteError(place or non_finite_output(self.layers, inputs))
+            raise NonFiniteError(Dense(self.layers).non_finite(self.images[batch], self.labels[batch]))
 
     def _update_by_parts(self, rate: float) -> None:
         images, labels = self._batch_images, self._batch_labels  # (b, i), (b,)

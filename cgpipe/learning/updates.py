@@ -29,7 +29,7 @@ class Fused(NamedTuple):
 
 
 class UpdateRule:
-    """One way to update: a rule defines `direction`, or `combine`, or `update` and the rest with a state."""
+    """One way to update: a rule defines `direction`, or `update` and the rest with a state."""
 
     fused: Fused | None = None  # None: the fused kernels do not make the whole of this rule's step
     captured = True  # whether a GPU may replay the kernels of one update for the next
@@ -56,10 +56,6 @@ class UpdateRule:
 
     def direction(self, layer: LayerGradients) -> dict[str, torch.Tensor]:
         """The direction of one layer, by parameter, at the scale of one example's gradient."""
-        return by_parameter(layer, self.combine)
-
-    def combine(self, values: torch.Tensor) -> torch.Tensor:
-        """From the gradients of some parameters, shape (b, n), to their direction, shape (n,)."""
         raise NotImplementedError
 
     def served(self, device: str) -> bool:

@@ -5,10 +5,11 @@ independent of each other, so that sampling more of one changes nothing in anoth
 depend on noise or winsorization, so that the levels of a replicate are compared on equal terms.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+# Its number is part of every result: a concern, once here, keeps its place.
 Concern = Literal[
     "corruption",
     "initialisation",
@@ -24,23 +25,7 @@ Concern = Literal[
     "heldout",
     "similarity",
 ]
-
-# Part of every result: a number, once given, stays with its concern.
-_NUMBERS: dict[Concern, int] = {
-    "corruption": 0,
-    "initialisation": 1,
-    "batches": 2,
-    "sample": 3,
-    "nullworlds": 4,
-    "stiffness": 5,
-    "subset": 6,
-    "update": 7,
-    "clipping": 8,
-    "replaced": 9,
-    "zeroed": 10,
-    "heldout": 11,
-    "similarity": 12,
-}
+_NUMBERS = {concern: number for number, concern in enumerate(get_args(Concern))}
 
 
 def stream(seed: int, concern: Concern, replicate: int) -> np.random.Generator:

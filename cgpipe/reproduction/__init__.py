@@ -1,1 +1,1 @@
-"""The pages of `docs/reproduction`: tables written from the published ones, and sentences checked by them."""
+"""The pages about the results: tables written from the published ones, and sentences checked by them."""

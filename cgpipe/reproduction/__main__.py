@@ -1,4 +1,4 @@
-"""`make reproduction`: results that are there, and the pages about them, to `docs/reproduction`."""
+"""`make reproduction`: results that are there, and the pages about them, to the folders of the pages."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,7 @@
 """What the sentences on the page of the controls say was found: each must hold in every replicate."""
 
 from cgpipe.figures.controls import WINSORIZED
-from cgpipe.reproduction.findings import all_hold, of_a_verdict
-from cgpipe.reproduction.pages import Conclusion, fixed, says
+from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, of_a_verdict, says
 from cgpipe.reproduction.tables import Tables
 
 # Rules that do one thing that winsorization does besides clipping extreme gradients.

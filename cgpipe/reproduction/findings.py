@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from cgpipe.inference.claims.statistics import MIXED
-from cgpipe.inference.verdicts import FEWEST
-from cgpipe.reproduction.pages import Conclusion, fixed, percent, says
+from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, of_a_verdict, percent, says
 from cgpipe.reproduction.paper import END_WINSORIZED, learning
 from cgpipe.reproduction.tables import Tables
 
@@ -17,11 +16,6 @@ WAY = "figure2_displacement"
 def replicates(tables: Tables) -> Conclusion:
     """How many there are of those that a verdict takes."""
     return of_a_verdict(tables.rows("claims")["replicate"].nunique())
-
-
-def of_a_verdict(made: int) -> Conclusion:
-    """So many replicates, of those that a verdict takes; alone, if they are as many."""
-    return says(made, f"{made} of {FEWEST}" if made < FEWEST else f"{made}")
 
 
 def took(tables: Tables) -> Conclusion:
@@ -239,11 +233,6 @@ def _final(tables: Tables, c: int, curve: str, noise: float = 0.5) -> pd.Series:
     """An accuracy of winsorized SGD at the end."""
     at = {"noise": noise, "winsor": c, "step": END_WINSORIZED}
     return tables.at("figure4", curve=f"{curve} accuracy", **at)
-
-
-def all_hold(*conditions: pd.Series) -> bool:
-    """Whether conditions hold in all replicates."""
-    return all(bool(condition.all()) for condition in conditions)
 
 
 def _means(found: Iterable[pd.Series]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The page of the second paper: its tables, and the conclusions that its sentences draw."""
+"""The tables on the page of the second paper."""
 
 from cgpipe.inference.claims.registry import summary_table
 from cgpipe.inference.mystery.runs import GM

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cgpipe.reproduction.findings import all_hold, of_a_verdict
-from cgpipe.reproduction.pages import Conclusion, fixed, says
+from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, of_a_verdict, says
 from cgpipe.reproduction.tables import Tables
 
 NETWORKS = ("dense", "lenet5", "alexnet")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 import pandas as pd
 
+from cgpipe.inference.verdicts import FEWEST
 from cgpipe.pipeline.documents import put_between
 from cgpipe.reproduction.tables import TableError, Tables
 
@@ -37,6 +38,16 @@ class ConclusionError(ValueError):
 def says(holds: object, *numbers: str) -> Conclusion:
     """A conclusion."""
     return Conclusion(bool(holds), numbers)
+
+
+def of_a_verdict(made: int) -> Conclusion:
+    """So many replicates, of those that a verdict takes; alone, if they are as many."""
+    return says(made, f"{made} of {FEWEST}" if made < FEWEST else f"{made}")
+
+
+def all_hold(*conditions: pd.Series) -> bool:
+    """Whether conditions hold in all replicates."""
+    return all(bool(condition.all()) for condition in conditions)
 
 
 def parts_of(module: ModuleType) -> Parts:

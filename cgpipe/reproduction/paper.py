@@ -1,4 +1,4 @@
-"""The page of the paper's experiments: its tables, and the conclusions that its sentences draw."""
+"""The tables on the page of the paper's experiments."""
 
 import pandas as pd
 

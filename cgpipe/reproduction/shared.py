@@ -1,4 +1,4 @@
-"""What the pages of both papers show: statistics of the claims, and what the runs took."""
+"""What several pages show: statistics of the claims, and what the runs took."""
 
 import pandas as pd
 

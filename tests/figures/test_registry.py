@@ -31,7 +31,7 @@ def test_a_figure_has_a_module_with_a_table_and_a_drawing_that_take_its_options(
         parameters = inspect.signature(function).parameters.values()
         assert [of.name for of in parameters if of.kind is not of.KEYWORD_ONLY] == takes
         options |= {of.name for of in parameters if of.kind is of.KEYWORD_ONLY}
-    assert options == set(FIGURES[name].options)
+    assert options == {*FIGURES[name].keys, *FIGURES[name].shared}
 
 
 @pytest.mark.parametrize("name", FIGURES)

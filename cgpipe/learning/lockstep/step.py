@@ -7,7 +7,7 @@ import torch
 import triton  # type: ignore[import-untyped]
 
 from cgpipe.learning.batches import BatchOrder
-from cgpipe.learning.finite import NonFiniteError
+from cgpipe.learning.finite import BEFORE, NonFiniteError
 from cgpipe.learning.lockstep import products, selection
 from cgpipe.learning.run import TrainingRun
 from cgpipe.learning.updates import Fused
@@ -73,10 +73,7 @@ class Lockstep:
     def check(self, run: TrainingRun) -> None:
         """Raise a NonFiniteError if an update of this run was not finite."""
         if not int(self._finite[self._slots[id(run)]]):
-            raise NonFiniteError(
-                "an activation or a gradient was not finite at one of the updates before; device: cpu "
-                "tells at which, and in which layer"
-            )
+            raise NonFiniteError(BEFORE)
 
     def leave(self, run: TrainingRun) -> None:
         """Go on without a run."""

@@ -134,7 +134,7 @@ class LayerGradients:
     def pairs(self) -> torch.Tensor:
         """⟨g_e, g_e'⟩ of all pairs of the examples, float64, shape (e, e); some parameters at a time."""
         products = self.δ.new_zeros((len(self.δ), len(self.δ)), dtype=torch.float64)
-        for _, _, gradients in self.tiles(VALUES.get(self.δ.device.type, VALUES_ELSEWHERE)):
+        for _, _, gradients in self.tiles(values_at_once(self.δ)):
             flat = gradients.flatten(1).double()
             products += flat @ flat.T
         return products

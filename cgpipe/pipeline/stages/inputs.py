@@ -1,18 +1,24 @@
-"""The runs of a job, and the labels that they train on, as several stages read them."""
+"""The runs of a job, their labels, and what their updates depend on, as several stages read them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import xarray as xr
 
 from cgpipe.pipeline.artifacts import ArtifactError, Provenance, read_netcdf
 from cgpipe.pipeline.canonical import canonical
+from cgpipe.pipeline.streams import stream
 
 # What the runs of an experiment may differ in.
 LEVELS = ("noise", "winsor", "replicate")
+# Settings of a training that its updates depend on.
+OF_UPDATES = (
+    *("batch_size", "clip_norm", "learning_rate", "momentum", "noise_multiplier", "schedule", "steps"),
+    *("update", "weight_decay"),
+)
 Settings = TypeVar("Settings")
 
 
@@ -62,6 +68,17 @@ def each_run(
             )
     made = [replace(provenance, spec=text) for text in texts]
     return list(zip(specs, made, map(list, zip(*files.values(), strict=True)), strict=True))
+
+
+def of_updates(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `start_run` and `Replay` take for the updates of a run, from the settings of its training."""
+    seed, replicate = settings["seed"], settings["replicate"]
+    return {
+        **{key: settings[key] for key in OF_UPDATES},
+        "c": settings["winsor"],
+        "batch_rng": stream(seed, "batches", replicate),
+        "update_rng": stream(seed, "update", replicate),
+    }
 
 
 def read_corrupted(path: Path, dataset: xr.Dataset) -> xr.Dataset:

@@ -14,16 +14,10 @@ from cgpipe.learning.run import Examples
 from cgpipe.networks.network import Network
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.ended import EndedRun
-from cgpipe.pipeline.streams import stream
+from cgpipe.pipeline.stages.inputs import of_updates
 
 Settings = TypeVar("Settings")
 Step = tuple[int, int, Network]  # step of the snapshot before, updates made, and the network then
-
-# Settings of a training that its updates depend on.
-KEYS = (
-    *("batch_size", "clip_norm", "learning_rate", "momentum", "noise_multiplier", "schedule", "steps"),
-    *("update", "weight_decay"),
-)
 
 
 class Replayed:
@@ -41,14 +35,7 @@ class Replayed:
         self.steps: int = settings["steps"]
         self.epoch = len(self.pristine) // settings["batch_size"]
         self.difference = 0.0
-        self._replay = Replay(
-            self.snapshots[0],
-            self.training,
-            **{key: settings[key] for key in KEYS},
-            c=settings["winsor"],
-            batch_rng=stream(settings["seed"], "batches", settings["replicate"]),
-            update_rng=stream(settings["seed"], "update", settings["replicate"]),
-        )
+        self._replay = Replay(self.snapshots[0], self.training, **of_updates(settings))
 
     def updates(self, start: int, count: int) -> Iterator[tuple[Network, npt.NDArray[np.int64]]]:
         """Make updates from a snapshot on, as `Replay.updates`, and compare with the snapshots after it."""

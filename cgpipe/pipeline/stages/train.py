@@ -26,10 +26,9 @@ from cgpipe.pipeline.artifacts import Provenance, read_netcdf, software, write_n
 from cgpipe.pipeline.checkpoints import Checkpoint, StoppedError, StopRequest
 from cgpipe.pipeline.progress import log, progress
 from cgpipe.pipeline.stages.device import TrainingImages, choose, held_gpus
-from cgpipe.pipeline.stages.inputs import PackError, each_run, read_corrupted
+from cgpipe.pipeline.stages.inputs import PackError, each_run, of_updates, read_corrupted
 from cgpipe.pipeline.stages.networks import is_dense, named, network_of_settings
 from cgpipe.pipeline.stages.snapshots import begin_from, write_snapshots
-from cgpipe.pipeline.streams import stream
 
 # A job that is killed loses the work since it last saved. It saves this often, and less often where that
 # would take more than SAVING of its time.
@@ -149,20 +148,9 @@ class Member:
             data.training(self.labels),
             data.test,
             network=network,
-            batch_size=spec.batch_size,
-            learning_rate=spec.learning_rate,
-            steps=spec.steps,
-            schedule=spec.schedule,
-            momentum=spec.momentum,
-            weight_decay=spec.weight_decay,
-            update=spec.update,
-            c=spec.winsor,
-            clip_norm=spec.clip_norm,
-            noise_multiplier=spec.noise_multiplier,
+            **of_updates(asdict(spec)),
             marks=spec.marks,
             classes=data.classes,
-            batch_rng=stream(spec.seed, "batches", spec.replicate),
-            update_rng=stream(spec.seed, "update", spec.replicate),
             state=state,
         )
         self.saved = self.run.step
