@@ -103,7 +103,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Four panels of the whole network, a colour for each noise level; lines at 1, where gradients are
         orthogonal, and at the number of examples, where they are identical. And the layers, a colour each, at
-        the lowest and at the highest noise level.
+        the lowest and at the highest noise level, or at the only one.
     """
     numbers = summarise(in_order(numbers))
     of_network = numbers[numbers["part"] == "network"]
@@ -128,7 +128,10 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         else:
             log_steps(axes, last)
             axes.set_xlabel("step")
-    for axes, panel, level in zip(grid[4:], "ef", (levels[0], levels[-1]), strict=True):
+    if len(levels) == 1:
+        grid[5].remove()
+        grid = grid[:5]
+    for axes, panel, level in zip(grid[4:], "ef", (levels[0], levels[-1]), strict=False):
         layers = layer_lines(axes, numbers[numbers["noise"] == level])
         log_steps(axes, last)
         axes.set_xlabel("step")

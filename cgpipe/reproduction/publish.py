@@ -20,6 +20,7 @@ from cgpipe.reproduction import (
     controls,
     controls_findings,
     conventions,
+    conventions_findings,
     ends,
     findings,
     mystery,
@@ -36,7 +37,12 @@ EARLIER = "earlier"  # its folder with runs that were seen before the criteria w
 FINDINGS, MYSTERY_FINDINGS = parts_of(findings), parts_of(mystery_findings)
 TOOK = parts_of(shared)  # what the runs took, and were made with: parts of each page
 CONTROLS_FINDINGS, ENDS = parts_of(controls_findings), parts_of(ends)
-CONVENTIONS = parts_of(conventions) | TOOK
+CONVENTIONS, CONVENTIONS_FINDINGS = parts_of(conventions) | TOOK, parts_of(conventions_findings)
+# Conclusions of the page of each convention.
+OF_CONVENTIONS = {
+    "init": ("replicates", "same-course", "sooner", "lower-best"),
+    "selection": (),
+}
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {
     "paper": ("config/config.yaml", FOLDER, parts_of(paper) | FINDINGS | TOOK),
@@ -49,9 +55,9 @@ PAGES: dict[str, tuple[str, str, Parts]] = {
         f"conventions_{which}": (
             f"config/conventions_{which}.yaml",
             f"docs/conventions/{which}",
-            CONVENTIONS,
+            CONVENTIONS | {name: CONVENTIONS_FINDINGS[name] for name in names},
         )
-        for which in ("init", "selection")
+        for which, names in OF_CONVENTIONS.items()
     },
     "mystery": ("config/mystery.yaml", "docs/mystery", parts_of(mystery) | MYSTERY_FINDINGS | ENDS | TOOK),
 }
@@ -93,11 +99,11 @@ def reproduce(root: Path) -> None:
     """
     new: dict[Path, bytes] = {}
     pages: list[tuple[str, Parts, Tables]] = []
-    for config, name, parts in PAGES.values():
+    for page, (config, name, parts) in PAGES.items():
         settings = yaml.safe_load((root / config).read_text(encoding="utf-8"))
         tables, files = of_folder(root / name, root / "results" / settings["name"], settings)
         new |= files
-        if tables.frames and parts is CONVENTIONS:
+        if tables.frames and page.startswith("conventions"):
             text = {f"{conventions.TEXT} {figure}": of for figure, of in pages[0][2].frames.items()}
             tables = Tables({**tables.frames, **text})
         pages.append((f"{name}/README.md", parts, tables))

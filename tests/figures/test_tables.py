@@ -395,6 +395,7 @@ def test_layers_keep_the_order_of_the_forward_pass() -> None:
         data[name] = ("step", "group", "part"), values
     data["cosine"] = ("step", "part"), values[:, 0]
     _, figure = draw("coherence", [Run(0.5, 0, 0, data)])
+    assert len(figure.axes) == 5  # of one level, the layers are drawn once
     assert "conv1, conv10, conv2, a last one, from dark to light" in figure.get_supxlabel()
     of_layers = figure.axes[4].get_lines()[:4]
     for line, name in zip(of_layers, names, strict=True):

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from cgpipe.reproduction.conventions import learning, winsorized
+from cgpipe.reproduction.conventions_findings import lower_best, replicates, same_course, sooner
 from cgpipe.reproduction.tables import Tables
 
 
@@ -42,3 +43,54 @@ def test_a_row_for_each_level_of_winsorization():
         ["c = 4", "0.250", "+0.150"],
         ["c = 8", "0.250", "+0.550"],
     ]
+
+
+def both(name, code, text):
+    """Tables of one quantity by each convention, of two replicates each."""
+    rows = [
+        {**at, "noise": 0.5, "replicate": k, "value": value + k / 1000}
+        for of in (code, text)
+        for at, value in of
+        for k in (0, 1)
+    ]
+    half = 2 * len(code)
+    return Tables({name: pd.DataFrame(rows[:half]), f"text {name}": pd.DataFrame(rows[half:])})
+
+
+def of_corrupt(values):
+    at = {"panel": "d", "group": "corrupt"}
+    return [({**at, "step": step}, value) for step, value in zip((5000, 10_000, 20_000), values, strict=True)]
+
+
+def of_way(values):
+    at = {"row": "data", "group": "pristine"}
+    return [({**at, "step": step}, value) for step, value in zip((10, 20, 3600, 9600), values, strict=True)]
+
+
+def best(values):
+    at = {"step": 60_000, "curve": "best test accuracy"}
+    return [({**at, "winsor": c}, value) for c, value in zip((0, 1, 2, 4), values, strict=True)]
+
+
+def test_corrupt_examples_are_sooner_right_only_if_all_are_at_each_step():
+    text = of_corrupt([0.1, 0.2, 0.3])
+    assert sooner(both("figure1", of_corrupt([0.11, 0.21, 0.4]), text)) == (True, ("0.40", "0.30"))
+    for values in ([0.101, 0.21, 0.4], [0.11, 0.201, 0.4], [0.11, 0.21, 0.301]):
+        assert not sooner(both("figure1", of_corrupt(values), text)).holds
+
+
+def test_the_course_is_the_same_only_if_both_conventions_have_it():
+    course, others = of_way([1, 0.95, 0.4, 0.3]), ([0.8, 1, 0.4, 0.3], [1, 1, 0.5, 0.3], [1, 1, 0.4, 0.6])
+    assert same_course(both("figure2_displacement", course, course)).holds
+    for values in others:
+        assert not same_course(both("figure2_displacement", course, of_way(values))).holds
+        assert not same_course(both("figure2_displacement", of_way(values), course)).holds
+
+
+def test_the_best_test_accuracy_is_lower_only_if_it_is_in_each_replicate_at_each_c():
+    text = best([0.96, 0.95, 0.92, 0.9])
+    lower = both("figure4", best([0.95, 0.93, 0.915, 0.88]), text)
+    assert lower_best(lower) == (True, ("0.005", "0.020"))
+    assert replicates(lower) == (True, ("2", "2"))
+    for values in ([0.959, 0.93, 0.915, 0.88], [0.95, 0.93, 0.915, 0.899]):
+        assert not lower_best(both("figure4", best(values), text)).holds

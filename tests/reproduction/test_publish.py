@@ -16,7 +16,14 @@ from cgpipe.pipeline.documents import put_between
 from cgpipe.reproduction import publish
 from cgpipe.reproduction.ends import QUANTITIES
 from cgpipe.reproduction.pages import NOTHING
-from cgpipe.reproduction.publish import CONTROLS_FINDINGS, FINDINGS, MYSTERY_FINDINGS, OVERVIEW, reproduce
+from cgpipe.reproduction.publish import (
+    CONTROLS_FINDINGS,
+    CONVENTIONS_FINDINGS,
+    FINDINGS,
+    MYSTERY_FINDINGS,
+    OVERVIEW,
+    reproduce,
+)
 from cgpipe.reproduction.results import ResultsError, costs_of, replicates_in
 from cgpipe.reproduction.tables import TableError
 
@@ -34,10 +41,9 @@ def contents(folder):
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """What `make reproduction` reads and writes, without results, and before anything was published."""
-    findings = {"paper": FINDINGS, "controls": CONTROLS_FINDINGS, "mystery": MYSTERY_FINDINGS}
-    for page, found in findings.items():
-        config, name, of_page = publish.PAGES[page]
-        tables = {key: of_page[key] for key in {*of_page} - {*found}}
+    findings = {*FINDINGS, *CONTROLS_FINDINGS, *CONVENTIONS_FINDINGS, *MYSTERY_FINDINGS}
+    for page, (config, name, of_page) in publish.PAGES.items():
+        tables = {key: of_page[key] for key in {*of_page} - findings}
         monkeypatch.setitem(publish.PAGES, page, (config, name, tables))
     monkeypatch.setattr(publish, "OVERVIEW", (OVERVIEW[0], {"claims": OVERVIEW[1]["claims"]}))
     folders = [folder for _, folder, _ in publish.PAGES.values()]

@@ -1,0 +1,49 @@
+"""What the sentences on the pages of the conventions say was found, of all replicates of both conventions."""
+
+import pandas as pd
+
+from cgpipe.reproduction.conventions import NOISE, TEXT
+from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, says
+from cgpipe.reproduction.paper import END_WINSORIZED
+from cgpipe.reproduction.tables import Tables
+
+WAY = "figure2_displacement"
+
+
+def replicates(tables: Tables) -> Conclusion:
+    """How many there are by each convention."""
+    code, text = (tables.rows(name)["replicate"].nunique() for name in ("figure4", f"{TEXT} figure4"))
+    return says(True, f"{code}", f"{text}")
+
+
+def same_course(tables: Tables) -> Conclusion:
+    """Pristine examples make up most of the displacement at first, then corrupt ones, by both conventions."""
+    found = []
+    for name in (WAY, f"{TEXT} {WAY}"):
+        rows = tables.rows(name, row="data", noise=NOISE, group="pristine")
+        found += [rows[rows["step"] <= 20]["value"] > 0.9, rows[rows["step"] >= 3600]["value"] < 0.5]
+    return says(all_hold(*found))
+
+
+def sooner(tables: Tables) -> Conclusion:
+    """From step 5,000 to 20,000 more of the corrupt examples are right by the convention of the code."""
+    at = {"panel": "d", "noise": NOISE, "group": "corrupt"}
+    conditions = []
+    for step in (5000, 10_000, 20_000):
+        code, text = _both(tables, "figure1", step=step, **at)
+        conditions.append(code > text.max())
+    means = [fixed(of.mean(), 2) for of in _both(tables, "figure1", step=20_000, **at)]
+    return says(all_hold(*conditions), *means)
+
+
+def lower_best(tables: Tables) -> Conclusion:
+    """The best test accuracy, of plain and of winsorized SGD up to c = 4."""
+    at = {"noise": NOISE, "step": END_WINSORIZED, "curve": "best test accuracy"}
+    pairs = [_both(tables, "figure4", winsor=c, **at) for c in (0, 1, 2, 4)]
+    lower = [text.mean() - code.mean() for code, text in pairs]
+    return says(all_hold(*(code < text.min() for code, text in pairs)), fixed(min(lower)), fixed(max(lower)))
+
+
+def _both(tables: Tables, name: str, **at: object) -> tuple[pd.Series, pd.Series]:
+    """A quantity in the replicates by the convention of the code, and by that of the text."""
+    return tables.at(name, **at), tables.at(f"{TEXT} {name}", **at)
