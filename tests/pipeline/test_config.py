@@ -18,7 +18,6 @@ from cgpipe.learning.rules import update_rule
 from cgpipe.names import CLIPPING, MOST_PAIRED, REMEMBERING, UpdateName
 from cgpipe.pipeline.config.experiments import is_mixed
 from cgpipe.pipeline.config.files import ConfigError
-from cgpipe.pipeline.config.hints import RENAMED
 from cgpipe.pipeline.config.load import advice, load
 from cgpipe.pipeline.config.models import Config
 from cgpipe.pipeline.config.reference import leaves
@@ -508,15 +507,6 @@ def test_no_more_worlds_are_shown_than_there_are():
 
 def test_no_more_worlds_are_shown_than_there_are_by_default():
     assert "10001" in mistake({**minimal(), "nullworlds": {"shown": 10_001}})
-
-
-@pytest.mark.parametrize("old", RENAMED)
-def test_a_key_under_its_old_name_is_an_error_that_gives_the_new_one(old):
-    figure = {"figures": {"figure1": {"experiment": "one"}, "figure4": {"experiment": "one"}}}
-    path = old.replace("*", "one")
-    told = mistake(replaced({**minimal(), **figure}, path.split("."), 3))
-    assert told.startswith(f"{path}: there is no such key (renamed to {RENAMED[old]}); allowed here: ")
-    assert RENAMED[old] in {path for path, _ in leaves()}
 
 
 @pytest.mark.parametrize("value", [True, 2.0, "2", None, [2], {"two": 2}])

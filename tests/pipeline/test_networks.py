@@ -197,12 +197,12 @@ def test_a_source_that_is_no_python_is_told_with_its_line(own):
     assert "module: net.py:build: net.py, line 2 is no Python: " in told
 
 
-def test_the_key_of_before_is_an_error_that_names_the_new_one():
+def test_hidden_units_without_a_network_are_an_error_that_names_the_key():
     given = settings({"dense": [8]})
     given["experiments"]["one"]["hidden"] = given["experiments"]["one"].pop("network")["dense"]
     network, hidden = mistakes(given)
     assert network.endswith("exactly one key, such as `network: {dense: [2048]}`")
-    assert "hidden: there is no such key (renamed to experiments.*.network.dense)" in hidden
+    assert "hidden: there is no such key (did you mean network?)" in hidden
 
 
 @pytest.mark.parametrize("kind", FEWEST_PIXELS)

@@ -147,13 +147,3 @@ def test_a_number_of_runs_that_is_none_is_told(tree: Tree, given: Any, allowed: 
     said = done.stdout + done.stderr
     assert f"experiments.pair.runs_per_job: given {given!r}" in said
     assert allowed in said
-
-
-def test_the_key_of_before_is_told(tree: Tree) -> None:
-    tree.configure(with_pair(together=True))
-    done = tree.snakemake("-n", check=False)
-    assert done.returncode != 0
-    assert (
-        "experiments.pair.together: there is no such key (renamed to experiments.*.runs_per_job"
-        in done.stdout + done.stderr
-    )

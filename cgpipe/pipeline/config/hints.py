@@ -15,21 +15,13 @@ from cgpipe.pipeline.config.networks import AlexnetSmall, Network, WithoutArgume
 from cgpipe.pipeline.config.numerals import list_hint, number_hint
 from cgpipe.pipeline.config.section import Section, section_in, suggestion
 
-# Keys of before the first release, which people may still have in their files.
-RENAMED = {
-    "nullworlds.drawn": "nullworlds.shown",
-    "nullworlds.worlds": "nullworlds.count",
-    "figures.figure1.beside": "figures.figure1.compare_with",
-    "figures.figure4.beside": "figures.figure4.compare_with",
-    "experiments.*.together": "experiments.*.runs_per_job",
-    "experiments.*.hidden": "experiments.*.network.dense",
-}
 # Keys by the names that they have elsewhere.
 USUAL = {
     "architecture": "network",
     "directory": "folder",
     "epochs": "steps",
     "gpu": "device",
+    "hidden": "network",
     "lr": "learning_rate",
     "model": "network",
     "path": "folder",
@@ -64,9 +56,6 @@ def instead_of_key(location: Sequence[str | int], section: type[Section]) -> str
         Where it was given.
     """
     key, known = str(location[-1]), list(section.model_fields)
-    renamed = RENAMED.get(re.sub(r"^experiments\.[^.]+", "experiments.*", ".".join(map(str, location))))
-    if renamed:
-        return f" (renamed to {renamed})"
     if section is Figures and key in FIGURES and key not in OF_RUNS:
         that = f" that names one of {', '.join(SHOWN[key])}" if key in SHOWN else ""
         return f" (made whenever there is a section {FIGURES[key].artifact}{that}: leave it out)"
