@@ -184,7 +184,9 @@ def _bursts(
     of_marks = pd.DataFrame(
         {"loss": loss, "median": of["median"]["mean"], "low": of["low"]["low"], "high": of["high"]["high"]}
     )
-    of_marks = of_marks.dropna().sort_values("loss")
+    # As of a line over steps, means are of all replicates.
+    in_all = of["median"]["n"] == of["median"]["n"].max()
+    of_marks = of_marks[in_all.reindex(of_marks.index, fill_value=False)].dropna().sort_values("loss")
     at, front = of_marks["loss"] * ASIDE**place, 2 + place
     marker, face = MARKERS[place]
     look: dict[str, Any] = {"marker": marker, "markerfacecolor": face or color, "markeredgewidth": 0.6}

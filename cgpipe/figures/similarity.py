@@ -25,6 +25,7 @@ from cgpipe.figures.style import (
 from cgpipe.figures.summary import each_replicate, summarise
 from cgpipe.figures.words import labels
 from cgpipe.inference.similarity import cosines, similarity_curves
+from cgpipe.names import BURST
 from cgpipe.runs import Run
 
 SHOWN = 10  # examples of each class in a matrix
@@ -62,8 +63,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        medians = similarity_curves(run.data).groupby("snapshot").median()
-        long = medians.to_dataframe().reset_index().melt("snapshot", var_name="quantity")
+        long = _medians(run.data).to_dataframe().reset_index().melt("snapshot", var_name="quantity")
         rows.append(long.assign(noise=run.noise, replicate=run.replicate))
     first = min(runs, key=lambda run: (run.noise, run.replicate))
     pairs = _pairs(first.data).assign(quantity="cosine", noise=first.noise, replicate=first.replicate)
@@ -92,6 +92,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         Matrices of cosines at four moments of one run, ordered by class; and below curves of all runs.
     """
     pairs = numbers[numbers["quantity"] == "cosine"]
+    pairs = pairs[pairs["replicate"] == pairs["replicate"].min()]  # tables of several machines have several
     curves = summarise(_by_closeness(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR)))
     classes = {
         int(number): of
@@ -132,6 +133,19 @@ def _by_closeness(curves: pd.DataFrame) -> pd.DataFrame:
     """Rank correlations with closeness in pixels, in place of those with distance."""
     sign = np.where(curves["quantity"].str.startswith("pixels_"), -1, 1)
     return curves.assign(value=sign * curves["value"])
+
+
+def _medians(data: xr.Dataset) -> xr.Dataset:
+    """Curves, medians over the burst from each snapshot on; from a mark on it goes past other snapshots."""
+    curves = similarity_curves(data).drop_vars("snapshot")
+    steps, of_steps = data["burst_step"].values, data["snapshot"].values
+    snapshots, marks = np.unique(of_steps), np.ravel(data.get("mark_step", ()))
+    bursts = [
+        (of_steps == first) | ((first in marks) & (first <= steps) & (steps < first + BURST))
+        for first in snapshots
+    ]
+    found = [curves.isel(burst_step=burst).median("burst_step") for burst in bursts]
+    return xr.concat(found, "snapshot").assign_coords(snapshot=snapshots)
 
 
 def _pairs(data: xr.Dataset) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def summarise(values: pd.DataFrame) -> pd.DataFrame:
 
 def _of_all_replicates(values: pd.DataFrame) -> pd.Series:
     """Whether all replicates of a run have something at the step."""
-    levels = [column for column in ("experiment", "noise", "winsor") if column in values]
+    levels = [column for column in ("source", "experiment", "noise", "winsor") if column in values]
     if "step" not in values or not levels:
         return pd.Series(True, values.index)
     replicates = values.groupby([*levels, "step"])["replicate"].transform("nunique")

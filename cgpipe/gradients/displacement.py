@@ -145,6 +145,8 @@ def weighted_sum(
         index = torch.from_numpy(batch).to(images.device)
         for _, _, layers in network.passes(images[index], labels[index]):
             summed.add([layer.scaled(layer.δ.new_full((len(layer.δ),), ω)) for layer in layers])
+            if not all(layer.lasting for layer in layers):
+                summed.end()  # before the network changes
     summed.end()
     return total
 

@@ -34,7 +34,8 @@ def measure_similarity(
     -------
     Dataset
         Over all parameters: `product` (burst_step, example, other_example), ⟨g_e, g_e'⟩ of the examples' own
-        losses in nats², float32 of what is computed in float64; the diagonal holds ‖g_e‖². Of the images:
+        losses in nats², float64, in which also those of fitted examples are not 0; the diagonal holds ‖g_e‖².
+        Of the images:
         `pixel_distance` (example, other_example), Euclidean, float32. Coordinate `snapshot` (burst_step) says
         where a burst begins.
 
@@ -52,7 +53,7 @@ def measure_similarity(
             )
         snapshots.append(snapshot)
         steps.append(step)
-        products.append(of_step.astype(np.float32))
+        products.append(of_step)
     pairs = ("example", "other_example")
     return xr.Dataset(
         {

@@ -45,16 +45,16 @@ class Bounded(NamedTuple):
 
 
 def matched_difference(
-    steps: npt.ArrayLike, of: tuple[Floats, Floats], plain: tuple[Floats, Floats]
+    of: tuple[Floats, Floats], plain: tuple[Floats, Floats], plain_steps: npt.ArrayLike
 ) -> Floats:
     """What one run has more of than another where that one first had as much of something else.
 
     Parameters
     ----------
-    steps : array of int, shape (step,)
-        Updates made, the same of both runs.
     of, plain : pair of arrays of float, shape (step,) each
         Of a run, and of the run that it is compared with: what they are matched on, and what is compared.
+    plain_steps : array of int, shape (step,)
+        Updates made, of the run that it is compared with; of the other they do not matter.
 
     Returns
     -------
@@ -62,8 +62,8 @@ def matched_difference(
         At the steps of the first run; NaN where the other never had as much, or began with more.
     """
     (x, y), (plain_x, plain_y) = of, plain
-    when = np.where(x < plain_x[0], np.nan, first_reached(steps, plain_x, x))
-    return y - np.interp(when, np.asarray(steps, np.float64), plain_y)
+    when = np.where(x < plain_x[0], np.nan, first_reached(plain_steps, plain_x, x))
+    return y - np.interp(when, np.asarray(plain_steps, np.float64), plain_y)
 
 
 def memorized_examples(plain: xr.Dataset) -> npt.NDArray[np.bool_]:
@@ -121,15 +121,17 @@ def matched_accuracy(history: xr.Dataset, plain: xr.Dataset) -> xr.Dataset:
         the others right. NaN where plain SGD never had that accuracy. What a curve is matched on has its name
         with `, on` behind.
     """
-    steps, groups, both = history["step"].values, memorized_examples(plain), (history, plain)
+    groups, both = memorized_examples(plain), (history, plain)
     pairs = {
         "test accuracy": [(run["accuracy_training"].values, run["accuracy_test"].values) for run in both],
         "corrupt right": [shares_right(run, groups) for run in both],
     }
     curves: dict[str, Floats] = {}
     for name, (of, other) in pairs.items():
-        curves |= {name: matched_difference(steps, of, other), f"{name}, on": of[0]}
-    return xr.Dataset({name: ("step", values) for name, values in curves.items()}, coords={"step": steps})
+        curves |= {name: matched_difference(of, other, plain["step"].values), f"{name}, on": of[0]}
+    return xr.Dataset(
+        {name: ("step", values) for name, values in curves.items()}, coords={"step": history["step"].values}
+    )
 
 
 def steps_to(steps: npt.ArrayLike, shares: Floats, level: float) -> Bounded:
@@ -158,11 +160,14 @@ def slowdown(history: xr.Dataset, plain: xr.Dataset) -> Mapping[str, Bounded]:
         `pristine slowdown`: both over those of plain SGD; `S`, the selective slowdown: the first of these
         ratios over the second.
     """
-    steps, groups = history["step"].values, memorized_examples(plain)
+    groups = memorized_examples(plain)
     memorized = HARD_LEARNED if plain["pristine"].values.all() else MEMORIZED
     (pristine, corrupt), (plain_pristine, plain_corrupt) = (
-        (steps_to(steps, others, LEARNED), steps_to(steps, these, memorized))
-        for others, these in (shares_right(run, groups) for run in (history, plain))
+        tuple(
+            steps_to(run["step"].values, shares, level)
+            for shares, level in zip(shares_right(run, groups), (LEARNED, memorized), strict=True)
+        )
+        for run in (history, plain)
     )
     of_pristine, of_corrupt = pristine.over(plain_pristine), corrupt.over(plain_corrupt)
     return {

@@ -379,7 +379,7 @@ def _together(lines: Sequence[_Line], parts: pd.DataFrame) -> dict[str, Any]:
     given = {verdict: list(parts["part"][parts["verdict"] == verdict]) for verdict in get_args(Verdict)}
     others = [f"{verdict}: {', '.join(given[verdict])}" for verdict in list(given)[1:] if given[verdict]]
     n, k = len(met), int(met.sum())
-    if len(set(parts["why"])) == 1:
+    if len(set(parts["why"])) == 1 and parts["why"].iloc[0]:
         others = list(parts["why"][:1])
     elif parts["n"].max() < FEWEST and not any(line.reasons for line in lines):
         others = [_few(n, k)]

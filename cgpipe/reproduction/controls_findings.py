@@ -1,5 +1,7 @@
 """What the sentences on the page of the controls say was found: each must hold in every replicate."""
 
+import math
+
 from cgpipe.figures.controls import WINSORIZED
 from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, of_a_verdict, says
 from cgpipe.reproduction.tables import Tables
@@ -21,7 +23,7 @@ def extremes(tables: Tables) -> Conclusion:
     others = rows[rows["update"].isin(ONE_THING)]["value"]
     return says(
         all_hold(slow > 3, others < 1.2),
-        f"{fixed(slow.min(), 1)}",
+        f"{math.floor(10 * slow.min()) / 10:.1f}",
         *(fixed(of, 2) for of in (others.min(), others.max())),
     )
 

@@ -110,8 +110,11 @@ def twins(tables: Tables) -> Conclusion:
         for of in ("parameters", "parameters over their way", "predictions")
         for network in NETWORKS[:2]
     ]
-    before = [_values(tables, "G9", f"lenet5_twin, {of}, mean") for of in ("parameters", "predictions")]
-    holds = all_hold(*(some > 0 for some in found), *(some < 0 for some in before))
+    before, over_way = (
+        [_values(tables, "G9", f"lenet5_twin, {of}, mean") for of in some]
+        for some in (("parameters", "predictions"), ("parameters over their way",))
+    )
+    holds = all_hold(*(some > 0 for some in [*found, *over_way]), *(some < 0 for some in before))
     return says(holds, *(fixed(np.exp(some.mean()), 1) for some in found))
 
 

@@ -55,6 +55,19 @@ def test_the_lowest_and_the_highest_noise_are_drawn_for_each_experiment(drawn) -
     assert names == ["real labels (0% noise)", "random labels (0% or 100% noise)"]
 
 
+def test_a_mark_that_not_all_replicates_passed_is_left_out() -> None:
+    few = marked(1).assign(mark_step=("mark", [10, -1]))
+    runs = [Run(0.0, 0, k, data, experiment="one") for k, data in enumerate((marked(0), few))]
+    numbers, figure = draw("real_and_random", runs)
+    assert set(numbers.query("replicate == 0 and of == 'median'")["at"]) == {0, 1.5, 2, np.inf}
+    line = np.array(figure.axes)[1].get_lines()[0]
+    means = numbers.query(
+        "quantity == 'm_coherence' and set == 'training' and group == 'all' and part == 'network' "
+        "and of == 'median' and at != 1.5"
+    )
+    np.testing.assert_allclose(sorted(line.get_ydata()), sorted(means.groupby("at")["value"].mean()))
+
+
 def test_it_is_drawn_from_its_table_too(drawn, tmp_path) -> None:
     numbers, figure = drawn
     numbers.to_csv(tmp_path / "table.csv", index=False)

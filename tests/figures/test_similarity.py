@@ -1,15 +1,17 @@
 """Figures of similarity and of twins: what is tabled and plotted."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from cgpipe.figures import similarity
-from cgpipe.figures.drawing import draw
+from cgpipe.figures.drawing import draw, plot
 from cgpipe.inference.similarity import cosines, similarity_curves
 from cgpipe.runs import Run
 
 SNAPSHOTS = [0, 1, 2, 10, 10, 10, 20, 30, 30, 40, 40]
+STEPS = [0, 1, 2, 10, 11, 12, 20, 30, 31, 40, 41]
 LABELS = np.array([2, 0, 1, 0, 2, 1, 0, 1])
 
 
@@ -26,7 +28,7 @@ def sample(seed: int, marks: list[int] | None = None) -> xr.Dataset:
     }
     if marks is not None:
         variables["mark_step"] = "mark", marks
-    steps = {"burst_step": np.arange(len(SNAPSHOTS)), "snapshot": ("burst_step", SNAPSHOTS)}
+    steps = {"burst_step": STEPS, "snapshot": ("burst_step", SNAPSHOTS)}
     return xr.Dataset(variables, coords=steps)
 
 
@@ -47,6 +49,31 @@ def test_curves_are_medians_over_a_burst_of_each_replicate() -> None:
     np.testing.assert_allclose(within.get_ydata(), -tabled.reindex(within.get_xdata()))
     names = [text.get_text() for text in figure.subfigs[1].legends[0].get_texts()]
     assert names == ["real labels", "random labels"]
+
+
+def test_a_burst_from_a_mark_on_goes_past_the_next_snapshot() -> None:
+    data = sample(0, marks=[-1, 1]).assign_coords(burst_step=[0, 1, 2, 3, 4, 5, 20, 30, 31, 40, 41])
+    numbers, _ = draw("similarity", [Run(0.0, 0, 0, data)])
+    curves = numbers[numbers["example"].isna()].set_index(["quantity", "step"])["value"]
+    for name, of in similarity_curves(data).items():
+        for step, burst in ((0, [0]), (1, [1, 2, 3, 4, 5]), (2, [2]), (10, [3, 4, 5])):
+            assert curves.loc[name, step] == pytest.approx(float(of.sel(burst_step=burst).median()))
+
+
+def test_tables_of_several_machines_show_the_matrices_of_the_first_replicate() -> None:
+    (one, alone), (other, _) = (
+        draw("similarity", [Run(0.0, 0, replicate, sample(replicate, marks))])
+        for replicate, marks in ((0, None), (1, [1, 10]))
+    )
+    moments = [set(of[of["quantity"] == "cosine"]["step"]) for of in (one, other)]
+    assert moments[0] != moments[1]
+    together = plot("similarity", pd.concat([one, other]))
+    found, expected = ([axes for axes in of.axes if axes.images] for of in (together, alone))
+    assert [axes.get_title() for axes in found] == [axes.get_title() for axes in expected]
+    for axes, same in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(
+            np.ma.filled(axes.images[0].get_array(), 9), np.ma.filled(same.images[0].get_array(), 9)
+        )
 
 
 def test_matrices_are_mean_cosines_of_the_first_run_ordered_by_class() -> None:

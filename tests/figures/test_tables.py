@@ -94,6 +94,20 @@ def test_summary_is_mean_smallest_largest_and_number_of_the_replicates() -> None
     pd.testing.assert_frame_equal(summarise(values), expected)
 
 
+def test_steps_are_those_of_all_replicates_of_a_source() -> None:
+    at = {"here": ([0], (10, 100)), "there": ([0, 1, 2], (10, 60))}
+    rows = [(source, 0.5, step, k, 1.0) for source, (ks, steps) in at.items() for step in steps for k in ks]
+    rows += [("there", 0.5, 70, 1, 1.0)]
+    columns = ["source", "noise", "step", "replicate", "value"]
+    found = summarise(pd.DataFrame(rows, columns=columns))
+    assert found[["source", "step"]].values.tolist() == [
+        ["here", 10],
+        ["here", 100],
+        ["there", 10],
+        ["there", 60],
+    ]
+
+
 def test_figure1_shows_curves_and_the_shares_of_both_groups_that_are_right() -> None:
     a, b = history(0), history(1)
     table = summarise(figure1.table([Run(0.5, 0, 0, a), Run(0.5, 0, 1, b)]))

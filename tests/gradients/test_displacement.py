@@ -135,6 +135,57 @@ def test_of_plain_sgd_it_is_the_way_between_the_means_of_the_weights_over_the_ha
     np.testing.assert_allclose(total, 10 / RATE * (first - second), rtol=1e-9, atol=1e-10)
 
 
+def weights_by_their_directions():
+    """A linear layer whose output is not linear in its parameters."""
+
+    class ByDirection(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.length = torch.nn.Parameter(torch.linspace(1, 2, 4, dtype=torch.float64))
+            self.direction = torch.nn.Parameter(torch.randn(4, 6, dtype=torch.float64))
+
+        def forward(self, x):
+            return x @ (self.length[:, None] * self.direction / self.direction.norm(dim=1, keepdim=True)).T
+
+    return ByDirection()
+
+
+def by_torch():
+    return torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(6, 4).double())
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+@pytest.mark.parametrize("last", [weights_by_their_directions, by_torch])
+def test_of_a_layer_not_linear_in_its_parameters_it_is_the_way_too(last):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(4, 6).double(), torch.nn.Tanh(), last()
+        )
+        images, labels = torch.randn(40, 1, 2, 2, dtype=torch.float64), torch.arange(40) % 4
+    first, half = ModuleNetwork(module, (1, 2, 2), 4), 4
+
+    def replay(after=None):
+        network, order = first.copy(), BatchOrder(40, 10, np.random.default_rng(0))
+        stepping = trainer(network, images, labels, 10, update_rule("winsorized_mean", 0, 10))
+        for _ in range(2 * half):
+            batch = order.next()
+            yield network, batch
+            stepping.step(batch, RATE)
+        if after is not None:
+            after.append(network.copy())
+
+    after = []
+    path = np.array(
+        [flat(network.parameters()) for network, _ in replay(after)] + [flat(after[0].parameters())]
+    )
+    means = [np.trapezoid(path[part : part + half + 1], axis=0) / half for part in (0, half)]
+    total = flat(weighted_sum(replay(), rising_and_falling(half), images, labels))
+    np.testing.assert_allclose(total, 10 / RATE * (means[0] - means[1]), rtol=1e-8, atol=1e-9)
+    found = displacement(Window(0, half, replay), images, labels)
+    assert found.contribution.sum() == pytest.approx(found.way)
+
+
 def test_examples_that_are_not_visited_contribute_nothing():
     replay, images, labels = run_of([4, 3], 50, 5, 6)
     seen = np.unique(np.concatenate([batch for _, batch in replay()]))

@@ -19,7 +19,6 @@ def test_products_are_those_of_single_examples_at_each_step():
     found = measure_similarity(iter(steps), images, labels)
     assert found["burst_step"].values.tolist() == [0, 1, 7]
     assert found["snapshot"].values.tolist() == [0, 0, 7]
-    assert found["product"].dtype == np.float32
     for _, step, of_step in steps:
         each = flat(by_example(of_step, images, labels))
         np.testing.assert_allclose(found["product"].sel(burst_step=step), each @ each.T, rtol=1e-6, atol=1e-8)

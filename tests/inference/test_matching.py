@@ -19,7 +19,7 @@ from cgpipe.learning.evaluation import learned_steps
 @given(curves(4))
 def test_runs_are_matched_as_by_a_loop_over_the_steps(curve):
     steps, x, y, plain_x, plain_y = curve
-    found = matched_difference(steps, (x, y), (plain_x, plain_y))
+    found = matched_difference((x, y), (plain_x, plain_y), steps)
     for k in range(len(steps)):
         when = first_by_loop(steps, plain_x, x[k])
         expected = np.nan if x[k] < plain_x[0] else y[k] - np.interp(when, steps, plain_y)
@@ -29,7 +29,7 @@ def test_runs_are_matched_as_by_a_loop_over_the_steps(curve):
 @given(curves(2))
 def test_a_run_does_not_differ_from_itself_before_it_falls_back(curve):
     steps, x, y = curve
-    found = matched_difference(steps, (x, y), (x, y))
+    found = matched_difference((x, y), (x, y), steps)
     first = np.array([k == 0 or x[k] > x[:k].max() for k in range(len(x))])
     np.testing.assert_allclose(found[first], 0, atol=1e-12)
 
@@ -97,6 +97,20 @@ def test_slowdown_of_both_groups_and_their_ratio():
     assert found["pristine slowdown"] == Bounded(pytest.approx(60 / 18))
     assert found["corrupt slowdown"] == Bounded(pytest.approx(60 / 20))
     assert found["S"] == Bounded(pytest.approx((60 / 20) / (60 / 18)))
+
+
+def test_runs_are_logged_each_at_its_own_steps():
+    """Runs pass marks of the training loss at different steps, and in different numbers."""
+    later = PLAIN.assign_coords(step=[0, 10, 80, 100])
+    found = slowdown(later, PLAIN)
+    assert found["pristine steps"] == Bounded(pytest.approx(10 + 0.8 * 70))
+    assert found["pristine slowdown"] == Bounded(pytest.approx(66 / 18))
+    assert found["corrupt slowdown"] == Bounded(pytest.approx(80 / 20))
+    at_each = matched_accuracy(later, PLAIN)
+    assert at_each["step"].values.tolist() == [0, 10, 80, 100]
+    np.testing.assert_allclose(at_each["test accuracy"], 0, atol=1e-12)
+    fewer = matched_accuracy(PLAIN, PLAIN.isel(step=[0, 1, 3]))
+    np.testing.assert_allclose(fewer["test accuracy"][[0, 1, 3]], 0, atol=1e-12)
 
 
 def test_what_a_run_never_reaches_is_a_bound_and_never_a_number():

@@ -300,6 +300,10 @@ def test_a_claim_holds_if_its_parts_do_and_fails_with_one_of_them():
     assert np.isnan(line["p"])
     (line,) = claims(part(good), part(poor, name="b"), part(bad, name="c"), part(bad, name="d")).values()
     assert (line["verdict"], line["why"]) == ("contradicted", "contradicted: c, d; undecided: b")
+    (line,) = claims(part(good), part(bad, name="b")).values()
+    assert (line["verdict"], line["why"]) == ("contradicted", "contradicted: b")
+    (line,) = claims(part(bad), part(bad, name="b")).values()
+    assert line["why"] == "contradicted: a, b"
 
 
 def test_estimators_are_lines_of_their_own():

@@ -1065,6 +1065,10 @@ def test_a_figure_that_compares_needs_plain_and_winsorized_sgd(figure, winsor, s
         ({"network": {"conv_small": {}}}, "this one has network: {conv_small: {}}"),
         ({"momentum": 0.9, "weight_decay": 0.1}, "this one has momentum: 0.9, weight_decay: 0.1"),
         ({"dataset": "mnist"}, "this one has dataset: mnist, examples: 60000"),
+        (
+            {"update": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 0.3, "winsor": [0]},
+            "this one has clip_norm: 1.0, noise_multiplier: 0.3",
+        ),
         ({"noise": [0.5, 1]}, "whose noise one has too, [0.0, 0.5]; this one has [0.5, 1.0]"),
         ({"replicates": [0, 7]}, "whose replicates one has too"),
     ],
@@ -1078,9 +1082,24 @@ def test_a_control_has_the_settings_of_what_it_is_compared_with(other, said):
 
 
 @pytest.mark.parametrize(("figure", "key"), [("controls", "controls"), ("networks", "others")])
+def test_an_experiment_beside_it_is_another_and_there_once(figure, key):
+    other = {"update": "random_drop", "winsor": [2]} if figure == "controls" else {}
+    load(comparing(figure, {key: ["other"]}, other))
+    told = mistake(comparing(figure, {key: ["other", "other"]}, other))
+    assert told == f"figures.{figure}.{key}.1: given 'other' (text); allowed: each once"
+    told = mistake(comparing(figure, {key: ["one"]}))
+    assert told == f"figures.{figure}.{key}.0: given 'one' (text); allowed: further experiments than one"
+
+
+@pytest.mark.parametrize(("figure", "key"), [("controls", "controls"), ("networks", "others")])
 def test_an_unknown_experiment_beside_it_is_refused_with_a_suggestion(figure, key):
     told = mistake(comparing(figure, {key: ["onne"]}))
     assert told == f"figures.{figure}.{key}.0: given 'onne' (text); allowed: one of one (did you mean one?)"
+
+
+def test_an_experiment_plays_a_part_of_the_mystery_once():
+    told = mistake(with_mystery(PLAYED | {"networks": ["net", "net"]}))
+    assert told == "mystery.networks.1: given 'net' (text); allowed: each once"
 
 
 def test_twins_are_shown_of_an_experiment_that_is_one():

@@ -13,7 +13,6 @@ from cgpipe.inference.mystery.marks import REAL, Bools
 from cgpipe.inference.mystery.runs import OF_ALL_REPLICATES, Mystery, claim, contrast
 from cgpipe.inference.similarity import group_pair_coherence
 from cgpipe.inference.verdicts import Observed, Part, logit
-from cgpipe.names import BURST
 
 HALF = 0.5  # the noise level of G7
 FEWEST_OF_A_KIND = 5  # examples of a class in the sample
@@ -30,14 +29,16 @@ def agreement(runs: Mystery) -> Iterator[Part]:
         statistic="κ of which examples two runs have learned after two epochs",
         rule="above",
         bound=0,
-        observed={place: agreement_of(runs, pair) for place, pair in enumerate(pairs)},
+        observed={place: agreement_of(runs, pair, within_classes=True) for place, pair in enumerate(pairs)},
         details="replicates 0 and 1, 2 and 3, ... are a pair; chance: examples permuted within their class",
     )
     yield Part(
         part="all initialisations",
         statistic="κ of all runs",
         rule="shown",
-        observed={OF_ALL_REPLICATES: agreement_of(runs, runs.replicates(seeds))} if pairs else {},
+        observed={OF_ALL_REPLICATES: agreement_of(runs, runs.replicates(seeds), within_classes=False)}
+        if pairs
+        else {},
         details="mean over their pairs, of all examples, whatever their class",
     )
 
@@ -165,14 +166,14 @@ def difficulty(runs: Mystery) -> xr.Dataset:
     return runs.find("difficulty", runs.roles.seeds, REAL)
 
 
-def agreement_of(runs: Mystery, replicates: npt.ArrayLike) -> Observed:
+def agreement_of(runs: Mystery, replicates: npt.ArrayLike, *, within_classes: bool) -> Observed:
     """κ of what some replicates of `seeds` have learned after two epochs."""
 
     def kappa(some: Mystery) -> float:
         step = difficulty(some).attrs["step"]
         histories = [some.of(one).find("history", some.roles.seeds, REAL) for one in np.asarray(replicates)]
         right = np.array([st.at_step(history, "correct", step).values for history in histories])
-        label = histories[0]["label"].values if len(right) == 2 else np.zeros(right.shape[1], int)
+        label = histories[0]["label"].values if within_classes else np.zeros(right.shape[1], int)
         return kappa_within(right.astype(bool), label)
 
     return st.observe(kappa, runs)
@@ -302,7 +303,7 @@ def best_over_crossing(runs: Mystery, network: str) -> float:
         return np.asarray((product.sel(group="corrupt") / product.sel(group="all")).values)
 
     best = int(history["step"].values[best_step(history)])
-    begun = sorted({BURST, *marks.passed(history).values()} - {0})
+    begun = sorted({*marks.passed(history).values()} - {0})
     after = [step for step in begun if marks.median(share, here, marks.burst_from(here, step)) > of_corrupt]
     if not (after and best):
         raise st.UndecidedError("it never passes" if best else "the best step is the first")

@@ -98,7 +98,7 @@ def odds(runs: Mystery, experiments: Sequence[str], *, plain: bool = False) -> s
         if run.experiment in experiments
         and run.noise == HALF
         # c = 0 is SGD itself, whatever the experiment.
-        and (plain or run.winsor > 0 or run.update not in ("winsorized_mean", "trimmed_mean"))
+        and plain == (run.winsor == 0 and run.update in ("winsorized_mean", "trimmed_mean"))
     ]
     if not found:
         raise st.UndecidedError(f"no history of {' or '.join(experiments)} at {HALF:.0%} noise")

@@ -56,6 +56,10 @@ class LayerGradients:
         The layer's own, by name; those of layers inside it are left out.
     """
 
+    # Whether its sums are the same after the parameters have changed: not by torch.func, unless the layer
+    # is linear in them.
+    lasting = False
+
     def __init__(self, module: AnyLayer, inputs: tuple[torch.Tensor, ...], δ: torch.Tensor) -> None:
         self.module = module
         self.inputs = tuple(value.detach() for value in inputs)
@@ -215,6 +219,8 @@ class LayerGradients:
 
 class SmallLayerGradients(LayerGradients):
     """For layers with few parameters and a closed form of `formed`: all else follows from it."""
+
+    lasting = True
 
     def sums(self) -> dict[str, torch.Tensor]:
         """Σ_e g_e, shapes of the parameters."""

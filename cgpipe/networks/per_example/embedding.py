@@ -23,6 +23,7 @@ class EmbeddingGradients(LayerGradients):
     """Of an Embedding; the gradient of its padding row is 0."""
 
     module: nn.Embedding
+    lasting = True
 
     @staticmethod
     def serves(module: AnyLayer) -> bool:

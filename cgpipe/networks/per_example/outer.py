@@ -30,6 +30,7 @@ class OuterGradients(LayerGradients):
     """Sums of outer products over positions, of which at most some examples' are formed."""
 
     serves = staticmethod(has_weight_and_bias)
+    lasting = True
 
     @property
     @abstractmethod

@@ -18,7 +18,7 @@ from cgpipe.names import CLIPPING, MOST_PAIRED, Init, Schedule, Selection, Updat
 from cgpipe.pipeline.config.datasets import Dataset, shape_of
 from cgpipe.pipeline.config.networks import Network
 from cgpipe.pipeline.config.numerals import number_hint
-from cgpipe.pipeline.config.section import Mistake, Section, Slug, report, suggestion
+from cgpipe.pipeline.config.section import Mistake, Section, Slug, each_once, report, suggestion
 
 # An example whose label changes takes a second one to exchange labels with, and round(1.5) is 2.
 FEWEST_CHOSEN = 1.5
@@ -65,12 +65,7 @@ def _of_a_number(given: Any, listed: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(given, list):
         # Those of a list in --config are text.
         replicates = listed([int(one) if isinstance(one, str) and one.isdecimal() else one for one in given])
-        report(
-            Mistake((place,), replicate, "each once")
-            for place, replicate in enumerate(replicates)
-            if replicate in replicates[:place]
-        )
-        return replicates
+        return each_once(replicates)
     if type(given) is int and 1 <= given <= LAST_REPLICATE + 1:
         return list(range(given))
     raise ValueError(
@@ -306,12 +301,7 @@ class Experiment(Section):
     @field_validator("noise", "winsor")
     @classmethod
     def _each_once(cls, values: list[float]) -> list[float]:
-        report(
-            Mistake((place,), value, "each once")
-            for place, value in enumerate(values)
-            if value in values[:place]
-        )
-        return values
+        return each_once(values)
 
     @field_validator("update")
     @classmethod

@@ -9,7 +9,7 @@ from cgpipe.figures.registry import OF_RUNS, Entry
 from cgpipe.names import Palette, Selection
 from cgpipe.pipeline.config.experiments import FEWEST_CHOSEN, Corruption, Experiment, is_all, is_mixed
 from cgpipe.pipeline.config.related import unlike
-from cgpipe.pipeline.config.section import Mistake, Section, Slug
+from cgpipe.pipeline.config.section import Mistake, Section, Slug, Slugs
 from cgpipe.pipeline.config.serving import (
     with_too_few_examples,
     with_too_few_held_out,
@@ -20,10 +20,7 @@ from cgpipe.pipeline.config.serving import (
 )
 
 # What a control may have of its own.
-OF_CONTROLS = {
-    *("clip_norm", "marks", "noise", "noise_multiplier", "replicates", "runs_per_job", "snapshots"),
-    *("update", "winsor"),
-}
+OF_CONTROLS = {"marks", "noise", "replicates", "runs_per_job", "snapshots", "update", "winsor"}
 
 
 class Figure(Section):
@@ -46,7 +43,7 @@ class Curves(Figure):
 class Controls(Figure):
     """A figure that shows experiments with other update rules, too."""
 
-    controls: list[Slug] = Field(
+    controls: Slugs = Field(
         [],
         description="Experiments with other update rules, and otherwise the settings of `experiment`, at "
         "some of its noise levels and replicates",
@@ -56,7 +53,7 @@ class Controls(Figure):
 class Others(Figure):
     """A figure that shows several experiments."""
 
-    others: list[Slug] = Field([], description="Further experiments, of any network and dataset")
+    others: Slugs = Field([], description="Further experiments, of any network and dataset")
 
 
 class Style(Section):
@@ -108,6 +105,10 @@ def mistakes_in_figures(figures: Figures, valid: Mapping[str, Any]) -> Iterator[
             given = figure.experiment
             for allowed in _allowed(OF_RUNS[name], given, experiments[given], valid):
                 yield Mistake((name, "experiment"), given, allowed)
+            for key in ("others", "controls"):
+                for place, other in enumerate(getattr(figure, key, ())):
+                    if other == given:
+                        yield Mistake((name, key, place), other, f"further experiments than {given}")
             for place, other in enumerate(getattr(figure, "others", ())):
                 if other in experiments:
                     for allowed in _allowed(OF_RUNS[name], other, experiments[other], valid):

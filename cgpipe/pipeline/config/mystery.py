@@ -7,7 +7,7 @@ from pydantic import Field
 
 from cgpipe.pipeline.config.experiments import Experiment
 from cgpipe.pipeline.config.related import without_difficulty
-from cgpipe.pipeline.config.section import Mistake, Section, Slug
+from cgpipe.pipeline.config.section import Mistake, Section, Slug, Slugs
 from cgpipe.pipeline.config.serving import (
     with_too_few_examples,
     with_too_few_held_out,
@@ -59,7 +59,7 @@ MARKED = ("networks", "seeds", "similarity")
 class Mystery(Section):
     """On which experiments the claims of "On the Generalization Mystery" are tested."""
 
-    networks: list[Slug] = Field(
+    networks: Slugs = Field(
         [],
         description="Experiments for claims G1 to G3 and G7: networks at noise 0, 0.5 and 1, with `marks`. "
         "Without experiments for it, a claim is undecided",
@@ -86,24 +86,22 @@ class Mystery(Section):
     plain: Slug | None = Field(
         None, description="Experiment for claims G8 and G12: plain SGD at noise 0.5, to compare with"
     )
-    modified: list[Slug] = Field(
-        [], description="Experiments for claim G8, with `update: m3` and `update: rm3`"
-    )
+    modified: Slugs = Field([], description="Experiments for claim G8, with `update: m3` and `update: rm3`")
     mean_of_three: Slug | None = Field(
         None, description="Experiment for claim G8 with `update: ra3`, the control"
     )
     winsorized: Slug | None = Field(
         None, description="Experiment for claims G8 and G12 with levels of winsorization above 0"
     )
-    private: list[Slug] = Field([], description="Experiments for claim G12, with `update: dp_sgd`")
-    twins: list[Slug] = Field([], description="Experiments for claim G9, each with `twin`, at noise 0 and 1")
+    private: Slugs = Field([], description="Experiments for claim G12, with `update: dp_sgd`")
+    twins: Slugs = Field([], description="Experiments for claim G9, each with `twin`, at noise 0 and 1")
     random_start: Slug | None = Field(
         None, description="Experiment for claim G10 that begins with random weights, at noise 0"
     )
     adversarial_start: Slug | None = Field(
         None, description="Experiment for claim G10 that begins with adversarial weights, by `start`"
     )
-    widths: list[Slug] = Field(
+    widths: Slugs = Field(
         [], description="Experiments for claim G11, from the narrowest network to the widest"
     )
 

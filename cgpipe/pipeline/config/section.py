@@ -4,11 +4,12 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+Value = TypeVar("Value")
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
 
@@ -36,6 +37,17 @@ def report(mistakes: Iterable[Mistake]) -> None:
     ]
     if details:
         raise ValidationError.from_exception_data("Config", details)
+
+
+def each_once(values: list[Value]) -> list[Value]:
+    """A list as it is; what stands in it a second time is reported."""
+    report(
+        Mistake((place,), value, "each once") for place, value in enumerate(values) if value in values[:place]
+    )
+    return values
+
+
+Slugs = Annotated[list[Slug], AfterValidator(each_once)]
 
 
 def section_in(annotation: Any) -> type[Section] | None:

@@ -50,7 +50,7 @@ def run(
     """Write `out`.csv, plot it as .pdf, .svg and .png, and note in .json what it was made from."""
     entry = entry_of(spec.figure)
     stage, _ = PLOTTED[entry.artifact]
-    levels = (*LEVELS, "update") if entry.controls else LEVELS
+    levels = (*LEVELS, "update", "marks") if entry.controls else LEVELS
     by_experiment: dict[str, list[Path]] = {}
     for path in inputs:
         by_experiment.setdefault(experiment_of(path) if entry.others else "", []).append(path)

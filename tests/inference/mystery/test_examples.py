@@ -39,6 +39,9 @@ def test_g4_pairs_replicates_and_takes_chance_within_the_class():
     # Of ten pairs six are of unlike runs. Whatever the class, chance is 1/9 + 4/9.
     observed = (6 * (2 / 3) + 4) / 10
     assert values(one(found, "all initialisations")) == pytest.approx({-1: (observed - 5 / 9) / (4 / 9)})
+    # Of two runs, too.
+    pair = one(claim_of("G4", made._replace(history=made.history[:2])), "all initialisations")
+    assert values(pair) == pytest.approx({-1: (2 / 3 - 5 / 9) / (4 / 9)})
     alone = claim_of("G4", made._replace(history=made.history[:1]))
     assert one(alone, "all initialisations").observed == {}
 
@@ -221,6 +224,7 @@ def test_g7_crossing_is_that_of_the_median_of_a_burst():
     assert (
         values(crossing(lambda step: 0.3 if step in (0, 1, 2, 10, 11) or step >= 20 else 0.1))[0] == 20 / 20
     )
-    assert values(crossing(lambda step: 0.3 if step in (5, 6, 7) else 0.1))[0] == 20 / 5
+    # The burst from step 5 on begins at no mark.
+    assert reason(crossing(lambda step: 0.3 if step in (5, 6, 7) else 0.1)) == "it never passes"
     assert reason(crossing(lambda _: 25 / 101)) == "it never passes"
     assert reason(crossing(lambda _: 0.3, (0.9, 0.5, 0.8, 0.7))) == "the best step is the first"

@@ -69,6 +69,15 @@ def test_plain_sgd_is_compared_with_itself_only_by_its_role():
         rules.odds(Mystery(history=runs), ["sgd", "m3"])
 
 
+def test_an_experiment_in_both_roles_is_sgd_at_c_of_0_alone():
+    named = {"sgd": (0, PLAIN), "winsorized": (2, LEAST)}
+    apart_ = [Run(0.5, c, 0, data, experiment=name) for name, (c, data) in named.items()]
+    in_one = [run._replace(experiment="winsorized") for run in apart_]
+    for roles, runs in ((Roles(), apart_), (Roles(plain="winsorized"), in_one)):
+        found = claim_of("G12", Mystery(roles, history=runs))
+        assert values(one(found, "winsorized SGD"))[0] == pytest.approx(apart(PLAIN, LEAST))
+
+
 def test_the_mean_is_of_the_settings_that_reach_a_level():
     slow = learning([0, 5, 7, 8], [0, 2, 4, 6])  # comes to 80 % alone
     runs = [Run(0.5, c, 0, of, experiment="winsorized") for c, of in ((1, PLAIN), (2, slow), (4, LESS))]
