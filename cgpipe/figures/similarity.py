@@ -28,7 +28,7 @@ from cgpipe.inference.similarity import cosines, similarity_curves
 from cgpipe.names import BURST
 from cgpipe.runs import Run
 
-SHOWN = 10  # examples of each class in a matrix
+SHOWN = 8  # examples of each class in a matrix
 MOMENTS = 4
 PAIR = ["class", "example", "other_class", "other_example"]
 PANELS: dict[str, dict[str, LineStyle]] = {
@@ -74,6 +74,13 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     return each_replicate(whole[columns].dropna(subset=["value"]))
 
 
+def of_one_run(numbers: pd.DataFrame) -> pd.DataFrame:
+    """The table without the pairs of other runs than the first: tables of several machines have one each."""
+    pairs, replicate = numbers["quantity"] == "cosine", numbers["replicate"]
+    of_one: pd.DataFrame = numbers[~pairs | (replicate == replicate[pairs].min())]
+    return of_one
+
+
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     """Plot the table.
 
@@ -91,8 +98,8 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     Figure
         Matrices of cosines at four moments of one run, ordered by class; and below curves of all runs.
     """
+    numbers = of_one_run(numbers)
     pairs = numbers[numbers["quantity"] == "cosine"]
-    pairs = pairs[pairs["replicate"] == pairs["replicate"].min()]  # tables of several machines have several
     curves = summarise(_by_closeness(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR)))
     classes = {
         int(number): of

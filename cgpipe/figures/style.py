@@ -178,5 +178,6 @@ def smallest_to_largest(counts: pd.Series) -> str:
 
 
 def note(figure: Figure, text: str) -> None:
-    """Write a line of text below the panels."""
-    figure.supxlabel(text, fontsize=mpl.rcParams["legend.fontsize"], color="0.35", x=0.01, ha="left")
+    """Write text below the panels; lines that are too long are wrapped."""
+    font_size = mpl.rcParams["legend.fontsize"]
+    figure.supxlabel(text, fontsize=font_size, color="0.35", x=0.01, ha="left", wrap=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cgpipe.figures import similarity
 from cgpipe.figures.drawing import plot
 from cgpipe.figures.registry import FIGURES
 from cgpipe.figures.style import Style, styled
@@ -133,6 +134,8 @@ def of_folder(folder: Path, results: Path, settings: dict[str, Any]) -> tuple[Ta
         config = load(settings | {"replicates": replicates})
         for name, table in tables_in(config, results).items():
             path, whole_table = folder / f"{name}.csv", merged(tables.get(name), table)
+            if name == "similarity":
+                whole_table = similarity.of_one_run(whole_table)
             files[path] = whole_table.to_csv(index=False, lineterminator="\n").encode()
             tables[name] = read_table(path, files[path])  # as it will be read the next time
         for name in FIGURES:
