@@ -44,6 +44,19 @@ def lower_best(tables: Tables) -> Conclusion:
     return says(all_hold(*(code < text for code, text in pairs)), fixed(min(lower)), fixed(max(lower)))
 
 
+def alike(tables: Tables) -> Conclusion:
+    """How far they are apart, at most: the corrupt examples right at any step, and the best test accuracy."""
+    at = {"panel": "d", "noise": NOISE, "group": "corrupt"}
+    steps = [10, 100, 1000, 10_000, 20_000, 50_000, 100_000]
+    of_corrupt = [_both(tables, "figure1", step=step, **at) for step in steps]
+    at = {"noise": NOISE, "step": END_WINSORIZED, "curve": "best test accuracy"}
+    of_best = [_both(tables, "figure4", winsor=c, **at) for c in (0, 1, 2, 4, 8)]
+    corrupt, best = (
+        max((code - text).abs().max() for code, text in pairs) for pairs in (of_corrupt, of_best)
+    )
+    return says(corrupt < 0.05 and best < 0.03, fixed(corrupt, 2), fixed(best, 2))
+
+
 def _both(tables: Tables, name: str, **at: object) -> tuple[pd.Series, pd.Series]:
     """A quantity by the convention of the code and by that of the text, in the replicates that both have."""
     code, text = tables.at(name, **at), tables.at(f"{TEXT} {name}", **at)

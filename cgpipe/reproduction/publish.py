@@ -42,7 +42,7 @@ CONVENTIONS, CONVENTIONS_FINDINGS = parts_of(conventions) | TOOK, parts_of(conve
 # Conclusions of the page of each convention.
 OF_CONVENTIONS = {
     "init": ("replicates", "same-course", "sooner", "lower-best"),
-    "selection": (),
+    "selection": ("replicates", "same-course", "alike"),
 }
 # Settings, folder and parts of each page.
 PAGES: dict[str, tuple[str, str, Parts]] = {

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from cgpipe.reproduction.conventions import learning, winsorized
-from cgpipe.reproduction.conventions_findings import lower_best, replicates, same_course, sooner
+from cgpipe.reproduction.conventions_findings import alike, lower_best, replicates, same_course, sooner
 from cgpipe.reproduction.tables import Tables
 
 
@@ -94,3 +94,19 @@ def test_the_best_test_accuracy_is_lower_only_if_it_is_in_each_replicate_at_each
     assert replicates(lower) == (True, ("2", "2"))
     for values in ([0.96, 0.93, 0.915, 0.88], [0.95, 0.93, 0.915, 0.901]):
         assert not lower_best(both("figure4", best(values), text)).holds
+
+
+def test_they_are_alike_up_to_the_largest_difference():
+    def tables(corrupt, best):
+        steps, levels = (10, 100, 1000, 10_000, 20_000, 50_000, 100_000), (0, 1, 2, 4, 8)
+        learned = [({"panel": "d", "group": "corrupt", "step": step}, 0.5) for step in steps]
+        reached = [({"step": 60_000, "curve": "best test accuracy", "winsor": c}, 0.9) for c in levels]
+        made = {}
+        for name, rows, by in (("figure1", learned, corrupt), ("figure4", reached, best)):
+            (at, value), *others = rows[::-1]
+            made |= both(name, [*others, (at, value + by)], rows).frames
+        return Tables(made)
+
+    assert alike(tables(0.04, -0.02)) == (True, ("0.04", "0.02"))
+    assert not alike(tables(-0.06, 0)).holds
+    assert not alike(tables(0, 0.04)).holds
