@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 from trees import ROOT
 
-from cgpipe.figures.style import Style, styled
+from cgpipe.figures.style import Style, new_figure, note, styled
 
 SCRIPT = """
 import sys
@@ -163,3 +163,15 @@ def test_a_style_starts_from_the_defaults_and_leaves_what_was_set(tmp_path: Path
         assert mpl.rcParams["savefig.bbox"] == "tight"
         assert mpl.rcParams["font.family"] == ["serif"]
     assert "MPL_IGNORE_SYSTEM_FONTS" not in os.environ
+
+
+def test_a_note_that_is_too_long_is_wrapped() -> None:
+    style = Style(width=4.0)
+    with styled(style):
+        figure = new_figure(style, 0.5)
+        figure.subplots()
+        note(figure, f"A line of its own.\n{'a note that goes on and on ' * 10}")
+        figure.draw_without_rendering()
+        below = figure._supxlabel.get_window_extent()
+        assert below.x1 <= figure.bbox.width
+        assert below.height > 3 * style.font_size * figure.dpi / 72
