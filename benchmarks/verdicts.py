@@ -13,8 +13,9 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "science.md"
 COUNT = 20_000  # claims for each entry of the table
 EFFECTS = (0, 0.5, 1, 2)  # mean of T, in standard deviations of the replicates
 REPLICATES = (5, 10)
+PARTS = (3, 6, 9)  # of a claim of several parts
 RULES: dict[Rule, tuple[float, str]] = {"above": (0, "T > 0"), "within": (1, "within ± 1 sd")}
-Sample = Callable[[np.random.Generator, tuple[int, int]], npt.NDArray[np.float64]]
+Sample = Callable[[np.random.Generator, tuple[int, ...]], npt.NDArray[np.float64]]
 # Each of mean 0 and standard deviation 1.
 DISTRIBUTIONS: dict[str, Sample] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
@@ -24,7 +25,14 @@ DISTRIBUTIONS: dict[str, Sample] = {
 
 
 def shares(
-    rule: Rule, distribution: str, replicates: int, effect: float, *, count: int = COUNT, seed: int = 0
+    rule: Rule,
+    distribution: str,
+    replicates: int,
+    effect: float,
+    *,
+    parts: int = 1,
+    count: int = COUNT,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Share of simulated claims by their verdict.
 
@@ -38,6 +46,8 @@ def shares(
         Replicates of a claim.
     effect : float
         Mean of T, in standard deviations.
+    parts : int
+        Parts of a claim, independent of each other. It holds if all do, and is contradicted if one is.
     count : int
         Claims.
     seed : int
@@ -48,23 +58,26 @@ def shares(
     dict from str to float
         For holds and contradicted.
     """
-    t = DISTRIBUTIONS[distribution](np.random.default_rng(seed), (count, replicates)) + effect
+    t = DISTRIBUTIONS[distribution](np.random.default_rng(seed), (count, parts, replicates)) + effect
     verdicts = judge(t, rule, RULES[rule][0])
-    return {verdict: float((verdicts == verdict).mean()) for verdict in ("holds", "contradicted")}
+    holds, contradicted = (verdicts == "holds").all(1), (verdicts == "contradicted").any(1)
+    return {"holds": float(holds.mean()), "contradicted": float(contradicted.mean())}
 
 
 def table(count: int = COUNT) -> str:
     """Shares of the claims that hold, and that are contradicted, in per cent, in Markdown."""
     lines = [
-        f"| criterion | T in the replicates | n | {' | '.join(f'{effect:g} sd' for effect in EFFECTS)} |",
-        "|---" * (3 + len(EFFECTS)) + "|",
+        f"| criterion | T in the replicates | parts | n | {' | '.join(f'{e:g} sd' for e in EFFECTS)} |",
+        "|---" * (4 + len(EFFECTS)) + "|",
     ]
-    for rule, (_, criterion) in RULES.items():
-        for distribution in DISTRIBUTIONS:
-            for n in REPLICATES:
-                found = [shares(rule, distribution, n, effect, count=count) for effect in EFFECTS]
-                cells = [f"{100 * of['holds']:.1f}, {100 * of['contradicted']:.1f}" for of in found]
-                lines.append(f"| {criterion} | {distribution} | {n} | {' | '.join(cells)} |")
+    cases: list[tuple[Rule, str, int, int]] = [
+        *((rule, distribution, 1, n) for rule in RULES for distribution in DISTRIBUTIONS for n in REPLICATES),
+        *(("above", "normal", parts, n) for parts in PARTS for n in REPLICATES),
+    ]
+    for rule, distribution, parts, n in cases:
+        found = [shares(rule, distribution, n, effect, parts=parts, count=count) for effect in EFFECTS]
+        cells = [f"{100 * of['holds']:.1f}, {100 * of['contradicted']:.1f}" for of in found]
+        lines.append(f"| {RULES[rule][1]} | {distribution} | {parts} | {n} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from cgpipe.figures.comparison import compare
 from cgpipe.figures.registry import FIGURES, entry_of
 from cgpipe.figures.style import Style, note, styled
-from cgpipe.inference.verdicts import claim_verdicts
+from cgpipe.inference.verdicts import claim_verdicts, met_by, parts_that_hold
 from cgpipe.runs import Run
 
 
@@ -111,9 +111,13 @@ def plot(
 
 
 def verdicts_on(names: Sequence[str], claims: pd.DataFrame) -> str:
-    """The verdicts on some claims, in a line."""
-    rows = claim_verdicts(claims[claims["claim"].isin(names)]).to_dict("records")
-    return ". ".join(f"{row['claim']}: {row['verdict']}, met by {row['met']} of {row['n']}" for row in rows)
+    """The verdicts on some claims, in words."""
+
+    def on(row: dict[Hashable, Any]) -> str:
+        hold = f"; {of} parts hold" if row["parts"] > 1 and (of := parts_that_hold(row)) else ""
+        return f"{row['claim']}: {row['verdict']}, met by {met_by(row)}{hold}"
+
+    return ". ".join(map(on, claim_verdicts(claims[claims["claim"].isin(names)]).to_dict("records")))
 
 
 def _given(name: str, options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -100,7 +100,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     """
     numbers = of_one_run(numbers)
     pairs = numbers[numbers["quantity"] == "cosine"]
-    curves = summarise(_by_closeness(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR)))
+    curves = summarise(numbers[numbers["quantity"] != "cosine"].drop(columns=PAIR))
     classes = {
         int(number): of
         for columns in (["example", "class"], ["other_example", "other_class"])
@@ -134,12 +134,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         "At marks and at the end: medians over five steps.",
     )
     return figure
-
-
-def _by_closeness(curves: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlations with closeness in pixels, in place of those with distance."""
-    sign = np.where(curves["quantity"].str.startswith("pixels_"), -1, 1)
-    return curves.assign(value=sign * curves["value"])
 
 
 def _medians(data: xr.Dataset) -> xr.Dataset:

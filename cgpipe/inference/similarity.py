@@ -128,35 +128,35 @@ def group_pair_coherence(product: npt.ArrayLike, members: npt.NDArray[np.bool_])
         return np.asarray(others / energy, np.float64)
 
 
-def rank_correlation(cosine: npt.ArrayLike, distance: npt.ArrayLike) -> Floats:
-    """Spearman's rank correlation of the cosines of gradients with the distances of images, over the pairs.
+def rank_correlation(cosine: npt.ArrayLike, closeness: npt.ArrayLike) -> Floats:
+    """Spearman's rank correlation of the cosines of gradients with the closeness of images, over the pairs.
 
     Parameters
     ----------
     cosine : array of float, shape (..., example, example)
         As `cosines` returns it; symmetric.
-    distance : array of float, shape (example, example)
-        Distances between the images; symmetric.
+    closeness : array of float, shape (example, example)
+        The larger, the nearer the images are: such as a distance with a minus; symmetric.
 
     Returns
     -------
     array of float64, shape (...)
-        In [-1, 1], negative where examples are alike that look alike. NaN if either is the same for all pairs
+        In [-1, 1], positive where examples are alike that look alike. NaN if either is the same for all pairs
         that have a cosine, or if fewer than two have.
 
     Examples
     --------
     >>> cosine = np.array([[1.0, 0.8, 0.1], [0.8, 1.0, 0.3], [0.1, 0.3, 1.0]])
-    >>> rank_correlation(cosine, np.array([[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]])).item()
-    -1.0
+    >>> rank_correlation(cosine, -np.array([[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]])).item()
+    1.0
     """
-    cosines, distances = np.asarray(cosine, np.float64), np.asarray(distance, np.float64)
-    pairs = np.triu_indices(len(distances), 1)
-    far = distances[pairs]
+    cosines, near = np.asarray(cosine, np.float64), np.asarray(closeness, np.float64)
+    pairs = np.triu_indices(len(near), 1)
+    looks = near[pairs]
 
     def of_one(alike: Floats) -> float:
         compared = ~np.isnan(alike)
-        one, other = (rankdata(of[compared]) - (compared.sum() + 1) / 2 for of in (alike, far))
+        one, other = (rankdata(of[compared]) - (compared.sum() + 1) / 2 for of in (alike, looks))
         with np.errstate(invalid="ignore"):
             return float(np.clip(one @ other / np.sqrt((one @ one) * (other @ other)), -1, 1))
 
@@ -178,20 +178,20 @@ def similarity_curves(similarity: xr.Dataset) -> xr.Dataset:
         Over burst_step, with its coordinate `snapshot`: mean cosine `within` and `between` the classes that
         the examples are trained on; `nearest_by_gradient` and `nearest_by_pixels`, the shares whose nearest
         neighbour is of their class (the latter is the same at all steps); and the rank correlation of the
-        cosines with the distances of the images, `pixels_within` over pairs of a class and `pixels_between`
-        over the others. NaN where undefined.
+        cosines with the closeness of the images (their distance, negated), `pixels_within` over pairs of a
+        class and `pixels_between` over the others. NaN where undefined.
     """
     cosine = cosines(similarity["product"])
-    distance, label = similarity["pixel_distance"].values, similarity["label"].values
+    closeness, label = -similarity["pixel_distance"].values, similarity["label"].values
     within, between = within_and_between(cosine, label)
     same = label[:, None] == label
     curves = {
         "within": within,
         "between": between,
         "nearest_by_gradient": same_class_neighbours(cosine, label),
-        "nearest_by_pixels": np.full(len(cosine), same_class_neighbours(-distance, label)),
-        "pixels_within": rank_correlation(np.where(same, cosine, np.nan), distance),
-        "pixels_between": rank_correlation(np.where(same, np.nan, cosine), distance),
+        "nearest_by_pixels": np.full(len(cosine), same_class_neighbours(closeness, label)),
+        "pixels_within": rank_correlation(np.where(same, cosine, np.nan), closeness),
+        "pixels_between": rank_correlation(np.where(same, np.nan, cosine), closeness),
     }
     coords = similarity[["burst_step", "snapshot"]].coords
     return xr.Dataset({name: ("burst_step", values) for name, values in curves.items()}, coords)

@@ -5,7 +5,7 @@ each part and replicate. Verdicts are functions of that table alone, so tables m
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -42,6 +42,7 @@ FEWEST = 5  # replicates: of four, no result of the sign test has a p-value of a
 # Claims whose p-values are corrected for their number: of a table, which is about one paper.
 FAMILY = [*(f"C{k}" for k in range(1, 13)), *(f"G{k}" for k in range(1, 14))]
 NO_RUN = "no run that could say"
+TOO_FEW = f"a verdict takes {FEWEST} replicates"
 # Columns of the tables, and what they mean.
 NAMES = {
     "claim": "name of the claim",
@@ -81,10 +82,11 @@ VERDICTS = NAMES | {
 CLAIMS = {
     **{key: NAMES[key] for key in ("claim", "estimator")},
     "parts": "number of its parts that are judged",
-    "parts_met": "number of those that all replicates meet",
+    "parts_met": "number of those that all replicates decide, and meet",
     "hold": "number of those that hold",
     "n": "replicates that count and can decide every part",
     "met": "those of them that meet every part",
+    "cannot": "replicates that count and cannot decide every part",
     "p": "largest p_t of the parts",
     "p_holm": "p after Holm's correction over the lines of C1 to C12, or of G1 to G13; NaN of other claims",
     **_JUDGED,
@@ -265,7 +267,8 @@ def claim_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         In the order of the claims in the table; `why` names the parts that do not hold. The correction is
-        over the lines of C1 to C12, the claims of the paper; what it claims in passing has none.
+        over the lines of C1 to C12, the claims of the first paper, or of G1 to G13; what the first paper
+        claims in passing has none.
 
     Raises
     ------
@@ -282,6 +285,17 @@ def claim_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         columns=list(CLAIMS),
     )
     return found.assign(p_holm=holm(found.loc[found["claim"].isin(FAMILY), "p"]))
+
+
+def met_by(claim: Mapping[Hashable, Any]) -> str:
+    """By how many replicates a claim is met, of a row of `claim_verdicts`, in words."""
+    cannot = f" ({claim['cannot']} cannot decide)" if claim["cannot"] else ""
+    return f"{claim['met']} of {claim['n']}{cannot}"
+
+
+def parts_that_hold(claim: Mapping[Hashable, Any]) -> str:
+    """How many parts of a claim hold, of a row of `claim_verdicts`; empty if replicates are too few."""
+    return f"{claim['hold']} of {claim['parts']}" if claim["n"] + claim["cannot"] >= FEWEST else ""
 
 
 def judge(t: Floats, rule: Rule, bound: float = 0) -> npt.NDArray[np.str_]:
@@ -315,7 +329,7 @@ class _Line(NamedTuple):
 
     names: dict[str, Any]
     excess: pd.Series  # T by replicate, of those that count and can decide
-    reasons: list[str]  # of those that count and cannot decide
+    reasons: pd.Series  # by replicate, of those that count and cannot decide
 
     @property
     def met(self) -> pd.Series:
@@ -331,15 +345,16 @@ class _Line(NamedTuple):
         row = self.names | {"n": n, "met": 0 if shown else met, "mean": mean, "low": low, "high": high}
         if shown:
             return row | {"verdict": "shown", "why": ""}
-        if self.reasons:
-            of = f"in {len(self.reasons)} of {n + len(self.reasons)} replicates: {self.reasons[0]}"
-            return row | {"verdict": "undecided", "why": of}
+        if len(self.reasons):
+            given = "; ".join(self.reasons.unique())
+            why = f"in {len(self.reasons)} of {n + len(self.reasons)} replicates: {given}"
+            return row | {"verdict": "undecided", "why": why}
         if n < FEWEST:
-            return row | {"verdict": "undecided", "why": _few(n, met)}
+            return row | {"verdict": "undecided", "why": TOO_FEW if n else NO_RUN}
         row["p_sign"] = math.nan if rule == "within" else float(p_sign(t))
         row["p_t"] = float(p_within(t, bound) if rule == "within" else p_t(t))
         verdict = str(judge(t, rule, bound))
-        why = f"met by {met} of {n}, mean in {low:.2g} to {high:.2g}"
+        why = f"90 % interval of the mean of T: {low:.2g} to {high:.2g}"
         return row | {"verdict": verdict, "why": why if verdict == "undecided" else ""}
 
 
@@ -357,9 +372,9 @@ def _lines(table: pd.DataFrame) -> list[_Line]:
             raise ValueError(f"{of}: its rows have different criteria; make them with one version of cgpipe")
         counted = runs[runs["counted"]]
         can = counted[(counted["reason"] == "") & np.isfinite(counted["excess"])]
-        reasons = counted["reason"].drop(can.index).replace("", "undefined")
+        cannot = counted.drop(can.index).set_index("replicate")["reason"].replace("", "undefined")
         excess = can.set_index("replicate")["excess"].astype(np.float64)
-        lines.append(_Line({name: rows[name].iloc[0] for name in NAMES}, excess, list(reasons)))
+        lines.append(_Line({name: rows[name].iloc[0] for name in NAMES}, excess, cannot))
     return lines
 
 
@@ -378,22 +393,20 @@ def _together(lines: Sequence[_Line], parts: pd.DataFrame) -> dict[str, Any]:
     met = pd.concat([line.met for line in lines], axis=1, join="inner").all(axis=1)
     given = {verdict: list(parts["part"][parts["verdict"] == verdict]) for verdict in get_args(Verdict)}
     others = [f"{verdict}: {', '.join(given[verdict])}" for verdict in list(given)[1:] if given[verdict]]
-    n, k = len(met), int(met.sum())
+    cannot = {replicate for line in lines for replicate in line.reasons.index}
     if len(set(parts["why"])) == 1 and parts["why"].iloc[0]:
         others = list(parts["why"][:1])
-    elif parts["n"].max() < FEWEST and not any(line.reasons for line in lines):
-        others = [_few(n, k)]
+    elif parts["n"].max() < FEWEST and not cannot:
+        others = [TOO_FEW if len(met) else NO_RUN]
+    met_by_all = [not len(line.reasons) and len(line.met) > 0 and line.met.all() for line in lines]
     return {
         "parts": len(parts),
-        "parts_met": int(((parts["met"] == parts["n"]) & (parts["n"] > 0)).sum()),
+        "parts_met": sum(met_by_all),
         "hold": len(given["holds"]),
-        "n": n,
-        "met": k,
+        "n": len(met),
+        "met": int(met.sum()),
+        "cannot": len(cannot),
         "p": parts["p_t"].max(skipna=False),
         "verdict": next((one for one in ("contradicted", "undecided") if given[one]), "holds"),
         "why": "; ".join(others),
     }
-
-
-def _few(n: int, met: int) -> str:
-    return f"n = {n}: met by {met} of {n}; a verdict takes {FEWEST}" if n else NO_RUN

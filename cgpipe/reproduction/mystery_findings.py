@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, of_a_verdict, says
+from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, of_a_verdict, says, verdict_on
 from cgpipe.reproduction.tables import Tables
 
 NETWORKS = ("dense", "lenet5", "alexnet")
@@ -20,6 +20,7 @@ def real_and_random(tables: Tables) -> Conclusion:
     held_out = [_values(tables, "G1", f"{network}, held-out of like loss") for network in NETWORKS]
     return says(
         all_hold(*(some > 0 for some in [*ratios, *held_out])),
+        _verdict(tables, "G1"),
         *(fixed(np.exp(some.mean()), 1) for some in ratios),
     )
 
@@ -35,7 +36,7 @@ def rise(tables: Tables) -> Conclusion:
     )
     holds &= all_hold(rises["dense"] < 0, rises["lenet5"] > 0, rises["alexnet"] > 0)
     times = (rises[network] for network in ("lenet5", "alexnet", "dense"))
-    return says(holds, *(fixed(np.exp(some.mean()), 1) for some in times))
+    return says(holds, _verdict(tables, "G2"), *(fixed(np.exp(some.mean()), 1) for some in times))
 
 
 def layers(tables: Tables) -> Conclusion:
@@ -49,7 +50,7 @@ def layers(tables: Tables) -> Conclusion:
     holds = all_hold(*(some > 0 for some in [*early, *random]), lenet5 < 0) and _differs(alexnet)
     extremes = (alexnet.min(), alexnet.max())
     means = [some.mean() for some in [*early, lenet5]]
-    return says(holds, *(fixed(np.exp(value), 1) for value in (*means, *extremes)))
+    return says(holds, _verdict(tables, "G3"), *(fixed(np.exp(value), 1) for value in (*means, *extremes)))
 
 
 def same_examples(tables: Tables) -> Conclusion:
@@ -57,6 +58,7 @@ def same_examples(tables: Tables) -> Conclusion:
     found = _values(tables, "G4", "two initialisations")
     return says(
         all_hold(found > 0.3, found < 0.8),
+        _verdict(tables, "G4"),
         f"{len(found)}",
         *(fixed(value, 2) for value in (found.min(), found.max())),
     )
@@ -73,7 +75,7 @@ def own_kind(tables: Tables) -> Conclusion:
     )
     holds = all_hold(own[0] > any_kind[0], own[1] > any_kind[1], *(of < any_kind[2] for of in own[2:]))
     said = (*own[:2], *any_kind[:2], *own[2:], any_kind[2])
-    return says(holds, *(fixed(some.mean(), 2) for some in said))
+    return says(holds, _verdict(tables, "G5"), *(fixed(some.mean(), 2) for some in said))
 
 
 def more_coherent(tables: Tables) -> Conclusion:
@@ -82,6 +84,7 @@ def more_coherent(tables: Tables) -> Conclusion:
     of_any = [_values(tables, "G6", f"start, any class: {kind}") for kind in ("easy", "hard")]
     return says(
         all_hold(start > 0, along > 0, of_any[0] < of_any[1]),
+        _verdict(tables, "G6"),
         f"{len(start)}",
         *(fixed(some.mean(), 2) for some in (start, along)),
         *(fixed(some.mean(), 2) for some in of_any),
@@ -95,7 +98,7 @@ def stopping(tables: Tables) -> Conclusion:
         for when in ("best step", "end")
     )
     holds = all_hold(*(some > 0.9 for some in best), *(some < 0.6 for some in end))
-    return says(holds, *(fixed(some.mean(), 2) for some in best))
+    return says(holds, _verdict(tables, "G7"), *(fixed(some.mean(), 2) for some in best))
 
 
 def medians_of_means(tables: Tables) -> Conclusion:
@@ -103,7 +106,9 @@ def medians_of_means(tables: Tables) -> Conclusion:
     beside = [_values(tables, "G8", f"{rule}, beside ra3") for rule in ("m3", "rm3")]
     rules = [_values(tables, "G8", rule) for rule in ("m3", "rm3")]
     holds = all_hold(*(some < 0 for some in beside))
-    return says(holds, *(fixed(np.exp(-some.mean()), 2) for some in [*rules, *beside]))
+    return says(
+        holds, _verdict(tables, "G8"), *(fixed(np.exp(-some.mean()), 2) for some in [*rules, *beside])
+    )
 
 
 def twins(tables: Tables) -> Conclusion:
@@ -118,7 +123,7 @@ def twins(tables: Tables) -> Conclusion:
         for some in (("parameters", "predictions"), ("parameters over their way",))
     )
     holds = all_hold(*(some > 0 for some in [*found, *over_way]), *(some < 0 for some in before))
-    return says(holds, *(fixed(np.exp(some.mean()), 1) for some in found))
+    return says(holds, _verdict(tables, "G9"), *(fixed(np.exp(some.mean()), 1) for some in found))
 
 
 def adversarial(tables: Tables) -> Conclusion:
@@ -131,6 +136,7 @@ def adversarial(tables: Tables) -> Conclusion:
     fits, more = _values(tables, "G10", "fits"), starts[3] - starts[2]
     return says(
         all_hold(fits > 0.99, starts[0] < starts[1]) and _differs(more),
+        _verdict(tables, "G10"),
         *(fixed(some.mean(), 2) for some in starts[:2]),
         f"{(more > 0).sum()} of {len(more)}",
         *(fixed(of, 0) for some in starts[2:] for of in (some.min(), some.max())),
@@ -147,6 +153,7 @@ def width(tables: Tables) -> Conclusion:
     ]
     return says(
         all_hold(slopes[0] > 0, slopes[1] < 0),
+        _verdict(tables, "G11"),
         *(fixed(some.mean(), 3) for some in ends[:2]),
         *(fixed(some.mean(), 0) for some in ends[2:]),
     )
@@ -155,7 +162,11 @@ def width(tables: Tables) -> Conclusion:
 def clipped_norms(tables: Tables) -> Conclusion:
     """G12."""
     found = [_values(tables, "G12", rule) for rule in ("DP-SGD", "winsorized SGD")]
-    return says(all_hold(*(some > 0 for some in found)), *(fixed(np.exp(-some.mean()), 2) for some in found))
+    return says(
+        all_hold(*(some > 0 for some in found)),
+        _verdict(tables, "G12"),
+        *(fixed(np.exp(-some.mean()), 2) for some in found),
+    )
 
 
 def not_private(tables: Tables) -> Conclusion:
@@ -174,12 +185,17 @@ def likeness(tables: Tables) -> Conclusion:
     real, random = (_values(tables, "G13", f"less of pixels, {of} labels") for of in ("real", "random"))
     return says(
         all_hold(behind > 0, more > 0, real > 0, random > real),
+        _verdict(tables, "G13"),
         *(fixed(some.mean(), 2) for some in (behind - more, behind, real, random)),
     )
 
 
 def _values(tables: Tables, claim: str, part: str) -> pd.Series:
     return tables.at("mystery", claim=claim, part=part)
+
+
+def _verdict(tables: Tables, claim: str) -> str:
+    return verdict_on(claim, tables.rows("mystery"))
 
 
 def _differs(values: pd.Series) -> bool:

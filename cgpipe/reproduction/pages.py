@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 import pandas as pd
 
-from cgpipe.inference.verdicts import FEWEST
+from cgpipe.inference.verdicts import FEWEST, claim_verdicts, parts_that_hold
 from cgpipe.pipeline.documents import put_between
 from cgpipe.reproduction.tables import TableError, Tables
 
@@ -41,8 +41,24 @@ def says(holds: object, *numbers: str) -> Conclusion:
 
 
 def of_a_verdict(made: int) -> Conclusion:
-    """So many replicates, of those that a verdict takes; alone, if they are as many."""
-    return says(made, f"{made} of {FEWEST}" if made < FEWEST else f"{made}")
+    """So many replicates, of those that a verdict takes; all, if they are as many."""
+    return says(made, f"So far {made} of {FEWEST}" if made < FEWEST else f"All {made} replicates")
+
+
+def verdict_on(claim: str, table: pd.DataFrame) -> str:
+    """What a sentence on a claim begins with: its name and, from five replicates on, the verdict.
+
+    Parameters
+    ----------
+    claim : str
+        Name of a claim that has one line.
+    table : DataFrame
+        Statistics of the claims, as `tidy` returns them.
+    """
+    (row,) = claim_verdicts(table[table["claim"] == claim]).to_dict("records")
+    if not parts_that_hold(row):
+        return f"{claim}."
+    return f"{claim} {row['verdict']}." if row["verdict"] == "holds" else f"{claim} is {row['verdict']}."
 
 
 def all_hold(*conditions: pd.Series) -> bool:

@@ -17,6 +17,8 @@ def statistics_of(tidy: pd.DataFrame) -> str:
     for row in verdicts(tidy).to_dict("records"):
         found = values[tuple(row[key] for key in keys)]["value"]
         why = f": {row['why']}" if row["why"] else ""
+        if not pd.isna(row["page_p"]):
+            why += f"; trend, by Page's L: p = {row['page_p']:.2g}"
         each = ", ".join(fixed(value) for value in found)
         met = f"{row['met']} of {row['n']}" if row["rule"] != "shown" else NONE
         judged = [fixed(row["bound"]), each, met, row["verdict"] + why]

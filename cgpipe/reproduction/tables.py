@@ -80,7 +80,7 @@ def merged(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     if "replicate" not in new:
         return new
     if old is None:  # as it will be ordered the next time
-        return new.sort_values("replicate", kind="stable", ignore_index=True)
+        return _ordered(new)
     if list(old.columns) != list(new.columns):
         raise TableError(
             f"the published table has columns {', '.join(old.columns)}, and the new one "
@@ -92,7 +92,14 @@ def merged(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     rows = [tuple(row) for row in old[[*parts, "replicate"]].to_numpy()]
     others = old[[row not in made and row[:-1] in known for row in rows]]
     whole = new if others.empty else pd.concat([others, new], ignore_index=True)
-    return whole.sort_values("replicate", kind="stable", ignore_index=True)
+    return _ordered(whole)
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """In the order of the replicates; what is about all of them together, replicate -1, last."""
+    return table.sort_values(
+        "replicate", key=lambda of: of.mask(of < 0, of.max() + 1), kind="stable", ignore_index=True
+    )
 
 
 def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:

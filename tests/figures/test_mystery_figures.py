@@ -193,6 +193,11 @@ def test_verdicts_stand_below_the_figures_that_they_are_about():
     of_all = statistics(*(f"G{k}" for k in range(1, 14)))
     below = plot("stopping", table, claims=of_all).get_supxlabel()
     assert below.endswith("\nG7: undecided, met by 0 of 2")
+    one = of_all[of_all["claim"] == "G7"].query("rule == 'above'").iloc[[0]]
+    five = pd.concat([one.assign(replicate=k, excess=-1.0 - k / 10) for k in range(5)])
+    two_parts = pd.concat([five, five.assign(part="other", excess=-five["excess"])])
+    below = plot("stopping", table, claims=two_parts).get_supxlabel()
+    assert below.endswith("\nG7: contradicted, met by 0 of 5; 1 of 2 parts hold")
     assert "G7" not in plot("stopping", table).get_supxlabel()
     assert "G7" not in plot("figure4", figure4(), claims=of_all, classes=10).get_supxlabel()
 

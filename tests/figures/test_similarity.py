@@ -43,10 +43,10 @@ def test_curves_are_medians_over_a_burst_of_each_replicate() -> None:
     assert set(curves.index.get_level_values("quantity")) == set(similarity_curves(a))
     shown = [line for axes in figure.axes for line in axes.lines if len(line.get_xdata()) == 7]
     assert len(shown) == 2 * len(set(similarity_curves(a)))
-    # Real labels first; correlations are drawn with closeness, and tabled with distance.
+    # Real labels first.
     (within,) = [line for line in figure.axes[-1].lines if line.get_linestyle() == "-"][1:2]
     tabled = curves.loc["pixels_within", 0.0].groupby("step").mean()
-    np.testing.assert_allclose(within.get_ydata(), -tabled.reindex(within.get_xdata()))
+    np.testing.assert_allclose(within.get_ydata(), tabled.reindex(within.get_xdata()))
     names = [text.get_text() for text in figure.subfigs[1].legends[0].get_texts()]
     assert names == ["real labels", "random labels"]
 

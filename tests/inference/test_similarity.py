@@ -108,13 +108,13 @@ def test_pair_coherence_of_a_group_is_that_of_its_sums(seed, size):
 def test_rank_correlation_is_spearmans_over_the_pairs(seed, examples):
     rng = np.random.default_rng(seed)
     _, product, _ = case(seed, examples=examples, zeros=min(2, examples - 1))
-    distance = rng.integers(1, 4, (examples, examples)).astype(np.float64)
-    distance += distance.T
+    closeness = rng.integers(1, 4, (examples, examples)).astype(np.float64)
+    closeness += closeness.T
     similarity = cosines(product)
-    found = rank_correlation(similarity, distance)
+    found = rank_correlation(similarity, closeness)
     for t, of_step in enumerate(similarity):
         pairs = [
-            (of_step[e, other], distance[e, other])
+            (of_step[e, other], closeness[e, other])
             for e, other in itertools.combinations(range(examples), 2)
             if not np.isnan(of_step[e, other])
         ]
@@ -122,7 +122,7 @@ def test_rank_correlation_is_spearmans_over_the_pairs(seed, examples):
             warnings.simplefilter("ignore")
             expected = spearmanr(pairs).statistic if len(pairs) > 1 else np.nan
         assert found[t] == pytest.approx(expected, abs=1e-9, nan_ok=True)
-        assert rank_correlation(of_step, distance) == pytest.approx(found[t], nan_ok=True)
+        assert rank_correlation(of_step, closeness) == pytest.approx(found[t], nan_ok=True)
 
 
 def test_everything_is_undefined_where_all_gradients_are_zero():

@@ -12,11 +12,14 @@ from cgpipe.inference.verdicts import (
     CLAIMS,
     NO_RUN,
     TIDY,
+    TOO_FEW,
     VERDICTS,
     Observed,
     Part,
     claim_verdicts,
     judge,
+    met_by,
+    parts_that_hold,
     tidy,
     verdicts,
 )
@@ -43,9 +46,9 @@ def verdict(*args, **kwargs):
 
 
 def test_four_replicates_are_no_verdict_and_five_are():
-    assert verdict(NEAR[:4]) == ("undecided", "n = 4: met by 4 of 4; a verdict takes 5")
-    assert verdict([1, -1, 2]) == ("undecided", "n = 3: met by 2 of 3; a verdict takes 5")
-    assert verdict(NEAR[:1], "within", 2) == ("undecided", "n = 1: met by 1 of 1; a verdict takes 5")
+    assert verdict(NEAR[:4]) == ("undecided", TOO_FEW)
+    assert verdict([1, -1, 2]) == ("undecided", TOO_FEW)
+    assert verdict(NEAR[:1], "within", 2) == ("undecided", TOO_FEW)
     assert verdict(NEAR[:4], "within", 2)[0] == judge(np.zeros(4), "within", 1) == "undecided"
     assert verdict(NEAR) == ("holds", "")
     assert verdict([-value for value in NEAR]) == ("contradicted", "")
@@ -62,19 +65,19 @@ def test_of_five_all_must_meet_it_and_of_ten_nine():
     assert verdict([-10, -11] * 4 + [-10, 1])[0] == "contradicted"
     assert verdict([-10, -11] * 4 + [1, 1]) == (
         "undecided",
-        "met by 2 of 10, mean in -11 to -5.4",
+        "90 % interval of the mean of T: -11 to -5.4",
     )
 
 
 def test_a_value_on_the_bound_does_not_meet_it():
     assert verdict([1, 1, 1.1, 1, 0])[0] == "undecided"
     assert verdict([1, 1, 1.1, 1, 1], bound=1)[0] == "undecided"
-    assert verdict([0.5] * 5, bound=0.5) == ("undecided", "met by 0 of 5, mean in 0 to 0")
+    assert verdict([0.5] * 5, bound=0.5) == ("undecided", "90 % interval of the mean of T: 0 to 0")
 
 
 def test_signs_alone_decide_nothing_where_the_mean_is_not_clear():
     outlier = [0.1, 0.1, 0.1, 0.1, 10]
-    assert verdict(outlier) == ("undecided", "met by 5 of 5, mean in -2.1 to 6.3")
+    assert verdict(outlier) == ("undecided", "90 % interval of the mean of T: -2.1 to 6.3")
     assert verdict([-value for value in outlier])[0] == "undecided"
     assert verdict([-value / 10 for value in outlier])[0] == "undecided"
 
@@ -110,7 +113,7 @@ def test_alike_is_decided_by_where_the_interval_lies(low, high, expected):
 
 @pytest.mark.parametrize("value", [0.1, -0.1])
 def test_an_interval_that_ends_on_the_bound_decides_nothing(value):
-    why = f"met by 0 of 5, mean in {value} to {value}"
+    why = f"90 % interval of the mean of T: {value} to {value}"
     assert verdict([value] * 5, "within", 0.1) == ("undecided", why)
 
 
@@ -315,7 +318,7 @@ def test_estimators_are_lines_of_their_own():
         ("C1", "sample"): "undecided",
         ("C2", ""): "undecided",
     }
-    assert found["C1", "sample"]["why"] == "n = 3: met by 3 of 3; a verdict takes 5"
+    assert found["C1", "sample"]["why"] == TOO_FEW
     assert found["C2", ""]["why"] == "in 1 of 1 replicates: too short"
 
 
@@ -326,9 +329,25 @@ def test_claims_and_their_lines_stand_in_the_order_of_the_table():
 
 def test_few_replicates_of_several_parts_are_counted_together():
     (line,) = claims(part([1, 1, -1]), part([-1, 1, -1], name="b")).values()
-    assert line["why"] == "n = 3: met by 1 of 3; a verdict takes 5"
+    assert (line["why"], line["met"], line["n"], line["cannot"]) == (TOO_FEW, 1, 3, 0)
     (line,) = claims(part([1, "too short"]), part([1, 1], name="b")).values()
-    assert (line["why"], line["n"]) == ("undecided: a, b", 1)
+    assert (line["why"], line["n"], line["cannot"]) == ("undecided: a, b", 1, 1)
+
+
+def test_replicates_that_cannot_decide_a_part_are_counted_apart():
+    bad = [-value for value in NEAR]
+    (line,) = claims(part(bad), part([1.0, "too short", 1.0, "too long", "too short"], name="b")).values()
+    assert (line["verdict"], line["n"], line["met"], line["cannot"]) == ("contradicted", 2, 0, 3)
+    assert (line["parts_met"], line["hold"]) == (0, 0)
+    assert met_by(line) == "0 of 2 (3 cannot decide)"
+    assert parts_that_hold(line) == "0 of 2"
+    (line,) = claims(part(NEAR[:4])).values()
+    assert (met_by(line), parts_that_hold(line)) == ("4 of 4", "")
+
+
+def test_all_reasons_are_told():
+    (row,) = verdicts(tidy([part([1.0, "too short", "too long", "too short"])])).to_dict("records")
+    assert row["why"] == "in 3 of 4 replicates: too short; too long"
 
 
 def test_the_p_value_of_a_claim_is_its_parts_largest_and_corrected_over_the_twelve():

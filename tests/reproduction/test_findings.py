@@ -85,7 +85,9 @@ def test_each_is_driven_to_failure():
     assert {finding for finding, *_ in AGAINST} == {*FINDINGS} - {"replicates", "took"}
 
 
-@pytest.mark.parametrize(("made", "said"), [(1, "1 of 5"), (4, "4 of 5"), (5, "5"), (7, "7")])
+@pytest.mark.parametrize(
+    ("made", "said"), [(1, "So far 1 of 5"), (4, "So far 4 of 5"), (7, "All 7 replicates")]
+)
 def test_how_many_replicates_there_are(made, said):
     tables = Tables({"claims": pd.DataFrame({"replicate": [*range(made)] * 2})})
     assert FINDINGS["replicates"](tables) == (True, (said,))

@@ -90,7 +90,7 @@ def test_each_is_driven_to_failure():
     assert {finding for finding, *_ in AGAINST} == {*MYSTERY_FINDINGS} - {"replicates", "not-private"}
 
 
-@pytest.mark.parametrize(("made", "said"), [(1, "1 of 5"), (5, "5")])
+@pytest.mark.parametrize(("made", "said"), [(1, "So far 1 of 5"), (5, "All 5 replicates")])
 def test_how_many_replicates_there_are(made, said):
     at = {"claim": "G1", "part": "dense, training", "value": 0.5}
     tables = Tables({"mystery": pd.DataFrame([{**at, "replicate": k} for k in range(made)])})

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from cgpipe.reproduction.pages import NOTHING, fill, says, sentences
+from cgpipe.inference.verdicts import Observed, Part, tidy
+from cgpipe.reproduction.pages import NOTHING, fill, of_a_verdict, says, sentences, verdict_on
 from cgpipe.reproduction.tables import TableError, Tables
 
 TABLES = Tables({"figure1": pd.DataFrame({"replicate": [0], "value": [0.5]})})
@@ -57,3 +58,31 @@ def test_a_conclusion_may_end_several_paragraphs_and_each_is_checked():
     assert [*sentences(page, "it")] == ["First 1.", "Then 2."]
     parts = {"it": lambda _: says(True, "1"), "other": lambda _: says(True)}
     assert fill("page", page, parts, TABLES)[1] == ["it (page): the numbers are now 1: Then 2."]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, 1.1, 0.9, 1.2], "G1."),
+        ([1.0, 1.1, 0.9, 1.2, 1.0], "G1 holds."),
+        ([-1.0, -1.1, -0.9, -1.2, -1.0], "G1 is contradicted."),
+        ([1.0, -1.1, 0.9, 1.2, 1.0], "G1 is undecided."),
+    ],
+)
+def test_a_sentence_on_a_claim_begins_with_its_verdict(values, said):
+    def one(claim, of):
+        observed = {k: Observed(value) for k, value in enumerate(of)}
+        return Part(part="a", statistic="s", rule="above", bound=0, observed=observed, claim=claim)
+
+    table = tidy([one("G2", [1.0]), one("G1", values)])
+    assert verdict_on("G1", table) == said
+    page = f"- **{said}** It was so. <!-- check it -->\n"
+    assert fill("page", page, {"it": lambda _: says(True, verdict_on("G1", table))}, TABLES)[1] == []
+
+
+def test_that_all_replicates_are_there_is_not_said_by_a_sentence_on_some():
+    def refused(text):
+        return fill("page", f"{text} <!-- check it -->\n", {"it": lambda _: of_a_verdict(5)}, TABLES)[1]
+
+    assert refused("All 5 replicates are finished.") == []
+    assert len(refused("So far 2 of 5 replicates are finished.")) == 1

@@ -117,7 +117,7 @@ def test_replicates_of_several_machines_are_published_together(clone, monkeypatc
     assert published.groupby("replicate")["value"].unique().map(list).to_dict() == {0: [0.25], 1: [0.75]}
     page = (clone / PAGES / "README.md").read_text(encoding="utf-8")
     assert "| 0 % | 0.500 (0.250 to 0.750) | 0.500 (0.250 to 0.750) at 0 to 1 |" in page
-    assert "undecided: n = 2" in page
+    assert "undecided: a verdict takes 5 replicates" in page
     assert (clone / PAGES / "figure1.png").read_bytes().startswith(b"\x89PNG")
     # Without results, what was published stays.
     before = contents(clone)

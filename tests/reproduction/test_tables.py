@@ -53,6 +53,9 @@ def test_new_replicates_are_added_and_replicates_made_again_are_replaced():
     assert first["replicate"].tolist() == [0, 0, 1, 2, 3]
     pd.testing.assert_frame_equal(merged(first, whole.iloc[::-1]), first)
     assert merged(SOFTWARE, SOFTWARE.iloc[:1]).equals(SOFTWARE.iloc[:1])
+    # What is about all replicates together comes last.
+    together = new.assign(replicate=[-1, 1])
+    assert merged(None, together)["replicate"].tolist() == [1, -1]
 
 
 def test_an_experiment_with_more_replicates_does_not_replace_those_of_others():

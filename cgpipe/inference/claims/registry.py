@@ -11,7 +11,7 @@ import pandas as pd
 from cgpipe.inference.claims import gradients, learning, passing, winsorization
 from cgpipe.inference.claims.claim import CG, Claim
 from cgpipe.inference.mystery import beginnings, coherence, examples, likeness, rules
-from cgpipe.inference.verdicts import BY, FEWEST, Part
+from cgpipe.inference.verdicts import BY, Part, met_by, parts_that_hold
 
 MODULES = (learning, gradients, winsorization, passing, coherence, examples, rules, beginnings, likeness)
 
@@ -79,7 +79,7 @@ def summary_table(rows: pd.DataFrame, paper: str = CG) -> str:
     Returns
     -------
     str
-        A line for each row, in their order.
+        A line for each row, in their order. The parts that contradict a claim are named.
 
     Raises
     ------
@@ -93,10 +93,12 @@ def summary_table(rows: pd.DataFrame, paper: str = CG) -> str:
     lines = [header]
     for row in rows.to_dict("records"):
         name = f"{row['claim']} {BY[row['estimator']]}".strip()
-        met, all_met = f"{row['met']} of {row['n']}", f"{row['parts_met']} of {row['parts']}"
-        hold = f"{row['hold']} of {row['parts']}" if row["n"] >= FEWEST else "–"
-        p = "–" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}"
-        lines.append([name, sentences.pop(row["claim"], ""), met, all_met, hold, p, row["verdict"]])
+        met, all_met = met_by(row), f"{row['parts_met']} of {row['parts']}"
+        hold = parts_that_hold(row) or "–"
+        contradicted = row["verdict"] == "contradicted"
+        p = "–" if pd.isna(row["p_holm"]) or contradicted else f"{row['p_holm']:.2g}"
+        verdict = row["why"] if contradicted else row["verdict"]
+        lines.append([name, sentences.pop(row["claim"], ""), met, all_met, hold, p, verdict])
     return _markdown(lines)
 
 

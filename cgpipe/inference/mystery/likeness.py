@@ -95,7 +95,7 @@ def along(runs: Mystery, name: str, noise: float, curve: Curve) -> float:
 def with_pixels(made: xr.Dataset, steps: Bools) -> Floats:
     """Rank correlation of cosine with closeness in pixels, over the pairs of one label."""
     cosines = np.where(of_one_label(made), similarity.cosines(made["product"].values[steps]), np.nan)
-    return -similarity.rank_correlation(cosines, made["pixel_distance"].values)
+    return similarity.rank_correlation(cosines, -made["pixel_distance"].values)
 
 
 def of_true_class(made: xr.Dataset, steps: Bools) -> Floats:

@@ -9,16 +9,19 @@ from cgpipe.inference.claims.registry import all_claims, criteria_table, parts, 
 from cgpipe.inference.verdicts import CLAIMS, Part
 
 
-def row(name, estimator="", p=np.nan, verdict="undecided", of_parts=(3, 2, 1), met=(4, 5)):
-    given = {"claim": name, "estimator": estimator, "verdict": verdict, "p_holm": p}
-    return given | dict(zip(("parts", "parts_met", "hold", "met", "n"), (*of_parts, *met), strict=True))
+def row(name, estimator="", p=np.nan, verdict="undecided", of_parts=(3, 2, 1), met=(4, 5, 0), why=""):
+    given = {"claim": name, "estimator": estimator, "verdict": verdict, "p_holm": p, "why": why}
+    counts = "parts", "parts_met", "hold", "met", "n", "cannot"
+    return given | dict(zip(counts, (*of_parts, *met), strict=True))
 
 
 def test_a_claim_is_told_once_and_each_of_its_lines_has_a_verdict():
+    against = "contradicted: a; undecided: b"
     rows = [
         row("C4", "sample", 0.0123),
-        row("C4", "loss", 0.5, "holds", (4, 4, 4), (5, 5)),
-        row("C1", met=(1, 4)),
+        row("C4", "loss", 0.5, "holds", (4, 4, 4), (5, 5, 0)),
+        row("C1", met=(1, 4, 0)),
+        row("C2", p=1, verdict="contradicted", met=(0, 3, 2), why=against),
     ]
     lines = summary_table(pd.DataFrame(rows, columns=list(CLAIMS))).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -29,6 +32,7 @@ def test_a_claim_is_told_once_and_each_of_its_lines_has_a_verdict():
         ["C4 by the paper's sample", sentences["C4"], "4 of 5", "2 of 3", "1 of 3", "0.012", "undecided"],
         ["C4 by the actual loss", "", "5 of 5", "4 of 4", "4 of 4", "0.5", "holds"],
         ["C1", sentences["C1"], "1 of 4", "2 of 3", "–", "–", "undecided"],
+        ["C2", sentences["C2"], "0 of 3 (2 cannot decide)", "2 of 3", "1 of 3", "–", against],
     ]
 
 
