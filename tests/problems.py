@@ -27,13 +27,24 @@ def problem(widths, batch, dtype=torch.float64):
     return layers, images, labels
 
 
-def conv_problem(examples, dtype=torch.float64, norm=lambda channels: nn.GroupNorm(2, channels)):
+class Temperature(nn.Module):
+    """Logits times a parameter that has no axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.of = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        return x * self.of
+
+
+def conv_problem(examples, dtype=torch.float64, norm=lambda channels: nn.GroupNorm(2, channels), last=()):
     """A small convolutional network, images and labels."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = nn.Sequential(
             *(nn.Conv2d(2, 4, 3, padding=1), norm(4), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(4, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(3, 4)),
+            *(nn.Conv2d(4, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(3, 4), *last),
         )
         images, labels = torch.randn(examples, 2, 4, 4, dtype=dtype), torch.arange(examples) % 4
     return ModuleNetwork(module.to(dtype), (2, 4, 4), 4), images, labels
@@ -57,7 +68,9 @@ def by_example(network, images, labels):
 
 def flat(by_layer):
     """The gradients of examples at all parameters, or at some layers: (e, parameter)."""
-    return torch.cat([values.flatten(1) for of in by_layer for values in of.values()], 1).numpy()
+    return torch.cat(
+        [values.reshape(len(values), -1) for of in by_layer for values in of.values()], 1
+    ).numpy()
 
 
 def copy_of(layers):

@@ -18,7 +18,7 @@ class Corruption(NamedTuple):
 
 
 def corruption(
-    labels: npt.NDArray[np.integer], noise: float, *, rng: np.random.Generator, selection: Selection = "exact"
+    labels: npt.ArrayLike, noise: float, *, rng: np.random.Generator | int, selection: Selection = "exact"
 ) -> Corruption:
     """Choose a share of the examples and permute their labels among themselves.
 
@@ -31,8 +31,8 @@ def corruption(
         The true labels; not changed.
     noise : float
         Share of the examples to choose, 0 to 1.
-    rng : numpy.random.Generator
-        Where the choice and the permutation come from. With the same generator state, the examples
+    rng : numpy.random.Generator or int
+        Where the choice and the permutation come from, or a seed. With the same generator state, the examples
         that `exact` chooses at one level are among those it chooses at any higher level.
     selection : {"exact", "bernoulli"}
         Choose round(noise · m) of m examples, as the paper says, or each example with probability
@@ -50,6 +50,7 @@ def corruption(
     TypeError
         If the labels are not integers.
     """
+    labels, rng = np.asarray(labels), np.random.default_rng(rng)
     if not 0 <= noise <= 1:
         raise ValueError(f"noise {noise}: give a share of the examples, 0 to 1")
     if labels.ndim != 1:
@@ -71,7 +72,7 @@ def corruption(
 
 
 def corrupt_labels(
-    labels: npt.NDArray[np.integer], noise: float, *, rng: np.random.Generator, selection: Selection = "exact"
+    labels: npt.ArrayLike, noise: float, *, rng: np.random.Generator | int, selection: Selection = "exact"
 ) -> xr.Dataset:
     """Labels before and after, as a Dataset.
 
@@ -97,7 +98,7 @@ def corrupt_labels(
     """
     label_train, pristine, permutation = corruption(labels, noise, rng=rng, selection=selection)
     described = {
-        "label_true": (labels, "class of the image"),
+        "label_true": (np.asarray(labels), "class of the image"),
         "label_train": (label_train, "class to train on"),
         "pristine": (pristine, "whether the class to train on is the true one"),
         "permutation": (permutation, "example whose true class is this one's class to train on"),

@@ -5,6 +5,7 @@ Imports nothing but Python, and Pillow where an image is opened, so that setting
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -159,7 +160,7 @@ def listed(folder: Path) -> Listing:
     Returns
     -------
     Listing
-        Files with other endings than those of images are left out.
+        Files with other endings than those of images are left out, and names that begin with a dot.
 
     Raises
     ------
@@ -179,14 +180,16 @@ def opened(path: Path, content: bytes) -> "Image":
 
     try:
         image = Image.open(BytesIO(content))
+        deep = _has_more_bits(image)
         image.load()
     except Exception as error:  # decoders raise anything
         raise DataError(f"{path} cannot be read as an image: {error}") from error
-    if image.mode not in MODES or image.has_transparency_data:
-        transparent = " with transparency" * image.has_transparency_data
+    if deep or image.mode not in MODES or image.has_transparency_data:
+        more = " with more bits" * (deep and image.mode in MODES)
+        more += " with transparency" * image.has_transparency_data
         raise DataError(
-            f"{path} is an image of mode {image.mode}{transparent}: give images of 8 bits for each value, "
-            "grey or in colour, without transparency"
+            f"{path} is an image of mode {image.mode}{more}: give images of 8 bits for each value, grey or "
+            "in colour, without transparency"
         )
     return image.convert(MODES[image.mode])
 
@@ -221,20 +224,53 @@ def _listed(folder: Path) -> Listing:
     return Listing(folder, classes[0], *(_images(part, classes[0]) for part in (train, test)))
 
 
+def _has_more_bits(image: "Image") -> bool:
+    """Whether an image that was not loaded yet has more than 8 bits for each value, which Pillow cuts off."""
+    for tile in getattr(image, "tile", ()):
+        args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        largest = args[1] if tile[0].startswith("ppm") and len(args) > 1 else 0  # a netpbm's maxval
+        if largest > 255 or ";16" in str(args[0]):
+            return True
+    return False
+
+
 def _classes(part: Path) -> list[str]:
-    return sorted(path.name for path in part.iterdir() if path.is_dir())
+    names = sorted(path.name for path in part.iterdir() if path.is_dir() and not _hidden(path.name))
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{part} has a folder whose name is no UTF-8, {name!r}: rename it") from None
+    return names
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _images(part: Path, classes: list[str]) -> list[tuple[Path, int]]:
     images: list[tuple[Path, int]] = []
     for label, name in enumerate(classes):
-        walked = sorted(os.walk(part / name, onerror=_raise, followlinks=True))
-        paths = [Path(folder, file) for folder, _, files in walked for file in sorted(files)]
+        paths = [
+            Path(folder, file) for folder, files in sorted(_walked(part / name)) for file in sorted(files)
+        ]
         found = [(path, label) for path in paths if path.name.lower().endswith(ENDINGS)]
         if not found:
             raise DataError(f"{part / name} holds no image: none of its files ends with {', '.join(ENDINGS)}")
         images += found
     return images
+
+
+def _walked(top: Path) -> Iterator[tuple[str, list[str]]]:
+    """The folders below a folder and the files in each, hidden ones left out, and each folder once."""
+    seen = set()
+    for folder, folders, files in os.walk(top, onerror=_raise, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not _hidden(name)]
+        yield folder, [name for name in files if not _hidden(name)]
 
 
 def _raise(error: OSError) -> None:

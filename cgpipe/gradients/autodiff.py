@@ -7,6 +7,7 @@ import torch
 from torch.func import grad, jvp, vmap
 
 from cgpipe.gradients.contributions import Floats
+from cgpipe.networks.per_example.base import rows
 
 
 def example_contributions_by_autodiff(
@@ -49,7 +50,7 @@ def example_contributions_by_autodiff(
     squares = []
     for part in parts:
         each = vmap(grad(of_one), in_dims=(None, 0, 0))(parameters, images[part], labels[part])
-        squares.append(sum(g.flatten(1).double().square().sum(1) for g in each.values()))
+        squares.append(torch.stack([rows(g).double().square().sum(1) for g in each.values()]).sum(0))
         for name, g in each.items():
             total[name] += g.sum(0)
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.gradients.contributions import Floats
+from cgpipe.gradients.contributions import Floats, mask
 from cgpipe.gradients.population import group_gradients
 from cgpipe.names import BURST
 from cgpipe.networks.dense import losses
@@ -120,6 +120,7 @@ def measure_bursts(
     ValueError
         If a gradient is not finite.
     """
+    pristine = mask(pristine, len(labels))
     # Group by group, so that hardly a part of them has to be sorted at each step.
     order = np.argsort(~pristine, kind="stable")
     images, labels = (values[torch.from_numpy(order).to(values.device)] for values in (images, labels))

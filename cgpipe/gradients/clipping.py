@@ -13,10 +13,11 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.coherence import cosine_between
-from cgpipe.gradients.contributions import Floats
+from cgpipe.gradients.contributions import Floats, mask
 from cgpipe.gradients.population import group_gradients
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Network, Parameters
+from cgpipe.networks.per_example.base import rows
 
 # Per-example gradients in memory at once.
 VALUES_AT_ONCE = 2**22
@@ -127,18 +128,18 @@ def measure(
     for of_groups, *of_batches in zip(groups, *passes, strict=True):
         for tiles in zip(*(layer.tiles(VALUES_AT_ONCE) for layer in of_batches), strict=True):
             name, index = tiles[0].name, tiles[0].index
-            rows = []
+            of_batches = []
             for n, tile in enumerate(tiles):
-                values = tile.gradients.flatten(1)  # (b, parameter)
+                values = rows(tile.gradients)  # (b, parameter)
                 used = values.any(0)  # many pixels are 0 in all of the images, and so are the gradients
                 clipped = clip(values[:, used].T.contiguous(), corrupt[n], levels)
                 means = values.new_zeros(len(levels), len(used))
                 means[:, used] = clipped.mean
-                rows.append(means.double())
+                of_batches.append(means.double())
                 changed[n] += clipped.changed
                 zero[n] += clipped.zero + int((~used).sum())
-            rows.append(of_groups[name][(slice(None), *index)].flatten(1))
-            every = torch.cat(rows)  # (v, parameter)
+            of_batches.append(rows(of_groups[name][(slice(None), *index)]))
+            every = torch.cat(of_batches)  # (v, parameter)
             gram += every @ every.T
     return Measured(gram.cpu().numpy(), changed, zero)
 
@@ -208,6 +209,7 @@ def measure_clipping(
     ((1, 3, 3), [0, 1, 2])
     """
     m = len(images)
+    pristine = mask(pristine, m)
     if batches < 2:
         raise ValueError(f"{batches} minibatches: give at least 2, whose gradients are compared for the bias")
     if not 2 * max(levels) < batch_size <= m:
@@ -217,7 +219,7 @@ def measure_clipping(
         )
     chosen = np.stack([np.sort(rng.choice(m, batch_size, replace=False)) for _ in range(batches)])  # (n, b)
     corrupt = torch.from_numpy(~pristine).to(images.device)
-    minibatches = [(images[rows], labels[rows], corrupt[rows]) for rows in map(torch.from_numpy, chosen)]
+    minibatches = [(images[of], labels[of], corrupt[of]) for of in map(torch.from_numpy, chosen)]
     size = np.stack([pristine[chosen].sum(1), (~pristine[chosen]).sum(1)], axis=1)  # (n, k)
     every = [0, *levels]
     steps: list[int] = []

@@ -110,6 +110,24 @@ def terms(gradients: xr.Dataset) -> Terms:
     return Terms(u, squares, gradients["pristine"].values.astype(np.bool_)[None])
 
 
+def mask(members: npt.ArrayLike, examples: int) -> npt.NDArray[np.bool_]:
+    """Whether each example is in a group, checked.
+
+    Raises
+    ------
+    TypeError
+        If the members are not bool: zeros and ones would be taken for places.
+    ValueError
+        If there is not one, true or false, for each example.
+    """
+    found = np.asarray(members)
+    if found.dtype != np.bool_:
+        raise TypeError(f"members of a group are {found.dtype}: give bool, whether each example is in it")
+    if found.shape != (examples,):
+        raise ValueError(f"members of shape {found.shape} for {examples} examples: give one for each")
+    return found
+
+
 def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
     """Σ of u_te over the members of a group: ⟨g_t, g_t of the group⟩.
 
@@ -127,17 +145,15 @@ def group_sum(u: Floats, members: npt.NDArray[np.bool_]) -> Floats:
 
     Raises
     ------
-    ValueError
-        If there is not one member, true or false, for each example.
+    TypeError, ValueError
+        As of `mask`.
 
     Examples
     --------
     >>> group_sum(np.array([[2.0, 3.0, 5.0]]), np.array([True, False, True])).tolist()
     [7.0]
     """
-    if members.shape != u.shape[1:]:
-        raise ValueError(f"{members.shape[0]} members for {u.shape[1]} examples: give one for each")
-    total: Floats = u[:, members].sum(1)
+    total: Floats = u[:, mask(members, u.shape[1])].sum(1)
     return total
 
 
@@ -214,6 +230,7 @@ def mean_cosine(u: Floats, self_terms: Floats, members: npt.NDArray[np.bool_]) -
     >>> mean_cosine(np.array([[2.0, 2.0, 0.0]]), np.array([[1.0, 4.0, 0.0]]), np.full(3, True)).tolist()
     [0.75]
     """
+    members = mask(members, u.shape[1])
     size = np.sqrt(self_terms[:, members])
     with np.errstate(invalid="ignore", divide="ignore"):
         along = np.where(size > 0, u[:, members] / size, 0).sum(1)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.gradients.contributions import Floats
+from cgpipe.gradients.contributions import Floats, mask
 from cgpipe.gradients.population import example_contributions
 from cgpipe.gradients.sums import GradientSum, zeros_like
 from cgpipe.networks.given import NetworkLike, network_of
@@ -219,6 +219,7 @@ def measure_displacement(
         float32 in nats², and `visits`. Over step: `way`, ‖T‖², in nats². Coordinate `half` is the number of
         updates in each half of the window. `pristine` and `label`, as given.
     """
+    pristine = mask(pristine, len(labels))
     taken, found = [], []
     for window in windows:
         taken.append(window)

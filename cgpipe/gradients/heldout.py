@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.coherence import pair_coherence
-from cgpipe.gradients.contributions import Floats
+from cgpipe.gradients.contributions import Floats, mask
 from cgpipe.gradients.sums import GradientSum, check_finite, zeros_like
 from cgpipe.networks.dense import Layer, losses
 from cgpipe.networks.given import NetworkLike, network_of
@@ -128,7 +128,7 @@ def measure_heldout(bursts: Iterable[tuple[int, int, NetworkLike]], sets: Mappin
 def _of_groups(network: Network, sample: Sample) -> dict[str, npt.NDArray[Any]]:
     """Values of VARIABLES of one set at one step, (g, l) or (g,)."""
     images, labels, pristine = sample
-    corrupt = torch.from_numpy(~pristine).long().to(images.device)
+    corrupt = torch.from_numpy(~mask(pristine, len(labels))).long().to(images.device)
     low, high = (bound * math.log(network.classes) for bound in NEAR_CHANCE)
     # Of the gradients, then of the gradients divided by their lengths, by part.
     sums = [zeros_like(network) for _ in range(2 * PARTS)]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from cgpipe.gradients.contributions import Floats, contributions, self_terms
+from cgpipe.gradients.contributions import Floats, contributions, mask, self_terms
 from cgpipe.networks.given import NetworkLike, network_of
 
 
@@ -45,6 +45,11 @@ def draw_weights(
     -------
     WeightSample
         Layer by layer; within a layer in ascending order.
+
+    Raises
+    ------
+    ValueError
+        If no layer has weights.
     """
     parts = []
     for number, shape in enumerate(shapes):
@@ -53,6 +58,10 @@ def draw_weights(
         out, into = shape[0], math.prod(shape[1:])
         flat = np.sort(rng.choice(out * into, min(per_layer, out * into), replace=False))
         parts.append((np.full(len(flat), number), *np.unravel_index(flat, (out, into))))
+    if not parts:
+        raise ValueError(
+            "no layer has a parameter `weight` that is a matrix or more, which weights could be sampled of"
+        )
     layer, output, into_ = (np.concatenate(column) for column in zip(*parts, strict=True))
     return WeightSample(layer, output, into_)
 
@@ -167,6 +176,7 @@ def measure_gradients(
         raise ValueError(f"{draws} draws: ask for at least 1")
     if examples > len(images):
         raise ValueError(f"{examples} examples to sample of {len(images)}: ask for at most {len(images)}")
+    pristine = mask(pristine, len(images))
     streams = [rng, *rng.spawn(draws - 1)]
     chosen = np.stack([np.sort(one.choice(len(images), examples, replace=False)) for one in streams])
     index = torch.from_numpy(chosen).to(images.device)  # (draw, e)

@@ -16,12 +16,12 @@ import torch
 import xarray as xr
 
 from cgpipe.gradients.coherence import stiffness
-from cgpipe.gradients.contributions import Floats
+from cgpipe.gradients.contributions import Floats, mask
 from cgpipe.gradients.sums import GradientSum, check_finite
 from cgpipe.networks.dense import losses
 from cgpipe.networks.given import NetworkLike, network_of
 from cgpipe.networks.network import Parameters
-from cgpipe.networks.per_example.base import LayerGradients
+from cgpipe.networks.per_example.base import LayerGradients, rows
 
 MINIBATCH = 100  # examples of which the gradient of a training step is taken, for batch normalization
 
@@ -272,6 +272,7 @@ def measure_contributions(
     count = len(images)
     if stiffness_examples > count:
         raise ValueError(f"{stiffness_examples} examples for stiffness of {count}: ask for at most {count}")
+    pristine = mask(pristine, count)
     paired = np.sort(rng.choice(count, stiffness_examples, replace=False))
     p, c = pristine[paired], ~pristine[paired]
     pairs = {"all": (p | c, p | c), "pristine": (p, p), "corrupt": (c, c), "pristine with corrupt": (p, c)}
@@ -301,7 +302,7 @@ def measure_contributions(
             "sign_stiffness": signs,
             "cosine_stiffness": cosines,
         }
-        if network.normalized:
+        if network.by_mode:
             few = index[:MINIBATCH]
             values["training_cosine"] = np.array(network.cosine_to_training(images[few], labels[few]))
         for name, value in values.items():
@@ -351,7 +352,7 @@ def _zeros(count: int, parameter: torch.Tensor) -> torch.Tensor:
 
 
 def _gram(sums: Iterable[torch.Tensor]) -> Floats:
-    flat = [(p.mT if p.ndim == 3 else p).flatten(1) for p in sums]
+    flat = [rows(p.mT if p.ndim == 3 else p) for p in sums]
     return torch.stack([p @ p.T for p in flat]).sum(0).cpu().numpy()
 
 

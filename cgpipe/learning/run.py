@@ -1,5 +1,6 @@
 """A run of stochastic gradient descent, as it stands between two updates."""
 
+import math
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple, get_args
@@ -263,7 +264,8 @@ def start_run(
     Raises
     ------
     ValueError
-        If shapes, labels, the minibatch, c, the rule, the schedule or the marks do not fit.
+        If shapes, labels, the minibatch, c, the rule, the learning rate, the schedule or the marks do not
+        fit.
     """
     if (hidden is None) == (network is None):
         raise ValueError("give either hidden, for a fully connected network, or network")
@@ -277,6 +279,8 @@ def start_run(
                 f"images of shape {tuple(training.images.shape)} with hidden: give (example, feature), as "
                 "cgpipe.data.flat_images returns them, or a network that takes such images"
             )
+        if init not in get_args(Init):
+            raise ValueError(f"init {init!r}: give one of {', '.join(get_args(Init))}")
         widths = [training.images.shape[1], *hidden, classes]
         network = Dense(initial_layers(widths, init, rng, training.images.device))
     assert network is not None
@@ -288,12 +292,24 @@ def start_run(
         raise ValueError(f"schedule {schedule!r}: give one of {', '.join(get_args(Schedule))}")
     if schedule != "constant" and steps < 1:
         raise ValueError(f"schedule {schedule} with steps {steps}: give the updates of the whole run")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning rate {learning_rate}: give a number above 0")
     rate = Rate(learning_rate, schedule, steps)
     descent = Descent(momentum, weight_decay)
     made = network_of(network, training.images)
     run = TrainingRun(made, training, test, order, rule, rate, descent, Marks(marks))
     if run.network.classes != classes:
-        raise ValueError(f"a network of {run.network.classes} classes for labels of {classes}")
+        raise ValueError(
+            f"a network of {run.network.classes} classes for labels of {classes}: give the network as many "
+            f"outputs, or classes={run.network.classes} if some classes have no example"
+        )
+    for of in run.network.parameters():
+        for name, parameter in of.items():
+            if parameter.dtype != training.images.dtype:
+                raise ValueError(
+                    f"parameter {name} of the network is {parameter.dtype}, and images are "
+                    f"{training.images.dtype}: give a network in {training.images.dtype}"
+                )
     if state is not None:
         run.restore(state)
     return run
@@ -327,7 +343,7 @@ def examples(
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or an image has a value that is not finite.
     TypeError
         If images are not floating-point or labels are not integers.
     """
@@ -343,6 +359,8 @@ def examples(
         raise TypeError(f"labels are {y.dtype}: give integers, the classes")
     if y.shape != x.shape[:1]:
         raise ValueError(f"labels have shape {tuple(y.shape)} with {len(x)} images: give one for each")
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError("images have values that are not finite: give numbers alone")
     return Examples(x.to(device, torch.float32).contiguous(), y.to(device, torch.int64))
 
 

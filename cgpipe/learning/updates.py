@@ -11,7 +11,7 @@ import torch
 
 from cgpipe.kernels import operators
 from cgpipe.networks.network import Parameters
-from cgpipe.networks.per_example.base import LayerGradients, values_at_once
+from cgpipe.networks.per_example.base import LayerGradients, rows, values_at_once
 from cgpipe.networks.per_example.linear import LinearGradients
 
 # From the values of some parameters, shape (b, n), to one of each, shape (n,).
@@ -135,5 +135,5 @@ def by_parameter(layer: LayerGradients, combine: Combine) -> dict[str, torch.Ten
     """A function of the values of each parameter on its own, some parameters at a time."""
     found = {name: torch.empty_like(p) for name, p in layer.parameters.items()}
     for name, index, values in layer.tiles(max(VALUES_AT_ONCE, values_at_once(layer.δ))):
-        found[name][index] = combine(values.flatten(1)).view(values.shape[1:])
+        found[name][index] = combine(rows(values)).view(values.shape[1:])
     return found

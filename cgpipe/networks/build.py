@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from cgpipe.networks.registry import Size, source_path
 from cgpipe.networks.zoo import ZOO
@@ -80,7 +81,7 @@ def build(
         raise ValueError(f"module: {network} returned {built!r:.80}: let it return a torch.nn.Module")
     others = again.state_dict()
     for name, values in built.state_dict().items():
-        if isinstance(values, torch.Tensor) and not torch.equal(values, others[name]):
+        if isinstance(values, torch.Tensor) and not is_lazy(values) and not torch.equal(values, others[name]):
             raise ValueError(
                 f"module: {network} gives {name} other values when called again with the same seed: let it "
                 "draw initial weights from torch's global generator on the CPU"

@@ -93,6 +93,12 @@ def forward(
         name: str, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any
     ) -> torch.Tensor | None:
         look(name, output)
+        if not output.requires_grad:
+            raise ValueError(
+                f"layer {name} has parameters that need a gradient, and runs without gradients "
+                "(torch.no_grad, or a checkpoint that enters again): set their requires_grad to False, or "
+                "let it run with gradients (use_reentrant=False)"
+            )
         if name in copied:
             inputs = tuple(value.detach().clone() for value in inputs)
         versions = tuple(value._version for value in inputs)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from cgpipe.networks.build import place
@@ -30,6 +31,7 @@ class Found(NamedTuple):
     activations: tuple[str, ...]  # names of the ReLUs
     classes: int
     width: int  # numbers that an example has where it has most
+    by_mode: list[str]  # paths of what gives, or saves, something else in training mode than in eval mode
 
 
 class Returned(NamedTuple):
@@ -71,13 +73,16 @@ def found(module: nn.Module, shape: Sequence[int], classes: int | None) -> Found
     _require_logits(module, logits, classes)
     called = Counter(one.path for one in returned)
     _require_one_call(module, called)
-    for training in (True, False):
-        first, second = (_passed(copy.deepcopy(module).train(training), images)[1] for _ in range(2))
-        if path := _first_difference(first, second, 0):
-            raise ValueError(
-                f"{_named(module, *path)} gives something else when it sees the same images again, so it "
-                "draws random numbers: build the network without dropout, or with a rate of 0"
-            )
+    module.train()
+    in_training = _twice(module, images, classes)
+    module.eval()
+    in_eval = _twice(module, images, classes)
+    if in_eval.changed:
+        raise ValueError(
+            f"{_named(module, in_eval.changed[0])} changes a buffer in eval mode, so that results would "
+            "depend on what was evaluated before: change it in training mode alone"
+        )
+    by_mode = in_training.changed or _first_difference(in_training.returned, returned, CLOSE)
     alone = _passed(module, images[:1])[1]
     if path := _first_difference(returned, alone, CLOSE):
         raise ValueError(
@@ -87,9 +92,72 @@ def found(module: nn.Module, shape: Sequence[int], classes: int | None) -> Found
     single = {one.path for one in alone if one.layer and called[one.path] == 1}
     layers = trainable(module, [one.path for one in returned if one.layer and one.path in single])
     copied = _require_sums(module, layers, images, logits.shape[1])
+    _require_float64(module, images)
     outputs = [value for one in returned for value in one.output if value.shape[:1] == (EXAMPLES,)]
     width = max(value.numel() // EXAMPLES for value in [images, *outputs])
-    return Found(layers, copied, tuple(Relus.of(module, images)[1]), logits.shape[1], width)
+    return Found(layers, copied, tuple(Relus.of(module, images)[1]), logits.shape[1], width, by_mode)
+
+
+def duplicate(module: nn.Module) -> nn.Module:
+    """A copy of a module.
+
+    Raises
+    ------
+    ValueError
+        If it keeps a tensor that was computed, as of a forward pass, which cannot be copied.
+    """
+    for path, inside in module.named_modules():
+        for name, value in vars(inside).items():
+            if isinstance(value, torch.Tensor) and not value.is_leaf:
+                raise ValueError(
+                    f"{_named(module, path)} keeps {name}, a tensor that was computed, and cannot be copied: "
+                    "keep no tensors of a forward pass, use torch.nn.utils.parametrizations for normalized "
+                    "weights, and end pruning by torch.nn.utils.prune.remove"
+                )
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise ValueError(f"{_named(module, '')} cannot be copied: {place(error)}") from error
+
+
+class Twice(NamedTuple):
+    """What two passes of the same images have shown."""
+
+    returned: list[Returned]
+    changed: list[str]  # paths of what changed a buffer
+
+
+def _twice(module: nn.Module, images: torch.Tensor, classes: int | None) -> Twice:
+    """Pass images through two copies of a module, in the mode that it is in; ValueError if they differ."""
+    one, other = duplicate(module), duplicate(module)
+    logits, first = _passed(one, images)
+    _require_logits(module, logits, classes)
+    if path := _first_difference(first, _passed(other, images)[1], 0):
+        raise ValueError(_random(module, *path))
+    after = dict(one.named_buffers())
+    changed = [name for name, old in module.named_buffers() if not _same(old, after[name])]
+    return Twice(first, list(dict.fromkeys(name.rpartition(".")[0] for name in changed)))
+
+
+def _same(old: torch.Tensor, new: torch.Tensor) -> bool:
+    return old.shape == new.shape and torch.allclose(old, new, rtol=0, atol=0, equal_nan=True)
+
+
+def _random(module: nn.Module, path: str) -> str:
+    return (
+        f"{_named(module, path)} draws random numbers, or gives something else when it sees the same images "
+        "again: build the network without dropout, or with a rate of 0"
+    )
+
+
+def _require_float64(module: nn.Module, images: torch.Tensor) -> None:
+    """Raise ValueError if a module does not work in float64, in which some gradients are taken."""
+    try:
+        _passed(duplicate(module).double(), images.double())
+    except ValueError as error:
+        raise ValueError(
+            f"in float64, {error}: use the dtype of what enters (x.dtype), and register constants as buffers"
+        ) from error
 
 
 def _require_logits(module: nn.Module, logits: Any, classes: int | None) -> None:
@@ -122,6 +190,12 @@ def _require_parameters(module: nn.Module) -> None:
     """Raise ValueError if a parameter has two names, or none needs a gradient."""
     names: dict[nn.Parameter, str] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
+        if is_lazy(parameter):
+            raise ValueError(
+                f"parameter {name} has no values yet (a lazy module): give sizes when you build the network"
+            )
+        if parameter.requires_grad and parameter.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"parameter {name} is {parameter.dtype}: let parameters be torch.float32")
         if parameter in names:
             raise ValueError(
                 f"parameters {names[parameter]} and {name} are the same (tied weights), so that their "
@@ -138,19 +212,31 @@ def _passed(module: nn.Module, images: torch.Tensor) -> tuple[Any, list[Returned
     modules = dict(module.named_modules())
     running: list[str] = []
     returned: list[Returned] = []
+    drew: list[str] = []
+
+    def before(path: str) -> None:
+        look()
+        running.append(path)
 
     def after(path: str, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+        look()
         running.pop()
         tensors = [value.detach().clone() for value in tree_leaves(output) if isinstance(value, torch.Tensor)]
         returned.append(Returned(path, is_layer(inputs, keywords, output, len(images)), tensors))
+
+    def look() -> None:
+        """Note which module has drawn random numbers first, from torch's generator."""
+        if not drew and not torch.equal(torch.default_generator.get_state(), state):
+            drew.extend(running[-1:])
 
     try:
         with (
             torch.enable_grad(),
             torch.random.fork_rng(devices=[]),
-            hooked(modules, after, running.append),
+            hooked(modules, after, before),
         ):
             torch.default_generator.seed()
+            state = torch.default_generator.get_state()
             output = module(images)
     except Exception as error:
         sizes = "x".join(map(str, images.shape[1:]))
@@ -158,6 +244,8 @@ def _passed(module: nn.Module, images: torch.Tensor) -> tuple[Any, list[Returned
             f"the network does not take images of {sizes} (channels, rows, columns): "
             f"{_named(module, running[-1] if running else '')} raised {place(error)}"
         ) from error
+    if drew:
+        raise ValueError(_random(module, drew[0]))
     if images._version:
         raise ValueError(f"{_named(module, '')} changes its images in place: let it work on a copy")
     return output, returned
@@ -179,7 +267,26 @@ def _first_difference(first: list[Returned], second: list[Returned], close: floa
 def _require_sums(
     module: nn.Module, layers: dict[str, list[str]], images: torch.Tensor, classes: int
 ) -> list[str]:
-    """Raise ValueError if gradients of single examples do not add up to that of the loss; `Found.copied`."""
+    """Raise ValueError if gradients of single examples do not add up to that of the loss; `Found.copied`.
+
+    Where weights that are 0 let a gradient be 0 everywhere, this is looked at with a little noise on them.
+    """
+    copied, gradients = _compare_sums(module, layers, images, classes)
+    if not all(gradient.any() for gradient in gradients.values()):
+        noisy, generator = duplicate(module), torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in noisy.parameters():
+                if parameter.requires_grad:
+                    size = float(parameter.square().mean().sqrt()) or 1.0
+                    parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1 * size)
+        _compare_sums(noisy, layers, images, classes)
+    return copied
+
+
+def _compare_sums(
+    module: nn.Module, layers: dict[str, list[str]], images: torch.Tensor, classes: int
+) -> tuple[list[str], dict[str, torch.Tensor]]:
+    """As `_require_sums`; and the gradient of the loss, by parameter."""
     named = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     labels = torch.arange(EXAMPLES) % classes
     seen = {path: module.get_submodule(path) for path in layers}
@@ -215,7 +322,7 @@ def _require_sums(
                 "Its parameters are used outside its own call, too, or it changes what enters it: give each "
                 "use parameters of its own, and use operations that are not in place"
             )
-    return copied
+    return copied, expected
 
 
 def _named(module: nn.Module, path: str) -> str:

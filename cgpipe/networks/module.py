@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from cgpipe.networks.capture import Relus, backward, changed_in_place, forward
-from cgpipe.networks.checks import found
+from cgpipe.networks.checks import duplicate, found
 from cgpipe.networks.dense import logit_gradients
 from cgpipe.networks.layers import bound
 from cgpipe.networks.network import Network, Pass
@@ -27,8 +26,8 @@ class ModuleNetwork(Network):
     Parameters
     ----------
     module : torch.nn.Module
-        Takes images (e, c, h, w) and returns logits (e, classes). It is copied. Batch normalization is taken
-        with its saved statistics, with a warning.
+        Takes images (e, c, h, w) and returns logits (e, classes). It is copied. What gives something else in
+        training mode, as batch normalization does, is taken in eval mode, with a warning.
     shape : tuple of int
         Channels, rows and columns of an image.
     classes : int, optional
@@ -38,8 +37,8 @@ class ModuleNetwork(Network):
 
     Attributes
     ----------
-    normalized : list of str
-        Paths of the layers that normalize by the batch.
+    by_mode : list of str
+        Paths of what gives something else in training mode, as batch normalization does.
 
     Raises
     ------
@@ -66,18 +65,22 @@ class ModuleNetwork(Network):
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.module = copy.deepcopy(module).cpu().eval()
-        self.normalized = [
-            path for path, inside in self.module.named_modules() if isinstance(inside, _BatchNorm)
-        ]
+        for name, parameter in module.named_parameters():
+            if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+                raise ValueError(
+                    f"parameter {name} has a hook on its gradient, which gradients of single examples do not "
+                    "see: do the same in the forward pass, such as a mask"
+                )
+        self.module = duplicate(module).cpu().eval()
         seen = found(self.module, shape, classes)
         self._parameters, self._copied = seen.layers, seen.copied
         self.activations, self.classes, self.width = seen.activations, seen.classes, seen.width
-        if self.normalized:
+        self.by_mode = seen.by_mode
+        if self.by_mode:
             warnings.warn(
-                f"{self._normalizing()}: batch normalization is taken with its saved "
-                "statistics, so that the gradient of an example does not depend on others; a training step "
-                "that takes the statistics of the minibatch has another gradient (cosine_to_training)",
+                f"{self._first_by_mode()}: taken in eval mode, with saved statistics, so that the gradient "
+                "of an example does not depend on others. A training step of plain SGD is taken in training "
+                "mode, and has another gradient (cosine_to_training)",
                 stacklevel=2,
             )
         self.layers = tuple(path or type(module).__name__ for path in self._parameters)
@@ -91,12 +94,8 @@ class ModuleNetwork(Network):
     def state(self) -> dict[str, torch.Tensor]:
         """All that the logits depend on, live: `layer.name`, and what is not trained by its own name."""
         trained = {f"{path}.{name}".lstrip(".") for path, names in self._parameters.items() for name in names}
-        others = self.module.state_dict().items()
-        return super().state() | {
-            name: values
-            for name, values in others
-            if name not in trained and isinstance(values, torch.Tensor)
-        }
+        frozen = {name: p.detach() for name, p in self.module.named_parameters() if name not in trained}
+        return super().state() | frozen | dict(self.module.named_buffers())
 
     def copy(self) -> "ModuleNetwork":
         """A copy."""
@@ -155,8 +154,8 @@ class ModuleNetwork(Network):
     def training_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Mean gradient of a minibatch in training mode, by torch, of each layer by parameter.
 
-        It differs from the mean of the per-example gradients if the network has batch normalization, which
-        then takes the statistics of the minibatch, and moves those that it saves.
+        It differs from the mean of the per-example gradients where something is `by_mode`: batch
+        normalization then takes the statistics of the minibatch, and moves those that it saves.
 
         Parameters
         ----------
@@ -187,15 +186,16 @@ class ModuleNetwork(Network):
 
     def require_per_example_gradients(self) -> None:
         """Raise ValueError if training cannot go by per-example gradients, as with batch normalization."""
-        if self.normalized:
+        if self.by_mode:
             raise ValueError(
-                f"{self._normalizing()}: batch normalization lets the gradient of an example "
-                "depend on its minibatch: train it by plain SGD (winsor 0), or use GroupNorm"
+                f"{self._first_by_mode()}: in training mode it gives something else, as batch normalization "
+                "does, which gradients of single examples do not have: train it by plain SGD (winsor 0), or "
+                "use GroupNorm"
             )
 
-    def _normalizing(self) -> str:
-        first, *others = self.normalized
-        return f"layer {first}" + (f" and {len(others)} more" if others else "")
+    def _first_by_mode(self) -> str:
+        first, *others = self.by_mode
+        return (f"layer {first}" if first else "the network") + (f" and {len(others)} more" if others else "")
 
     def _mean_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Mean gradient by torch, in the mode that the module is in."""

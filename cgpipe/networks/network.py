@@ -43,15 +43,16 @@ class Network(ABC):
         Units of the output.
     width : int
         Numbers that an example has where it has most: as an image, or at the output of a layer.
-    normalized : sequence of str
-        Layers with batch normalization. With some, the gradient in training mode is another than here.
+    by_mode : sequence of str
+        What gives something else in training mode, as batch normalization does. With some, the gradient
+        there is another than here.
     """
 
     layers: tuple[str, ...]
     activations: tuple[str, ...]
     classes: int
     width: int
-    normalized: Sequence[str] = ()
+    by_mode: Sequence[str] = ()
 
     @abstractmethod
     def parameters(self) -> list[dict[str, torch.Tensor]]:

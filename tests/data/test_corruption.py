@@ -147,6 +147,11 @@ def test_a_noise_level_that_is_no_share_is_refused(noise):
         corrupt_labels(np.arange(10), noise, rng=at(0))
 
 
+def test_labels_may_be_a_list_and_the_generator_a_seed():
+    found = corrupt_labels([0, 1, 2, 0, 1, 2], 0.5, rng=1)
+    assert found.equals(corrupt_labels(np.array([0, 1, 2, 0, 1, 2]), 0.5, rng=at(1)))
+
+
 def test_an_unknown_selection_is_refused_by_name():
     with pytest.raises(ValueError, match="'random': give 'exact' or 'bernoulli'"):
         corrupt_labels(np.arange(10), 0.5, rng=at(0), selection="random")

@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -249,6 +251,42 @@ def test_other_values_than_8_bits_of_grey_or_colour_are_named(folder, mode):
     assert one_error(folder).startswith(
         f"{path} is an image of mode {mode}{transparent}: give images of 8 bits"
     )
+
+
+def png_of_16_bits():
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    pixels = zlib.compress(8 * (b"\0" + bytes(8 * 6)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.png", png_of_16_bits()), ("a.ppm", b"P6\n8 8\n65535\n" + bytes(8 * 8 * 6))]
+)
+def test_colours_of_16_bits_are_named_and_not_cut(folder, name, content):
+    path = folder / "train/class 1" / name
+    path.write_bytes(content)
+    assert one_error(folder).startswith(
+        f"{path} is an image of mode RGB with more bits: give images of 8 bits"
+    )
+
+
+def test_hidden_names_are_left_out_and_links_count_nothing_twice(folder):
+    before = listed(folder)
+    (folder / "train/class 1/again").symlink_to(folder / "train/class 1", target_is_directory=True)
+    for hidden in ("train/.cache", "train/class 0/.ipynb_checkpoints"):
+        (folder / hidden).mkdir()
+        shutil.copy(folder / "train/class 0/0.png", folder / hidden / "0-checkpoint.png")
+    (folder / "train/class 0/._0.png").write_bytes(b"of another system")
+    assert listed(folder) == before
+
+
+def test_a_folder_whose_name_is_no_text_is_named(folder):
+    for part in ("train", "test"):
+        (folder / part / "class 0").rename(folder / part / os.fsdecode(b"caf\xe9"))
+    assert one_error(folder).endswith(r"has a folder whose name is no UTF-8, 'caf\udce9': rename it")
 
 
 def test_images_of_different_sizes_need_a_size(folder):

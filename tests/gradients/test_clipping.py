@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import by_example, conv_problem, flat, problem
+from problems import Temperature, by_example, conv_problem, flat, problem
 
 from cgpipe.gradients import clipping
 from cgpipe.gradients.clipping import OTHERS, clip, compared, measure_clipping, odds_ratio
@@ -71,7 +71,8 @@ def measured(layers, images, labels, pristine, **changed):
 @pytest.mark.parametrize("widths", [[6, 5], [6, 7, 5, 3], "convolutional"])
 def test_all_that_is_measured_is_what_the_definitions_give(monkeypatch, widths, at_once):
     monkeypatch.setattr(clipping, "VALUES_AT_ONCE", at_once)
-    layers, images, labels = conv_problem(40) if widths == "convolutional" else problem(widths, 40)
+    of_images = conv_problem(40, last=[Temperature()]) if widths == "convolutional" else problem(widths, 40)
+    layers, images, labels = of_images
     images[:, 1] = 0  # a pixel, or a channel, of no image
     images[torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) < 0.4] = 0
     pristine = np.arange(40) < 25

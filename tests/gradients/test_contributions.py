@@ -9,6 +9,7 @@ from cgpipe.gradients.contributions import (
     fraction,
     group_sum,
     leading_steps,
+    mean_cosine,
     mean_cumulative,
 )
 from cgpipe.learning.evaluation import snapshot_steps
@@ -112,13 +113,21 @@ def test_fractions_of_many_worlds_are_those_of_each():
         np.testing.assert_array_equal(row, fraction(world, of_all))
 
 
+def test_zeros_and_ones_are_no_group():
+    """As places they would choose other examples."""
+    u = np.array([[10.0, 1, 2, 3]])
+    for take in (lambda of: group_sum(u, of), lambda of: mean_cosine(u, u, of)):
+        with pytest.raises(TypeError, match="members of a group are int64: give bool"):
+            take(np.array([1, 1, 0, 1]))
+
+
 def test_the_sum_over_an_empty_group_is_zero():
     assert group_sum(np.ones((3, 4)), np.zeros(4, np.bool_)).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("members", [3, 5])
 def test_a_group_of_other_examples_is_refused(members):
-    with pytest.raises(ValueError, match=f"{members} members for 4 examples"):
+    with pytest.raises(ValueError, match=rf"members of shape \({members},\) for 4 examples"):
         group_sum(np.ones((2, 4)), np.ones(members, np.bool_))
 
 

@@ -23,6 +23,7 @@ from cgpipe.learning.training import trainer
 from cgpipe.networks.dense import Layer, initial_layers
 from cgpipe.networks.fully_connected import Dense
 from cgpipe.networks.module import ModuleNetwork
+from cgpipe.networks.per_example import SmallLayerGradients, register
 
 RATE = 0.3
 
@@ -150,12 +151,38 @@ def weights_by_their_directions():
     return ByDirection()
 
 
+def by_a_form_that_depends_on_the_parameters():
+    """With a closed form that is not that of a layer linear in its parameters."""
+
+    class Scale(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.s = torch.nn.Parameter(torch.linspace(-1, 1, 6, dtype=torch.float64))
+            self.w = torch.nn.Parameter(torch.randn(4, 6, dtype=torch.float64))
+
+        def forward(self, x):
+            return (x * self.s.exp()) @ self.w.T
+
+    class ScaleGradients(SmallLayerGradients):
+        def formed(self):
+            x, s, w = self.inputs[0], self.parameters["s"], self.parameters["w"]
+            return {
+                "s": (self.δ @ w) * x * s.exp(),
+                "w": self.δ[:, :, None] * (x * s.exp())[:, None],
+            }
+
+    register(Scale, ScaleGradients)
+    return Scale()
+
+
 def by_torch():
     return torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(6, 4).double())
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
-@pytest.mark.parametrize("last", [weights_by_their_directions, by_torch])
+@pytest.mark.parametrize(
+    "last", [weights_by_their_directions, by_a_form_that_depends_on_the_parameters, by_torch]
+)
 def test_of_a_layer_not_linear_in_its_parameters_it_is_the_way_too(last):
     with torch.random.fork_rng():
         torch.manual_seed(0)

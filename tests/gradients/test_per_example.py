@@ -108,6 +108,11 @@ def test_of_a_layer_with_fewer_weights_all_are_taken_and_of_one_without_none():
     assert sample.input[sample.layer == 3].max() < 12
 
 
+def test_a_network_without_weights_has_none_to_sample():
+    with pytest.raises(ValueError, match="no layer has a parameter `weight` that is a matrix"):
+        draw_weights([None, None], 3, np.random.default_rng(0))
+
+
 def test_one_sample_of_examples_and_weights_is_measured_over_a_run():
     layers, images, labels = problem([6, 5, 4], torch.float32, batch=30)
     snapshots = [(0, layers), (7, [Layer(*(2 * p for p in layer)) for layer in layers])]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import by_example, conv_problem, flat, pixels_of
+from problems import Temperature, by_example, conv_problem, flat, pixels_of
 from torch.nn.functional import cross_entropy
 
 from cgpipe.gradients.autodiff import example_contributions_by_autodiff
@@ -121,7 +121,7 @@ def test_sums_and_contributions_are_those_of_a_loop(widths, examples, at_once, s
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**16))
 def test_of_a_convolutional_network_too(examples, at_once, summed, seed):
-    network, images, labels = given = conv_problem(examples)
+    network, images, labels = given = conv_problem(examples, last=[Temperature()])
     each = [flat([of]) for of in by_example(*given)]  # by layer: (example, parameter)
     rows = [[of[e] for of in each] for e in range(examples)]
     assert_those_of_a_loop(network, images, labels, rows, at_once, summed, seed)
@@ -432,7 +432,7 @@ def test_of_a_network_with_batch_normalization_the_cosine_to_a_training_step_is_
     layers = torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.ReLU(), torch.nn.Flatten()
     module = torch.nn.Sequential(*layers, torch.nn.Linear(48, 4))
     images, labels, rng = torch.rand(30, 1, 6, 6), torch.arange(30) % 4, np.random.default_rng(0)
-    with pytest.warns(UserWarning, match="batch normalization"):
+    with pytest.warns(UserWarning, match="taken in eval mode"):
         whole = measure_contributions(
             [(0, module)], images, labels, np.ones(30, bool), stiffness_examples=30, rng=rng
         )

@@ -87,7 +87,7 @@ def test_a_product_that_overflows_leaves_the_network(c, last):
     assert_left(network, before)
 
 
-@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+@pytest.mark.filterwarnings("ignore:layer 1.* taken in eval mode")
 def test_statistics_of_batch_normalization_are_left_too():
     network, images, labels = conv_problem(10, torch.float32, norm=nn.BatchNorm2d)
     trainer = trainer_of("winsorized_mean", 0, network, images, labels)
@@ -96,6 +96,13 @@ def test_statistics_of_batch_normalization_are_left_too():
     with pytest.raises(NonFiniteError, match="the output of layer 0 is not finite"):
         trainer.step(BATCH, 0.1)
     assert_left(network, before)
+
+
+def test_a_network_in_float64_is_refused():
+    network, images, labels = conv_problem(30)
+    of = {"steps": 1, "batch_size": 10, "learning_rate": 0.1, "rng": 0}
+    with pytest.raises(ValueError, match=r"is torch\.float64, and images are torch\.float32: give a network"):
+        train(images, labels, images, labels, network=network.module, **of)
 
 
 @pytest.mark.parametrize("c", [0, 1])

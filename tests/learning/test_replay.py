@@ -79,7 +79,7 @@ def test_from_a_snapshot_on_the_next_snapshots_come_again(make, more, update, c)
     assert_made_again(*trained(make=make, **changes), **changes)
 
 
-@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+@pytest.mark.filterwarnings("ignore:layer 1.* taken in eval mode")
 def test_with_batch_normalization_statistics_come_again_too():
     def make(count, dtype):
         return conv_problem(count, dtype, torch.nn.BatchNorm2d)

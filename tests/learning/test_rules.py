@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from problems import PRIVATE, by_example, conv_problem, flat, private, problem, update
+from problems import PRIVATE, Temperature, by_example, conv_problem, flat, private, problem, update
 from scipy.optimize import brentq
 
 from cgpipe.kernels import oracle
@@ -252,7 +252,7 @@ def test_each_rule_is_its_definition(name, c, size, dtype, tolerance):
 def test_each_rule_is_its_definition_for_a_convolutional_network(
     name, c, momentum, weight_decay, dtype, tolerance
 ):
-    network, images, labels = conv_problem(30, dtype)
+    network, images, labels = conv_problem(30, dtype, last=[Temperature()])
     descent = Descent(momentum, weight_decay)
     trainer = ModuleTrainer(network, images, labels, 10, update_rule(name, c, 10, SEED), descent)
     exact = Definition([of.values() for of in network.parameters()], name, c, momentum, weight_decay)

@@ -177,6 +177,10 @@ IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = examples()
         ({2: TEST_IMAGES[:, :5]}, ValueError, "test images of shape \\(5,\\), training images of \\(6,\\)"),
         ({1: LABELS - 1}, ValueError, "labels from -1 to 2 with 4 classes: give 0 to 3"),
         ({"classes": 3}, ValueError, "labels from 0 to 3 with 3 classes: give 0 to 2"),
+        ({0: np.where(IMAGES > 0.9, np.nan, IMAGES)}, ValueError, "images have values that are not finite"),
+        ({"learning_rate": -1.0}, ValueError, "learning rate -1.0: give a number above 0"),
+        ({"learning_rate": np.inf}, ValueError, "learning rate inf"),
+        ({"init": "he"}, ValueError, "init 'he': give one of xavier, official"),
         ({"steps": -1}, ValueError, "steps -1: give 0 or more"),
         ({"schedule": "cosin"}, ValueError, "schedule 'cosin': give one of constant, cosine, step"),
         ({"schedule": "cosine", "steps": 0}, ValueError, "schedule cosine with steps 0: give the updates"),
@@ -264,7 +268,7 @@ def of_case(case):
     return (images, labels, images[:10], labels[:10]), {**settings, "network": network.module}
 
 
-@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+@pytest.mark.filterwarnings("ignore:layer 1.* taken in eval mode")
 @pytest.mark.parametrize("when", ["on_step", "on_logged"])
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(case, when):
@@ -290,7 +294,7 @@ def test_a_run_that_goes_on_from_any_state_ends_with_the_same_bits(case, when):
         assert_same([undisturbed, resumed], [kept, {**earlier, **again}])
 
 
-@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+@pytest.mark.filterwarnings("ignore:layer 1.* taken in eval mode")
 def test_statistics_of_batch_normalization_move_and_are_kept():
     data, arguments = of_case("with batch normalization")
     kept, states = {}, []
@@ -311,7 +315,7 @@ def test_statistics_of_batch_normalization_move_and_are_kept():
     np.testing.assert_allclose(states[1]["network.1.running_mean"], module[1].running_mean, rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:layer 1.* batch normalization is taken with its saved statistics")
+@pytest.mark.filterwarnings("ignore:layer 1.* taken in eval mode")
 @pytest.mark.parametrize("update", ["winsorized_mean", "rm3", "sign_of_sum"])
 def test_rules_of_single_examples_refuse_batch_normalization(update):
     data, arguments = of_case("with batch normalization")

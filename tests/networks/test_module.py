@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations, prune
+from torchvision.ops import StochasticDepth
 
 from cgpipe.networks.module import ModuleNetwork
 
@@ -353,13 +355,67 @@ def normalized():
 def test_batch_normalization_is_taken_with_saved_statistics_and_one_warning():
     module = normalized()
     with pytest.warns(
-        UserWarning, match=r"layer 1 and 1 more: batch normalization .* saved statistics"
+        UserWarning, match=r"layer 1 and 1 more: taken in eval mode, with saved statistics"
     ) as warned:
         network = agree(module)
     assert len(warned) == 1
     assert torch.equal(network.state()["1.running_mean"], module[1].running_mean.double())
     with pytest.raises(ValueError, match=r"layer 1 and 1 more: .*or use GroupNorm"):
         network.require_per_example_gradients()
+
+
+def user_batch_norm():
+    def forward(net, x):
+        x = functional.batch_norm(x, net.mean, net.variance, training=net.training)
+        return net.a(x.flatten(1))
+
+    module = Written(forward, a=linear())
+    module.register_buffer("mean", torch.zeros(2))
+    module.register_buffer("variance", torch.ones(2))
+    return module
+
+
+BY_MODE = {
+    "instance norm": (
+        lambda: sequence(nn.InstanceNorm2d(4, affine=True, track_running_stats=True)),
+        "layer 1",
+    ),
+    "one's own batch norm": (user_batch_norm, "the network"),
+    "spectral norm": (
+        lambda: sequence(parametrizations.spectral_norm(nn.Conv2d(4, 4, 1))),
+        "layer 1.parametrizations.weight.0",
+    ),
+    "another path": (
+        lambda: Written(lambda net, x: net.a(x.flatten(1)) * (2 if net.training else 1), a=linear()),
+        "the network",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BY_MODE)
+def test_what_depends_on_the_mode_is_told_and_trains_by_plain_sgd_alone(case):
+    make, which = BY_MODE[case]
+    with pytest.warns(UserWarning, match=f"^{which}: taken in eval mode"):
+        network = ModuleNetwork(make(), SHAPE, CLASSES)
+    with pytest.raises(ValueError, match=f"^{which}: in training mode it gives something else"):
+        network.require_per_example_gradients()
+
+
+def test_batch_normalization_that_stays_in_eval_mode_does_not_depend_on_the_mode():
+    class Frozen(nn.BatchNorm2d):
+        def train(self, mode=True):
+            super().train(False)
+
+    network = ModuleNetwork(sequence(Frozen(4)), SHAPE, CLASSES)
+    network.require_per_example_gradients()
+    images, labels = problem(6, dtype=torch.float32)
+    assert network.cosine_to_training(images, labels) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_state_has_buffers_that_a_module_does_not_save():
+    module = sequence()
+    module.register_buffer("seen", torch.tensor(3.0), persistent=False)
+    assert network_of(module).state()["seen"] == 3
 
 
 @pytest.mark.filterwarnings("ignore:layer 1 and 1 more")
@@ -419,6 +475,49 @@ def changing():
             return super().forward(x.mul_(0.5))
 
     return Written(lambda net, x: net.a(x.flatten(1) * 1.0), a=Halving(32, CLASSES))
+
+
+def zeroed(module, layer=""):
+    nn.init.zeros_(module.get_submodule(layer).weight)
+    return module
+
+
+def hooked_gradient():
+    module = Written(lambda net, x: net.a(x.flatten(1)), a=linear())
+    module.a.weight.register_hook(lambda gradient: gradient * 0)
+    return module
+
+
+def keeping():
+    def forward(net, x):
+        net.h = net.a(x.flatten(1))
+        return net.h * 2
+
+    return Written(forward, a=linear())
+
+
+def pruned(layer):
+    prune.l1_unstructured(layer, "weight", 0.5)
+    return layer
+
+
+def frozen_part():
+    def forward(net, x):
+        with torch.no_grad():
+            h = net.a(x.flatten(1))
+        return net.b(h)
+
+    return Written(forward, a=linear(32, 5), b=linear(5))
+
+
+def counting():
+    def forward(net, x):
+        net.calls += 1
+        return net.a(x.flatten(1))
+
+    module = Written(forward, a=linear())
+    module.register_buffer("calls", torch.zeros(()))
+    return module
 
 
 ERRORS = {
@@ -484,6 +583,46 @@ ERRORS = {
     "images changed in place": (
         lambda: Written(lambda net, x: net.a(x.relu_().flatten(1)), a=linear()),
         "changes its images in place",
+    ),
+    "stochastic depth": (
+        lambda: sequence(nn.ReLU(), StochasticDepth(0.01, "batch")),
+        r"layer 2 \(StochasticDepth\) draws random numbers",
+    ),
+    "dropout before weights of 0": (
+        lambda: Written(
+            lambda net, x: net.a(functional.dropout(x.flatten(1), 0.5, net.training)), a=zeroed(linear())
+        ),
+        r"the network \(Written\) draws random numbers",
+    ),
+    "lazy": (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), r"parameter 1\.weight has no values yet"),
+    "used outside its call, below weights of 0": (
+        lambda: zeroed(shared(), "out"),
+        r"layer a \(Linear\): gradients of single examples do not add up",
+    ),
+    "a hook on a gradient": (hooked_gradient, r"parameter a\.weight has a hook on its gradient"),
+    "an activation that is kept": (keeping, r"the network \(Written\) keeps h, a tensor that was computed"),
+    "pruned weights": (
+        lambda: sequence(pruned(nn.Conv2d(4, 4, 1))),
+        r"layer 1 \(Conv2d\) keeps weight, .*prune\.remove",
+    ),
+    "an auxiliary head in training": (
+        lambda: Written(
+            lambda net, x: (net.a(x.flatten(1)), x) if net.training else net.a(x.flatten(1)), a=linear()
+        ),
+        "returns tuple",
+    ),
+    "a part without gradients": (
+        frozen_part,
+        r"layer a has parameters that need a gradient, and runs without",
+    ),
+    "float32 alone": (
+        lambda: Written(lambda net, x: net.a(x.float().flatten(1)), a=linear()),
+        r"in float64, .*layer a \(Linear\) raised RuntimeError: .*dtype.*x\.dtype",
+    ),
+    "bfloat16": (lambda: sequence().bfloat16(), r"parameter 0\.weight is torch\.bfloat16"),
+    "a buffer that changes in eval mode": (
+        counting,
+        r"the network \(Written\) changes a buffer in eval mode",
     ),
     "no derivative": (
         lambda: Written(lambda net, x: net.a(x.flatten(1)).detach(), a=linear()),

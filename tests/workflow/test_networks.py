@@ -136,7 +136,7 @@ def test_what_is_to_be_told_of_a_module_is_told_once(own: Tree) -> None:
     runs = [f"results/small/of_batches/noise-050/winsor-0/replicate-{n}/history.nc" for n in (0, 1)]
     own.snakemake(*runs)
     log = (own.results / "logs/train/of_batches/noise-050/winsor-0/replicate-0.log").read_text()
-    assert log.count("batch normalization is taken with its saved statistics") == 1
+    assert log.count("taken in eval mode, with saved statistics") == 1
     with xr.open_dataset(own.folder / runs[1]) as history:
         assert history["loss_training"][-1] < history["loss_training"][0]
 

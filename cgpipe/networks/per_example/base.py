@@ -139,7 +139,7 @@ class LayerGradients:
         """⟨g_e, g_e'⟩ of all pairs of the examples, float64, shape (e, e); some parameters at a time."""
         products = self.δ.new_zeros((len(self.δ), len(self.δ)), dtype=torch.float64)
         for _, _, gradients in self.tiles(values_at_once(self.δ)):
-            flat = gradients.flatten(1).double()
+            flat = rows(gradients).double()
             products += flat @ flat.T
         return products
 
@@ -218,9 +218,10 @@ class LayerGradients:
 
 
 class SmallLayerGradients(LayerGradients):
-    """For layers with few parameters and a closed form of `formed`: all else follows from it."""
+    """For layers with few parameters and a closed form of `formed`: all else follows from it.
 
-    lasting = True
+    Set `lasting` if that form does not depend on the values of the parameters.
+    """
 
     def sums(self) -> dict[str, torch.Tensor]:
         """Σ_e g_e, shapes of the parameters."""

@@ -16,6 +16,7 @@ class GroupNormGradients(SmallLayerGradients):
     """Of a GroupNorm, which has a weight for each channel."""
 
     module: nn.GroupNorm
+    lasting = True
     serves = staticmethod(has_weight_and_bias)
 
     def formed(self) -> dict[str, torch.Tensor]:
@@ -30,6 +31,7 @@ class LayerNormGradients(SmallLayerGradients):
     """Of a LayerNorm, which has a weight for each place in what it normalizes."""
 
     module: nn.LayerNorm
+    lasting = True
     serves = staticmethod(has_weight_and_bias)
 
     def formed(self) -> dict[str, torch.Tensor]:

@@ -75,7 +75,7 @@ def test_a_network_of_ones_own_is_that_of_when_the_job_was_planned_and_told_of_o
             found = network_of_settings(settings(network, replicate), images, CPU)
     assert state(found)["0.weight"].shape == (4, 2, 3, 3)
     (told,) = caplog.messages
-    assert told.startswith("layer 1: batch normalization is taken with its saved statistics")
+    assert told.startswith("layer 1: taken in eval mode, with saved statistics")
     path.write_text(OF_BATCHES + "# another\n")
     with pytest.raises(
         ValueError, match=r"net\.py:build has changed since this job was planned .*: start snakemake"
