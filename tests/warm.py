@@ -1,8 +1,8 @@
 """Snakemake and its jobs, forked from a process that has imported all libraries.
 
 Importing them takes most of the time of a small workflow. Nothing of this package is imported beforehand,
-as each copy of the repository has its own. The workflow of the fixture `finished` starts each process anew,
-as users do.
+as each copy of the repository has its own. A slow test runs the workflow in processes that start anew, as
+users do, and compares what is made.
 """
 
 import atexit
@@ -171,7 +171,16 @@ def snakemake(
     arguments: list[str], folder: Path, environment: dict[str, str]
 ) -> "subprocess.CompletedProcess[str]":
     """As `python -m snakemake` with the same."""
-    command = ["-m", "snakemake", *arguments]
+    return _run(["-m", "snakemake", *arguments], folder, environment)
+
+
+def cgpipe(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """As `python -I cgpipe` with the same, at the root of the repository."""
+    root = Path(__file__).parents[1]
+    return _run(["-I", str(root / "cgpipe"), *arguments], root, dict(os.environ))
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         status = Process(command, folder, environment, stdout, stderr).wait()
         stdout.seek(0)

@@ -7,6 +7,7 @@ xarray, and writes nothing.
 
 import ast
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,21 +73,36 @@ def without_comments(source: str) -> str:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             documented = ast.get_docstring(node, clean=False) is not None
             node.body = node.body[documented:]
-    return _written(tree)
+    written: list[str] = []
+    _write(tree, written.append)
+    return "".join(written)
 
 
-def _written(node: object) -> str:
+def _write(node: object, out: Callable[[str], object]) -> None:
     """Like `ast.dump`, but without empty fields, whose number differs between versions of Python."""
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        inner = ",".join(f"{name}={_written(value)}" for name, value in fields)
-        # None is a value of a constant, not an empty field.
-        if isinstance(node, ast.Constant) and node.value is None:
-            inner = "None"
-        return f"{type(node).__name__}({inner})"
     if isinstance(node, list):
-        return "[" + ",".join(map(_written, node)) + "]"
-    return repr(node)
+        out("[")
+        for place, one in enumerate(node):
+            if place:
+                out(",")
+            _write(one, out)
+        out("]")
+    elif isinstance(node, ast.AST):
+        out(f"{type(node).__name__}(")
+        if isinstance(node, ast.Constant) and node.value is None:
+            out("None")  # a value of a constant, not an empty field
+        else:
+            between = ""
+            for name in node._fields:
+                value = getattr(node, name, None)
+                if value is None or value == []:
+                    continue
+                out(f"{between}{name}=")
+                _write(value, out)
+                between = ","
+        out(")")
+    else:
+        out(repr(node))
 
 
 @cache

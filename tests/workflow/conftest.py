@@ -17,7 +17,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tree:
         if folder.exists():
             return Tree(folder)
         tree = new_tree(folder.with_suffix(".new"))
-        tree.snakemake(anew=True)
+        tree.snakemake()
         # As if made last: another experiment's runs, which a flipped setting may name, may have ended later.
         for path in tree.results.glob("**/figures/*"):  # and their benchmarks
             path.touch()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trees import ROOT, SMALL, Tree
+import warm
+from trees import SMALL, Tree
 
 
 def fails(done: subprocess.CompletedProcess[str]) -> str:
@@ -22,8 +23,7 @@ def fails(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def cgpipe(*arguments: str) -> str:
-    command = [sys.executable, "-m", "cgpipe", *arguments]
-    return fails(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False))
+    return fails(warm.cgpipe(*arguments))
 
 
 def test_several_mistakes_are_told_at_once(fresh: Tree) -> None:
