@@ -66,6 +66,11 @@ def all_hold(*conditions: pd.Series) -> bool:
     return all(bool(condition.all()) for condition in conditions)
 
 
+def how_many(condition: pd.Series) -> str:
+    """In how many of how many replicates a condition holds."""
+    return f"{int(condition.sum())} of {len(condition)}"
+
+
 def parts_of(module: ModuleType) -> Parts:
     """Tables and conclusions of a page, by name: what its module defines for `Tables` alone."""
     functions = inspect.getmembers(module, inspect.isfunction)
