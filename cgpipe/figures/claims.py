@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from cgpipe.figures.style import Style, new_figure, note
 from cgpipe.figures.words import usual
-from cgpipe.inference.verdicts import BY, TIDY, Estimator, claim_verdicts, verdicts
+from cgpipe.inference.verdicts import BY, Estimator, claim_verdicts, statistics_in, verdicts
 from cgpipe.runs import Run
 
 # Colours as places in the palette, by verdict.
@@ -48,7 +48,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         Columns as `cgpipe.inference.verdicts.TIDY`, a row for each part of a claim and each replicate.
     """
     (claims,) = runs
-    return pd.DataFrame({name: claims.data[f"statistic_{name}"].values for name in TIDY})
+    return statistics_in(claims.data)
 
 
 def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from cgpipe.figures.style import Style, log_ratios, new_figure, note
 from cgpipe.figures.words import usual
+from cgpipe.inference.verdicts import statistics_in
 from cgpipe.runs import Run
 
 COLUMNS = ["claim", "part", "replicate", "value"]
@@ -43,7 +44,7 @@ def shown(runs: Sequence[Run], panels: Mapping[str, Panel]) -> pd.DataFrame:
         Columns `panel`, `claim`, `part`, `replicate` and `value`, a row for each replicate.
     """
     (claims,) = runs
-    rows = pd.DataFrame({name: claims.data[f"statistic_{name}"].values for name in COLUMNS})
+    rows = statistics_in(claims.data)[COLUMNS]
     found = []
     for name, panel in panels.items():
         of_panel = rows[(rows["claim"] == panel.claim) & rows["part"].str.startswith(panel.start)]

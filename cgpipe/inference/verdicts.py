@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
 from cgpipe.inference.small_samples import (
     LEVEL,
@@ -221,6 +222,11 @@ def tidy(parts: Iterable[Part], seen: Sequence[int] = ()) -> pd.DataFrame:
             counted = replicate >= 0 and replicate not in seen
             rows.append([*names.values(), replicate, counted, value, excess, reason])
     return pd.DataFrame(rows, columns=list(TIDY))
+
+
+def statistics_in(artifact: xr.Dataset) -> pd.DataFrame:
+    """The statistics of claims, as `tidy` returns them, in the artifact of stage claims or mystery."""
+    return pd.DataFrame({name: artifact[f"statistic_{name}"].values for name in TIDY})
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:

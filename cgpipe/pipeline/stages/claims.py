@@ -13,7 +13,7 @@ from cgpipe.inference.claims.registry import parts
 from cgpipe.inference.claims.statistics import History
 from cgpipe.inference.verdicts import tidy
 from cgpipe.pipeline.artifacts import ArtifactError, Provenance, settings_of
-from cgpipe.pipeline.stages.results import check_of_histories, read_alike
+from cgpipe.pipeline.stages.results import check_of_histories, read_alike, run_of
 from cgpipe.pipeline.stages.verdicts import write_verdicts
 from cgpipe.runs import Run
 
@@ -66,12 +66,7 @@ def run(
 
 def read_runs(paths: Sequence[Path], stage: str) -> list[Run]:
     """Artifacts of a stage, by the levels in their settings; the analyses are of plain SGD alone."""
-    artifacts = read_alike(paths, stage)
-    settings = [settings_of(artifact) for artifact in artifacts]
-    return [
-        Run(levels["noise"], levels.get("winsor", 0), levels["replicate"], artifact)
-        for levels, artifact in zip(settings, artifacts, strict=True)
-    ]
+    return [run_of(artifact) for artifact in read_alike(paths, stage)]
 
 
 def read_analyses(paths: Sequence[Path], name: str) -> list[Run]:

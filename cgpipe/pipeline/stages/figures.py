@@ -4,26 +4,23 @@ import cgpipe.pipeline.stages.plain_matplotlib  # noqa: F401, first, before matp
 
 # isort: split
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import xarray as xr
 from matplotlib.figure import Figure
 
 from cgpipe.figures.drawing import draw
 from cgpipe.figures.registry import entry_of
 from cgpipe.figures.style import Style, styled
-from cgpipe.inference.verdicts import TIDY
-from cgpipe.pipeline.artifacts import Provenance, settings_of, whole, write_record
+from cgpipe.inference.verdicts import statistics_in
+from cgpipe.pipeline.artifacts import Provenance, whole, write_record
 from cgpipe.pipeline.layout import PLOTTED
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import LEVELS
-from cgpipe.pipeline.stages.results import experiment_of, read_alike, read_current
-from cgpipe.runs import Run
+from cgpipe.pipeline.stages.results import by_experiment, read_alike, read_current, run_of
 
 DIGITS = "%.7g"  # of the tables: what the float32 of the runs holds
 
@@ -51,13 +48,11 @@ def run(
     entry = entry_of(spec.figure)
     stage, _ = PLOTTED[entry.artifact]
     levels = (*LEVELS, "update", "marks") if entry.controls else LEVELS
-    by_experiment: dict[str, list[Path]] = {}
-    for path in inputs:
-        by_experiment.setdefault(experiment_of(path) if entry.others else "", []).append(path)
-    if entry.others and {*by_experiment} != {*spec.experiments}:
-        given = ", ".join(sorted(by_experiment))
+    alike = by_experiment(inputs) if entry.others else {"": inputs}
+    if entry.others and {*alike} != {*spec.experiments}:
+        given = ", ".join(sorted(alike))
         raise ValueError(f"artifacts of {given}: give those of {', '.join(spec.experiments)}")
-    read = {name: read_alike(paths, stage, levels) for name, paths in by_experiment.items()}
+    read = {name: read_alike(paths, stage, levels) for name, paths in alike.items()}
     runs = [run_of(data, name) for name, of_one in read.items() for data in of_one]
     other = None if compare_with is None else (str(compare_with), pd.read_csv(compare_with))
     judged = [] if claims is None else [read_current(claims, "mystery")]
@@ -67,7 +62,7 @@ def run(
             runs,
             style=spec.style,
             compare_with=other,
-            claims=statistics_of(judged[0]) if judged else None,
+            claims=statistics_in(judged[0]) if judged else None,
             **spec.options,
         )
         lay_out(figure)
@@ -81,18 +76,6 @@ def run(
     )
     write_record(with_ending(out, "json"), made.answering_for(*written))
     log.info("wrote %s.csv, .pdf, .svg and .png from %d artifacts", out, len(inputs))
-
-
-def statistics_of(claims: xr.Dataset) -> pd.DataFrame:
-    """The statistics of claims in the artifact of a stage."""
-    return pd.DataFrame({name: claims[f"statistic_{name}"].values for name in TIDY})
-
-
-def run_of(data: xr.Dataset, experiment: str = "") -> Run:
-    """An artifact with the levels that it was made at; one of all runs has none."""
-    levels = settings_of(data)
-    of_levels = levels.get("noise", math.nan), levels.get("winsor", 0), levels.get("replicate", 0)
-    return Run(*of_levels, data, levels.get("update", "winsorized_mean"), experiment)
 
 
 def save(figure: Figure, path: Path, ending: str, provenance: Provenance) -> None:

@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cgpipe.inference.claims.registry import parts
+from cgpipe.inference.mystery.marks import REAL
 from cgpipe.inference.mystery.runs import GM, OF_ALL_REPLICATES, Kind, Mystery, Roles
 from cgpipe.inference.verdicts import tidy
-from cgpipe.pipeline.artifacts import Provenance, settings_of
-from cgpipe.pipeline.stages.results import check_of_histories, experiment_of, read_alike
+from cgpipe.pipeline.artifacts import Provenance
+from cgpipe.pipeline.stages.results import (
+    by_experiment,
+    check_of_histories,
+    experiment_of,
+    read_alike,
+    run_of,
+)
 from cgpipe.pipeline.stages.verdicts import write_verdicts
 from cgpipe.runs import Run
 
@@ -51,14 +58,8 @@ def roles_of(given: dict[str, list[str]]) -> Roles:
 
 def read_runs(paths: Sequence[Path], kind: Kind) -> list[Run]:
     """Artifacts of one kind, with the levels of their runs; experiments may differ in everything."""
-    by_experiment: dict[str, list[Path]] = {}
-    for path in paths:
-        by_experiment.setdefault(path.stem if kind == "difficulty" else experiment_of(path), []).append(path)
-    runs = []
-    for experiment, of_one in by_experiment.items():
-        for data in read_alike(of_one, STAGES.get(kind, kind)):
-            levels = settings_of(data)
-            replicate = levels.get("replicate", OF_ALL_REPLICATES)
-            at = levels.get("noise", 0.0), levels.get("winsor", 0), replicate
-            runs.append(Run(*at, data, levels.get("update", "winsorized_mean"), experiment))
-    return runs
+    of_all = kind == "difficulty"  # one artifact of all replicates, with real labels
+    alike = by_experiment(paths, (lambda path: path.stem) if of_all else experiment_of)
+    read = {experiment: read_alike(of_one, STAGES.get(kind, kind)) for experiment, of_one in alike.items()}
+    runs = [run_of(data, experiment) for experiment, of_one in read.items() for data in of_one]
+    return [run._replace(noise=REAL, replicate=OF_ALL_REPLICATES) for run in runs] if of_all else runs

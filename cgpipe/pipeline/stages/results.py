@@ -1,13 +1,14 @@
 """Artifacts of runs, as the stages after training read them."""
 
 import json
-from collections.abc import Container, Mapping, Sequence
+import math
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from cgpipe.pipeline.artifacts import ArtifactError, read_netcdf
+from cgpipe.pipeline.artifacts import ArtifactError, read_netcdf, settings_of
 from cgpipe.pipeline.layout import made_from
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.records import seal_of
@@ -108,6 +109,23 @@ def _levels(run: Run) -> tuple[str, float, int, int]:
 def experiment_of(path: Path) -> str:
     """The experiment of a run, by the folder of an artifact of it."""
     return path.absolute().parents[3].name
+
+
+def by_experiment(
+    paths: Sequence[Path], name_of: Callable[[Path], str] = experiment_of
+) -> dict[str, list[Path]]:
+    """Artifacts by their experiments; `name_of` says which, where it is not that of the folder of a run."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(name_of(path), []).append(path)
+    return found
+
+
+def run_of(data: xr.Dataset, experiment: str = "") -> Run:
+    """An artifact with the levels that it was made at; one of several runs lacks some."""
+    levels = settings_of(data)
+    at = levels.get("noise", math.nan), levels.get("winsor", 0), levels.get("replicate", 0)
+    return Run(*at, data, levels.get("update", "winsorized_mean"), experiment)
 
 
 def _made_by(dataset: xr.Dataset, differ: Container[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import xarray as xr
 from cgpipe.pipeline.artifacts import Provenance, read_netcdf, whole, write_record
 from cgpipe.pipeline.progress import log
 from cgpipe.pipeline.stages.inputs import LEVELS
+from cgpipe.pipeline.stages.results import experiment_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def run(spec: Spec, provenance: Provenance, *, histories: Sequence[Path], table:
 def rows_of(path: Path, history: xr.Dataset) -> Iterator[dict[str, Any]]:
     """A row of the table for each part of a run that was made in one way."""
     spec = json.loads(history.attrs["spec"])
-    run = {"experiment": path.absolute().parents[3].name, **{level: spec[level] for level in LEVELS}}
+    run = {"experiment": experiment_of(path), **{level: spec[level] for level in LEVELS}}
     for part in json.loads(history.attrs["made_by"]):
         steps = dict(zip(("first_step", "last_step"), part["steps"], strict=True))
         made_by = {key: part[key] for key in ("device", "kernel", "threads")}
