@@ -198,6 +198,14 @@ def test_all_mistakes_are_told_at_once_each_with_path_given_and_allowed():
         assert line.startswith(start)
 
 
+def test_copies_have_no_privacy_of_their_own():
+    load(minimal(update="dp_sgd", examples=100, **PRIVATE))
+    told = mistake(minimal(update="dp_sgd", examples=100, copies=2, **PRIVATE))
+    assert told.startswith(
+        "experiments.one.update: given 'dp_sgd' (text); allowed: dp_sgd only with copies: 1"
+    )
+
+
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "5e-4", "2.5e-3", "1e3", "1e+3", "-1e-3", "1_0e-2", "0.1"])
 def test_a_number_that_was_read_as_text_is_shown_as_yaml_reads_it(text):
     told = mistake(minimal(learning_rate=text))

@@ -309,6 +309,10 @@ class Experiment(Section):
         batch = info.data.get("batch_size", "all")
         for allowed in [] if is_all(batch) else beyond_minibatches(update, batch):
             raise ValueError(allowed)
+        if update == "dp_sgd" and (copies := info.data.get("copies", 1)) > 1:
+            raise ValueError(
+                f"dp_sgd only with copies: 1, as ε would be that of a copy, not of an example; it is {copies}"
+            )
         return update
 
     @field_validator("clip_norm", "noise_multiplier")
