@@ -166,6 +166,11 @@ def _require_logits(module: nn.Module, logits: Any, classes: int | None) -> None
         examples, *units = logits.shape or (0,)
         fits = examples == EXAMPLES and len(units) == 1 and classes in (None, units[0])
         if fits and logits.is_floating_point():
+            ones = torch.ones(EXAMPLES, dtype=logits.dtype)
+            if len(logits[0]) > 1 and bool((logits >= 0).all()) and torch.allclose(logits.sum(1), ones):
+                raise ValueError(
+                    f"{_named(module, '')} returns probabilities: let it return logits, without a softmax"
+                )
             return
     is_tensor = isinstance(logits, torch.Tensor)
     given = f"{logits.dtype}, shape {tuple(logits.shape)}" if is_tensor else type(logits).__name__

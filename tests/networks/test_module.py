@@ -575,6 +575,10 @@ ERRORS = {
         lambda: Written(lambda net, x: net.a(x.flatten(1)).mean(0), a=linear()),
         r"shape \(3,\) for 3 images",
     ),
+    "probabilities": (
+        lambda: nn.Sequential(nn.Flatten(), linear(), nn.Softmax(1)),
+        r"the network \(Sequential\) returns probabilities: let it return logits",
+    ),
     "a tuple": (lambda: Written(lambda net, x: (net.a(x.flatten(1)),), a=linear()), "returns tuple"),
     "classes": (
         lambda: Written(lambda net, x: net.a(x.flatten(1)).round().long(), a=linear()),
