@@ -15,6 +15,7 @@ from cgpipe.runs import Run
 
 COLUMNS = ["claim", "part", "replicate", "value"]
 WIDTHS = r"width_(\d+)"  # experiments that have a number
+PAIRS = "pairs of runs"  # what stands for replicates in a panel
 
 
 class Panel(NamedTuple):
@@ -77,7 +78,11 @@ def draw_panels(
         axes.remove()
     near = [name for name in wanted if panels[name].axis == "near"]
     truncated = f" Axes that do not begin at 0: {', '.join(near)}." if near else ""
-    note(figure, f"Dots: each replicate ({n_of(known)}), joined by lines; marks: their means.{truncated}")
+    of_pairs = "".join(f"; in {name} pairs of runs" for name in wanted if panels[name].of == PAIRS)
+    note(
+        figure,
+        f"Dots: each replicate ({n_of(known)}{of_pairs}), joined by lines; marks: their means.{truncated}",
+    )
     return figure
 
 

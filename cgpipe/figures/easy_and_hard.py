@@ -6,14 +6,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cgpipe.figures.dots import Panel, draw_panels, shown
+from cgpipe.figures.dots import PAIRS, Panel, draw_panels, shown
 from cgpipe.figures.style import Style
 from cgpipe.runs import Run
 
 KAPPA, ACCURACY = "agreement κ (0: chance)", "test accuracy at the end"
 COHERENCE = "pair coherence within a class"
 PANELS = {
-    "a": Panel("what is learned early", "G4", "two initialisations", KAPPA, "from 0", "pairs of runs"),
+    "a": Panel("what is learned early", "G4", "two initialisations", KAPPA, "from 0", PAIRS),
     "b": Panel("trained on easy examples", "G5", "easy on", ACCURACY, "from 0", "test examples"),
     "c": Panel("trained on hard examples", "G5", "hard on", ACCURACY, "from 0", "test examples"),
     "d": Panel("trained on either kind", "G5", "unselected on", ACCURACY, "from 0", "test examples"),

@@ -151,6 +151,7 @@ def test_statistics_that_are_shown_have_panels(name, claims, panels):
     assert list(dict.fromkeys(table["panel"])) == panels
     assert set(table["value"]) == {0.5}
     assert len(figure.axes) == len(panels)
+    assert ("; in a pairs of runs)" in figure.get_supxlabel()) == (name == "easy_and_hard")
     # Of other claims nothing is known, and nothing is drawn.
     rest, empty = draw(name, artifact(statistics(claims[0])))
     assert 0 < len(empty.axes) < len(panels)
