@@ -37,6 +37,8 @@ AGAINST = [
     ("taken-over", "figure2_displacement", {"row": "data", "group": "pristine", "step": 7600}, 0.51),
     ("larger-gradients", "figure2_displacement", {"row": "data", "group": "pristine", "step": 20_600}, 0.1),
     ("larger-gradients", "figure2_displacement", {"row": "data", "group": "pristine", "step": 10}, 0.1),
+    ("larger-gradients", "figure2_displacement", {"row": "data", "group": "pristine", "step": 60_600}, 0.4),
+    ("larger-gradients", "figure2_displacement", {"row": "stratified high", "step": 10_600}, 0.6),
     ("crossing-at-75", "claims", {**DISPLACEMENT, "part": "start, 75% noise"}, 0.49),
     ("crossing-at-75", "claims", {**DISPLACEMENT, "part": "memorizing, 75% noise"}, 0.51),
     ("crossing-at-75", "claims", {**ALL, "part": "start, 75% noise"}, 0.49),
