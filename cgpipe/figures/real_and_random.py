@@ -52,17 +52,16 @@ ROWS: dict[str, tuple[str, list[tuple[str, str, str, LineStyle]]]] = {
 }
 
 
-# Quantity, set, group and part of what is drawn: over the steps, against the loss, and that loss.
-DRAWN = {
-    ("m_coherence", "training", "all", "network"),
-    ("m_coherence", "held-out", "all", "network"),
+# Quantity, set, group and part of what is drawn over the steps, and at marks against the loss.
+OVER_STEPS = {("m_coherence", of_set, "all", "network") for of_set in ("training", "held-out")}
+AT_MARKS = {
     ("loss", "training", "all", "network"),
     *((quantity, *line[:3]) for quantity, lines in ROWS.values() for line in lines),
 }
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Numbers of the figure; those of other groups and parts are in the runs.
+    """Numbers of the figure; all others are in the runs.
 
     Parameters
     ----------
@@ -90,8 +89,8 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
                 long = long.assign(quantity=quantity, experiment=run.experiment)
                 rows.append(long.assign(noise=run.noise, replicate=run.replicate))
     whole = pd.concat(rows).fillna({"part": "network"}).dropna(subset="value").astype({"at": float})
-    drawn = [*zip(*(whole[name] for name in ("quantity", "set", "group", "part")), strict=True)]
-    whole = whole[[of in DRAWN for of in drawn]]
+    kinds = zip(*(whole[name] for name in ("of", "quantity", "set", "group", "part")), strict=True)
+    whole = whole[[tuple(kind) in (OVER_STEPS if of == "step" else AT_MARKS) for of, *kind in kinds]]
     columns = ("experiment", "quantity", "set", "group", "part", "noise", "of", "at", "replicate", "value")
     return each_replicate(whole[[*columns]])
 

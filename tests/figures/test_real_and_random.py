@@ -7,7 +7,8 @@ import xarray as xr
 from made_runs import heldout_of
 
 from cgpipe.figures.drawing import draw, plot
-from cgpipe.figures.real_and_random import ASIDE, DRAWN
+from cgpipe.figures.real_and_random import ASIDE, AT_MARKS, OVER_STEPS
+from cgpipe.inference.heldout import with_coherence
 from cgpipe.runs import Run
 
 
@@ -28,15 +29,19 @@ def test_steps_and_marks_are_tabled(drawn) -> None:
         "and set == 'held-out' and group == 'near chance' and part == 'network'"
     ).set_index(["of", "at"])["value"]
     given = marked(1)["cosine"].sel(set="held-out", group="near chance")
-    assert rows.loc["step"].index.tolist() == [0, 1, 2, 3, 4, 10, 20, 40]
-    np.testing.assert_allclose(rows.loc["step"], given.sel(burst_step=rows.loc["step"].index))
     burst = given.sel(burst_step=slice(20, 24))
     for of, value in {"median": burst.median(), "low": burst.min(), "high": burst.max()}.items():
         assert rows.loc[of, 1.5] == pytest.approx(float(value))
     assert rows.loc["median"].index.tolist() == [0, 1.5, 2, np.inf]
     assert set(numbers.query("experiment == 'other'")["part"]) == {"network", "last linear"}
-    keys = numbers[["quantity", "set", "group", "part"]]
-    assert {*keys.itertuples(index=False, name=None)} == DRAWN
+    for over_steps, expected in ((True, OVER_STEPS), (False, AT_MARKS)):
+        keys = numbers[(numbers["of"] == "step") == over_steps][["quantity", "set", "group", "part"]]
+        assert {*keys.itertuples(index=False, name=None)} == expected
+    single = numbers.query("experiment == 'first' and of == 'step' and noise == 1 and replicate == 1")
+    for of_set, of_one in single.groupby("set"):
+        assert of_one["at"].tolist() == [0, 1, 2, 3, 4, 10, 20, 40]
+        coherence = with_coherence(marked(1))["m_coherence"].sel(set=of_set, group="all", part="network")
+        np.testing.assert_allclose(of_one["value"], coherence.sel(burst_step=of_one["at"].to_list()))
 
 
 def test_the_lowest_and_the_highest_noise_are_drawn_for_each_experiment(drawn) -> None:
