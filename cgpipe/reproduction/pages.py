@@ -2,7 +2,8 @@
 
 `<!-- begin NAME -->` and `<!-- end NAME -->` enclose a table, which is generated. `<!-- check NAME -->` ends
 a paragraph, or an item of a list, whose sentences a conclusion of that name is about. The sentences are
-written by hand. Where their condition does not hold, or a number in them is another, they are refused.
+written by hand. Where their condition does not hold, they are refused. Numbers in them are kept up with the
+tables; where they are neither those of the tables nor those of the tables before, they are refused.
 """
 
 import inspect
@@ -15,6 +16,7 @@ import pandas as pd
 
 from cgpipe.inference.verdicts import FEWEST, claim_verdicts, parts_that_hold
 from cgpipe.pipeline.documents import put_between
+from cgpipe.pipeline.progress import log
 from cgpipe.reproduction.tables import TableError, Tables
 
 NONE = "–"
@@ -83,8 +85,10 @@ def parts_of(module: ModuleType) -> Parts:
     }
 
 
-def fill(name: str, page: str, parts: Parts, tables: Tables) -> tuple[str, list[str]]:
-    """Write the tables of a page anew, and check its sentences.
+def fill(
+    name: str, page: str, parts: Parts, tables: Tables, before: Tables | None = None
+) -> tuple[str, list[str]]:
+    """Write the tables of a page anew, check its sentences, and keep up the numbers in them.
 
     Parameters
     ----------
@@ -96,11 +100,14 @@ def fill(name: str, page: str, parts: Parts, tables: Tables) -> tuple[str, list[
         Tables and conclusions of the page, by name.
     tables : Tables
         The published tables of the page; none before the first replicate.
+    before : Tables, optional
+        Those that the sentences were written for. Numbers that follow from them are replaced, where the
+        condition of the sentence still holds.
 
     Returns
     -------
     page : str
-        With the tables as they are now.
+        With the tables, and the numbers, as they are now.
     refused : list of str
         Sentences that do not follow from the tables.
 
@@ -127,21 +134,55 @@ def fill(name: str, page: str, parts: Parts, tables: Tables) -> tuple[str, list[
         if isinstance(made, str):
             page = put_between(page, part, f"{made}\n", name)
             continue
-        numbers = ".*?".join(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)" for number in made.numbers)
-        for text in sentences(page, part):
+        for written in sentences(page, part):
+            text = " ".join(written.split()).removeprefix("- ")
             if not made.holds:
                 refused.append(f"{part} ({name}): the tables no longer say so, write it anew: {text}")
-            elif not re.search(numbers, text):
-                refused.append(f"{part} ({name}): the numbers are now {', '.join(made.numbers)}: {text}")
+            elif renumbered(written, made.numbers, made.numbers) is None:
+                again = renumbered(written, _numbers(function, before), made.numbers)
+                if again is None:
+                    refused.append(f"{part} ({name}): the numbers are now {', '.join(made.numbers)}: {text}")
+                    continue
+                page = page.replace(written, again)
+                log.info("%s (%s) has other numbers, read it again: %s", part, name, " ".join(again.split()))
     return page, refused
 
 
 def sentences(page: str, check: str) -> Iterator[str]:
-    """Each paragraph or item of a list that ends with a check, without its checks and line breaks."""
-    for part in re.split(r"\n\n|\n- ", page):
+    """Each paragraph or item of a list that ends with a check, as it is written, without its checks."""
+    for part in re.split(r"\n\n|\n(?=- )", page):
         text, *checks = re.split(r"<!-- check (.*?) -->", part)
         if check in checks:
-            yield " ".join(text.split()).removeprefix("- ")
+            yield text
+
+
+def renumbered(text: str, old: Sequence[str], new: Sequence[str]) -> str | None:
+    """A text with numbers in the place of others, in their order.
+
+    None if the others are not there, or if more than digits differ, as between 4 of 5 and all 5.
+
+    Examples
+    --------
+    >>> renumbered("From 0.5 to 2 of 3.", ["0.5", "2 of 3"], ["0.7", "3 of 4"])
+    'From 0.7 to 3 of 4.'
+    """
+    if [re.sub(r"[\d.,]+", "0", of) for of in old] != [re.sub(r"[\d.,]+", "0", of) for of in new]:
+        return None
+    done = ""
+    for before, now in zip(old, new, strict=True):
+        words = r"\s+".join(map(re.escape, before.split()))
+        if not (found := re.search(rf"(?<![\d.]){words}(?!\.?\d)", text)):
+            return None
+        done, text = f"{done}{text[: found.start()]}{now}", text[found.end() :]
+    return done + text
+
+
+def _numbers(function: Callable[[Tables], Any], tables: Tables | None) -> tuple[str, ...]:
+    """The numbers of a conclusion from other tables; none if these lack something."""
+    try:
+        return function(tables).numbers if tables else ()
+    except TableError:
+        return ()
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -99,20 +99,21 @@ def reproduce(root: Path) -> None:
         If the tables lack what a page asks for, or do not support what it says.
     """
     new: dict[Path, bytes] = {}
-    pages: list[tuple[str, Parts, Tables]] = []
+    pages: list[tuple[str, Parts, Tables, Tables]] = []
     for page, (config, name, parts) in PAGES.items():
         settings = yaml.safe_load((root / config).read_text(encoding="utf-8"))
+        before = published(root / name)
         tables, files = of_folder(root / name, root / "results" / settings["name"], settings)
         new |= files
         if tables.frames and page.startswith("conventions"):
-            text = {f"{conventions.TEXT} {figure}": of for figure, of in pages[0][2].frames.items()}
-            tables = Tables({**tables.frames, **text})
-        pages.append((f"{name}/README.md", parts, tables))
-    pages.append((*OVERVIEW, pages[0][2]))
+            _, _, *of_text = pages[0]
+            tables, before = map(beside, (tables, before), of_text)
+        pages.append((f"{name}/README.md", parts, tables, before))
+    pages.append((*OVERVIEW, *pages[0][2:]))
     check_files(root, {*new} | {root / page for page, *_ in pages})
     refused: list[str] = []
-    for name, parts, tables in pages:
-        page, objections = fill(name, (root / name).read_text(encoding="utf-8"), parts, tables)
+    for name, parts, tables, before in pages:
+        page, objections = fill(name, (root / name).read_text(encoding="utf-8"), parts, tables, before)
         new[root / name] = page.encode()
         refused += objections
     if refused:
@@ -124,12 +125,22 @@ def reproduce(root: Path) -> None:
             log.info("wrote %s", path.relative_to(root))
 
 
+def published(folder: Path) -> Tables:
+    """The tables in the folder of a page."""
+    return Tables({path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))})
+
+
+def beside(tables: Tables, of_text: Tables) -> Tables:
+    """Tables by a convention of the code, with those by the convention of the text."""
+    return Tables(
+        {**tables.frames, **{f"{conventions.TEXT} {name}": of for name, of in of_text.frames.items()}}
+    )
+
+
 def of_folder(folder: Path, results: Path, settings: dict[str, Any]) -> tuple[Tables, dict[Path, bytes]]:
     """The tables of a page as they will be published, and the files to write for it."""
-    there = {path.stem: path for path in sorted(folder.glob("*.csv"))}
-    tables = {name: read_table(path) for name, path in there.items()}
-    files = {path: path.read_bytes() for path in there.values()}
-    files |= {path: path.read_bytes() for path in folder.glob("*.png")}
+    tables = dict(published(folder).frames)
+    files = {path: path.read_bytes() for ending in ("csv", "png") for path in folder.glob(f"*.{ending}")}
     if replicates := replicates_in(results):
         config = load(settings | {"replicates": replicates})
         for name, table in tables_in(config, results).items():

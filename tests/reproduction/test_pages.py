@@ -27,6 +27,33 @@ def test_a_sentence_that_does_not_follow_is_named():
     assert fill("page", PAGE, parts, TABLES)[1] == ["it (page): the numbers are now 0.7: It is 0.5."]
 
 
+def test_numbers_of_the_tables_before_are_replaced_where_the_condition_holds():
+    page = "- Of 3 it was 2 of\n  3, or 0.5. It is 0.5. <!-- check it -->\n\nAnother 0.5.\n"
+    before, now = Tables({"old": TABLES.frames["figure1"]}), TABLES
+
+    def after(numbers, of_before=("2 of 3", "0.5"), holds=True):
+        parts = {"it": lambda t: says(holds, *(of_before if t is before else numbers))}
+        return fill("page", page, parts, now, before)
+
+    written, refused = after(("4 of 4", "0.7"))
+    assert refused == []
+    assert written == page.replace("2 of\n  3", "4 of 4").replace("or 0.5", "or 0.7")
+    for refuses in (
+        after(("4 of 4", "0.7"), holds=False),
+        after(("4 of 4", "0.7"), of_before=("1 of 3", "0.5")),
+        after(("4 of 4", "0.7", "1")),
+        after(("all 4", "0.7")),
+        after(("4 of 4", "-0.7")),
+    ):
+        assert refuses[0] == page
+        assert len(refuses[1]) == 1
+
+    def lacking(tables):
+        return says(True, str(tables.at("figure1")[0]))
+
+    assert len(fill("page", "It is 2. <!-- check it -->", {"it": lacking}, now, before)[1]) == 1
+
+
 def test_before_the_first_replicate_there_are_no_tables():
     parts = {"numbers": lambda t: str(t.at("figure1")[0])}
     page = PAGE[: PAGE.index("It is")]
@@ -43,7 +70,7 @@ def test_a_part_that_is_marked_and_not_defined_or_lacks_a_number_is_an_error():
 
 def test_numbers_are_looked_for_as_a_whole_and_in_their_order():
     page = "It is 10.52 or 0.5.\n\n- One is 0.52 and\n  two 0.91. <!-- check it -->\n"
-    assert [*sentences(page, "it")] == ["One is 0.52 and two 0.91."]
+    assert [*sentences(page, "it")] == ["- One is 0.52 and\n  two 0.91. "]
 
     def refused(*numbers):
         return fill("page", page, {"it": lambda _: says(True, *numbers)}, TABLES)[1]
@@ -55,7 +82,7 @@ def test_numbers_are_looked_for_as_a_whole_and_in_their_order():
 
 def test_a_conclusion_may_end_several_paragraphs_and_each_is_checked():
     page = "First 1.\n<!-- check other --> <!-- check it -->\n\n- Then 2. <!-- check it -->\n- Last.\n"
-    assert [*sentences(page, "it")] == ["First 1.", "Then 2."]
+    assert [*sentences(page, "it")] == ["First 1.\n", "- Then 2. "]
     parts = {"it": lambda _: says(True, "1"), "other": lambda _: says(True)}
     assert fill("page", page, parts, TABLES)[1] == ["it (page): the numbers are now 1: Then 2."]
 
