@@ -269,7 +269,7 @@ def _walked(top: Path) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not _hidden(name)]
+        folders[:] = sorted(name for name in folders if not _hidden(name))  # of two links, the first by name
         yield folder, [name for name in files if not _hidden(name)]
 
 

@@ -283,6 +283,38 @@ def test_hidden_names_are_left_out_and_links_count_nothing_twice(folder):
     assert listed(folder) == before
 
 
+def test_of_links_to_one_folder_the_first_by_name_counts(folder, tmp_path, monkeypatch):
+    """Whatever the order in which the file system lists them."""
+    shutil.move(folder / "train/class 1", tmp_path / "kept")
+    (folder / "train/class 1").mkdir()
+    for name in ("b", "a"):
+        (folder / "train/class 1" / name).symlink_to(tmp_path / "kept", target_is_directory=True)
+    scandir = os.scandir
+
+    class InOrder:
+        backwards = False
+
+        def __init__(self, path):
+            with scandir(path) as entries:
+                self.entries = iter(sorted(entries, key=lambda of: of.name, reverse=self.backwards))
+
+        def __next__(self):
+            return next(self.entries)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(os, "scandir", InOrder)
+    for backwards in (False, True):
+        monkeypatch.setattr(InOrder, "backwards", backwards)
+        found = [path for path, label in listed(folder).train if label == 1]
+        assert len(found) == 8
+        assert {path.parent.name for path in found} == {"a"}
+
+
 def test_a_folder_whose_name_is_no_text_is_named(folder):
     for part in ("train", "test"):
         (folder / part / "class 0").rename(folder / part / os.fsdecode(b"caf\xe9"))
