@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -28,7 +30,8 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     DataFrame
         Columns `quantity` (`dead`: share of the units that no training example activates; `active`: share
         of the units that one activates, mean over the examples), `noise`, `winsor`, `layer` (the ReLUs, in
-        the order of the forward pass), `step`, `replicate`, `value`.
+        the order of the forward pass), `step` (the last, and those with one digit that is not 0: as many in
+        each decade, on a logarithmic axis), `replicate`, `value`.
 
     Raises
     ------
@@ -40,6 +43,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
         raise ValueError("the network has no ReLU, so no unit is active or dead: leave out figures.activity")
     rows = [
         run.data[quantity]
+        .sel(step=_of_decades(run.data["step"].values))
         .to_dataframe(name="value")
         .reset_index()
         .assign(quantity=quantity, noise=run.noise, winsor=run.winsor, replicate=run.replicate)
@@ -94,3 +98,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
     legend(figure, [f"$c$ = {c}" for c in clipped], colors)
     note(figure, f"{replicates_note(numbers)} Shares of the units of the layer.")
     return figure
+
+
+def _of_decades(steps: npt.NDArray[np.int64]) -> list[int]:
+    return [int(step) for step in steps if step == steps[-1] or int(step) % 10 ** (len(str(step)) - 1) == 0]

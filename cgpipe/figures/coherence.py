@@ -38,21 +38,12 @@ PANELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-QUANTITIES = (
-    "m_coherence",
-    "pair_coherence",
-    "cosine",
-    "squared_norm",
-    "energy",
-    "loss",
-    "size",
-    "sign_stiffness",
-    "cosine_stiffness",
-)
+QUANTITIES = ("m_coherence", "loss", "size")
+GROUPS = list(dict.fromkeys(group for _, groups in PANELS.values() for group in groups))
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Numbers of the figure, and also those of the layers, the other groups and stiffness.
+    """Numbers of the figure.
 
     Parameters
     ----------
@@ -62,24 +53,19 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `quantity`, `group`, `part`, `noise`, `step`, `replicate`, `value`; quantities
-        `m_coherence` (of each part of the network), `pair_coherence`, `squared_norm`, `energy`, `loss` and
-        `size` (of the whole); `cosine`, of group `pristine, corrupt`; and `sign_stiffness`,
-        `cosine_stiffness`, whose group says of which examples the pairs are. What else follows from these,
-        such as α, is in the artifact. What is undefined is left out.
+        Columns `quantity`, `group`, `part`, `noise`, `step`, `replicate`, `value`; quantities `m_coherence`,
+        of the groups whose curves are plotted, and of all examples in each layer; and `loss` and `size`, of
+        all examples. What is undefined is left out. All else is in the artifact.
     """
     rows = []
     for run in runs:
         for quantity in QUANTITIES:
-            values = run.data[quantity]
-            if "pair" in values.dims:
-                values = values.rename({"pair": "group"})
-            elif "part" in values.dims and quantity != "m_coherence":
-                values = values.sel(part=["network"])
-            long = values.to_dataframe(name="value").reset_index()
+            long = run.data[quantity].to_dataframe(name="value").reset_index()
             rows.append(long.assign(quantity=quantity, noise=run.noise, replicate=run.replicate))
-    whole = pd.concat(rows).fillna({"part": "network", "group": "pristine, corrupt"})
-    whole = whole[np.isfinite(whole["value"])]
+    whole = pd.concat(rows).fillna({"part": "network"})
+    of_curve = (whole["quantity"] == "m_coherence") & (whole["part"] == "network")
+    shown = (whole["group"] == "all") | (of_curve & whole["group"].isin(GROUPS))
+    whole = whole[shown & np.isfinite(whole["value"])]
     # Layers in the order of the forward pass, then the network.
     parts = list(dict.fromkeys(part for run in runs for part in run.data["part"].values))
     whole["part"] = pd.Categorical(whole["part"], [*parts[1:], *parts[:1]])

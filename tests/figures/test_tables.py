@@ -328,6 +328,17 @@ def test_activity_shows_the_dead_units_of_each_relu_in_the_order_of_the_forward_
     assert lines(figure) == 2 * 2 * 2 * 2
 
 
+def test_activity_is_tabled_at_as_many_steps_in_each_decade() -> None:
+    steps = [0, 1, 9, 10, 11, 90, 95, 1000, 1100, 20_000, 21_000, 21_500]
+    shares = np.linspace(0, 1, len(steps))[:, None]
+    data = xr.Dataset(
+        dict.fromkeys(("dead", "active"), (("step", "layer"), shares)),
+        coords={"step": steps, "layer": ["1"]},
+    )
+    numbers, _ = draw("activity", [Run(0.5, 0, 0, data)])
+    assert sorted(numbers["step"].unique()) == [0, 1, 9, 10, 90, 1000, 20_000, 21_500]
+
+
 def test_activity_of_a_network_without_relus_is_an_error() -> None:
     none = {name: (("step", "layer"), np.zeros((4, 0))) for name in ("dead", "active")}
     run = Run(0.5, 0, 0, xr.Dataset(none, coords={"step": STEPS, "layer": np.zeros(0, str)}))
@@ -378,7 +389,7 @@ def coherence_of(seed: int) -> xr.Dataset:
     )
 
 
-def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_plotted() -> None:
+def test_coherence_is_tabled_as_it_is_plotted() -> None:
     a, b = coherence_of(0), coherence_of(1)
     a["m_coherence"][:, 5] = np.nan  # an empty group
     numbers, figure = draw("coherence", [Run(0.0, 0, 0, a), Run(1.0, 0, 0, b), Run(1.0, 0, 1, a)])
@@ -387,13 +398,13 @@ def test_coherence_of_all_groups_and_parts_is_tabled_and_that_of_the_network_plo
     assert at.loc[("m_coherence", "all", "layer 1", 0.0, 2), "mean"] == pytest.approx(
         float(a["m_coherence"].sel(step=2, group="all", part="layer 1"))
     )
-    assert at.loc[("energy", "all", "network", 1.0, 2), "n"] == 2
-    assert ("energy", "all", "layer 1", 1.0, 2) not in at.index
-    assert at.loc[("loss", "all", "network", 1.0, 2), "n"] == 2
-    assert at.loc[("sign_stiffness", "x", "network", 1.0, 10), "n"] == 2
-    assert at.loc[("cosine", "pristine, corrupt", "network", 1.0, 10), "mean"] == pytest.approx(
-        float(np.mean([of["cosine"].sel(step=10, part="network") for of in (a, b)]))
+    assert at.loc[("loss", "all", "network", 1.0, 2), "mean"] == pytest.approx(
+        float(np.mean([of["loss"].sel(step=2, group="all") for of in (a, b)]))
     )
+    assert at.loc[("loss", "all", "network", 1.0, 2), "n"] == 2
+    assert set(table["quantity"]) == {"m_coherence", "loss", "size"}
+    assert ("m_coherence", "pristine", "layer 1", 1.0, 2) not in at.index
+    assert ("m_coherence", "not learned", "network", 1.0, 2) not in at.index
     assert at.loc[("m_coherence", "corrupt, not learned", "network", 1.0, 1), "n"] == 1
     assert ("m_coherence", "corrupt, not learned", "network", 0.0, 1) not in at.index
     # A curve a noise level and group, one a layer, and the lines at 1 and at m.
