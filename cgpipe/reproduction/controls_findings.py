@@ -1,9 +1,7 @@
 """What the sentences on the page of the controls say was found: each must hold in every replicate."""
 
-import math
-
 from cgpipe.figures.controls import WINSORIZED
-from cgpipe.reproduction.pages import Conclusion, all_hold, fixed, of_a_verdict, says
+from cgpipe.reproduction.pages import Conclusion, all_hold, at_least, at_most, fixed, of_a_verdict, says
 from cgpipe.reproduction.tables import Tables
 
 # Rules that do one thing that winsorization does besides clipping extreme gradients.
@@ -23,8 +21,9 @@ def extremes(tables: Tables) -> Conclusion:
     others = rows[rows["update"].isin(ONE_THING)]["value"]
     return says(
         all_hold(slow > 3, others < 1.2),
-        f"{math.floor(10 * slow.min()) / 10:.1f}",
-        *(fixed(of, 2) for of in (others.min(), others.max())),
+        at_least(slow, digits=1),
+        at_least(others, digits=2),
+        at_most(others, digits=2),
     )
 
 
@@ -32,7 +31,7 @@ def no_better(tables: Tables) -> Conclusion:
     """At equal training accuracy they do not generalize better on average."""
     rows = tables.rows("controls", quantity="test accuracy, mean")
     values = rows[rows["update"].isin(OF_EXTREMES)]["value"]
-    return says(all_hold(values < 0), *(fixed(-of, 3) for of in (values.max(), values.min())))
+    return says(all_hold(values < 0), at_least(-values), at_most(-values))
 
 
 def kinds_of_medians(tables: Tables) -> Conclusion:

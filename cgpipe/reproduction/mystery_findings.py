@@ -6,6 +6,8 @@ import pandas as pd
 from cgpipe.reproduction.pages import (
     Conclusion,
     all_hold,
+    at_least,
+    at_most,
     fixed,
     how_many,
     of_a_verdict,
@@ -68,7 +70,8 @@ def same_examples(tables: Tables) -> Conclusion:
         all_hold(found > 0.3, found < 0.8),
         _verdict(tables, "G4"),
         f"{len(found)}",
-        *(fixed(value, 2) for value in (found.min(), found.max())),
+        at_least(found, digits=2),
+        at_most(found, digits=2),
     )
 
 

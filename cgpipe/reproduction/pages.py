@@ -9,6 +9,7 @@ tables; where they are neither those of the tables nor those of the tables befor
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from types import ModuleType
 from typing import Any, NamedTuple, get_type_hints
 
@@ -44,7 +45,7 @@ def says(holds: object, *numbers: str) -> Conclusion:
 
 def of_a_verdict(made: int) -> Conclusion:
     """So many replicates, of those that a verdict takes; all, if they are as many."""
-    return says(made, f"So far {made} of {FEWEST}" if made < FEWEST else f"All {made} replicates")
+    return says(made, f"Finished so far: {made} of {FEWEST}" if made < FEWEST else f"All {made} replicates")
 
 
 def verdict_on(claim: str, table: pd.DataFrame) -> str:
@@ -188,6 +189,27 @@ def _numbers(function: Callable[[Tables], Any], tables: Tables | None) -> tuple[
 def percent(share: float, digits: int = 0) -> str:
     """A share as a percentage."""
     return f"{100 * share:.{digits}f} %"
+
+
+def at_least(*values: pd.Series, digits: int = 3) -> str:
+    """The smallest value of all replicates, rounded down."""
+    return _rounded(min(some.min() for some in values), digits, ROUND_FLOOR)
+
+
+def at_most(*values: pd.Series, digits: int = 3) -> str:
+    """The largest value of all replicates, rounded up.
+
+    Examples
+    --------
+    >>> at_most(pd.Series([0.01, 0.0141]), digits=2)
+    '0.02'
+    """
+    return _rounded(max(some.max() for some in values), digits, ROUND_CEILING)
+
+
+def _rounded(value: float, digits: int, way: str) -> str:
+    # Of the digits that a table has: a difference of two values may end in 0.0000000001.
+    return str(Decimal(f"{value:.7g}").quantize(Decimal(1).scaleb(-digits), rounding=way))
 
 
 def fixed(value: float, digits: int = 3) -> str:

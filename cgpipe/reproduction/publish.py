@@ -103,7 +103,7 @@ def reproduce(root: Path) -> None:
     for page, (config, name, parts) in PAGES.items():
         settings = yaml.safe_load((root / config).read_text(encoding="utf-8"))
         before = published(root / name)
-        tables, files = of_folder(root / name, root / "results" / settings["name"], settings)
+        tables, files = of_folder(root / name, root / "results" / settings["name"], settings, parts)
         new |= files
         if tables.frames and page.startswith("conventions"):
             _, _, *of_text = pages[0]
@@ -137,13 +137,17 @@ def beside(tables: Tables, of_text: Tables) -> Tables:
     )
 
 
-def of_folder(folder: Path, results: Path, settings: dict[str, Any]) -> tuple[Tables, dict[Path, bytes]]:
+def of_folder(
+    folder: Path, results: Path, settings: dict[str, Any], parts: Parts
+) -> tuple[Tables, dict[Path, bytes]]:
     """The tables of a page as they will be published, and the files to write for it."""
     tables = dict(published(folder).frames)
     files = {path: path.read_bytes() for ending in ("csv", "png") for path in folder.glob(f"*.{ending}")}
     if replicates := replicates_in(results):
         config = load(settings | {"replicates": replicates})
         for name, table in tables_in(config, results).items():
+            if name == "ends" and name not in parts:
+                continue
             path, whole_table = folder / f"{name}.csv", merged(tables.get(name), table)
             if name == "similarity":
                 whole_table = similarity.of_one_run(whole_table)

@@ -38,9 +38,10 @@ def statistics_of(tidy: pd.DataFrame) -> str:
 
 
 def costs(tables: Tables) -> str:
-    """By stage and experiment: the mean of the replicates."""
+    """By stage and experiment: the mean of the replicates, and the largest memory of all."""
     digits = {"jobs": 0, "wall_hours": 2, "cpu_hours": 2, "largest_rss_mb": 0}
-    of_stages = tables.rows("costs").groupby(["stage", "experiment"], sort=True)[list(digits)].mean()
+    of_all = dict.fromkeys(digits, "mean") | {"largest_rss_mb": "max"}
+    of_stages = tables.rows("costs").groupby(["stage", "experiment"], sort=True).agg(of_all)
     rows = (
         [*of, *(fixed(values[column], n) for column, n in digits.items())]
         for of, values in zip(of_stages.index, of_stages.to_dict("records"), strict=True)

@@ -68,7 +68,7 @@ def test_none_follows_if_one_replicate_says_otherwise(finding, rule, quantity, v
     assert len(rows)
 
 
-@pytest.mark.parametrize(("made", "said"), [(2, "So far 2 of 5"), (5, "All 5 replicates")])
+@pytest.mark.parametrize(("made", "said"), [(2, "Finished so far: 2 of 5"), (5, "All 5 replicates")])
 def test_how_many_replicates_there_are(made, said):
     tables = Tables({"controls": pd.DataFrame({"replicate": range(made)})})
     assert controls_findings.replicates(tables) == (True, (said,))

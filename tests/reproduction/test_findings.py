@@ -32,6 +32,7 @@ AGAINST = [
     ("lost-again", "claims", {"part": "pristine, last learned, 75% noise"}, 0.1),
     ("first-way", "claims", {**DISPLACEMENT, "part": "start, 75% noise"}, 0.49),
     ("first-way", "claims", {**DISPLACEMENT, "part": "start, 25% noise"}, 0.49),
+    ("first-way", "claims", {"claim": "C8", "part": "the first window, 25% noise"}, -0.1),
     ("taken-over", "claims", {**DISPLACEMENT, "part": "memorizing, 50% noise"}, 0.51),
     ("taken-over", "claims", {**DISPLACEMENT, "part": "memorizing, 75% noise"}, 0.51),
     ("taken-over", "figure2_displacement", {"row": "data", "group": "pristine", "step": 7600}, 0.51),
@@ -60,6 +61,8 @@ AGAINST = [
     ("wrong-sign", "descent", {"steps": "full-batch", "quantity": "actual", **AT_50}, -0.01),
     ("delayed", "matched", {"quantity": "corrupt slowdown", **AT_50, **C1}, 1.9),
     ("delayed", "matched", {"quantity": "pristine slowdown", **AT_25, **C1}, 1.3),
+    ("delayed", "figure4", {"curve": "test accuracy", **AT_50, **C1, "step": 60_000}, 0.5),
+    ("delayed", "figure4", {"curve": "training accuracy", **AT_50, **C1, "step": 60_000}, 0.95),
     ("no-better", "matched", {"quantity": "best test accuracy", "noise": 0, **C1}, 1),
     ("no-better", "matched", {"quantity": "test accuracy, mean", **AT_75, "winsor": 4}, 0.001),
     ("no-fewer-memorized", "matched", {"quantity": "corrupt right, mean", **AT_25, "winsor": 8}, -0.1),
@@ -88,7 +91,8 @@ def test_each_is_driven_to_failure():
 
 
 @pytest.mark.parametrize(
-    ("made", "said"), [(1, "So far 1 of 5"), (4, "So far 4 of 5"), (7, "All 7 replicates")]
+    ("made", "said"),
+    [(1, "Finished so far: 1 of 5"), (4, "Finished so far: 4 of 5"), (7, "All 7 replicates")],
 )
 def test_how_many_replicates_there_are(made, said):
     tables = Tables({"claims": pd.DataFrame({"replicate": [*range(made)] * 2})})
@@ -99,3 +103,35 @@ def test_what_a_replicate_took_is_summed_over_its_jobs():
     rows = [("data", "all", -1, 0.1), ("train", "a", 0, 1.0), ("train", "a", 1, 2.0), ("train", "b", 0, 0.4)]
     costs = pd.DataFrame(rows, columns=["stage", "experiment", "replicate", "cpu_hours"])
     assert FINDINGS["took"](Tables({"costs": costs})) == (True, ("2.0",))
+
+
+def of_two_replicates(table, **rows):
+    """The published tables with a second replicate like the first, but for the factor of some values."""
+    factor = rows.pop("factor")
+    tables = {}
+    for name, frame in PUBLISHED.items():
+        other = frame[frame["replicate"] == 0].assign(replicate=1) if "replicate" in frame else frame[:0]
+        if name == table:
+            chosen = pd.Series(True, other.index)
+            for column, level in rows.items():
+                chosen &= other[column] == level
+            assert chosen.any()
+            other.loc[chosen, "value"] *= factor
+        first = frame[frame["replicate"] == 0] if "replicate" in frame else frame
+        tables[name] = pd.concat([first, other], ignore_index=True)
+    return Tables(tables)
+
+
+def test_bounds_are_not_softened_by_other_replicates():
+    late = {"panel": "d", "group": "corrupt", "noise": 0.25, "step": 60_000}
+    tables = of_two_replicates("figure1", **late, factor=0.97)
+    worst = float(tables.at("figure1", **late).loc[1])
+    found = FINDINGS["learned-first"](tables)
+    assert found.holds
+    assert 0 <= worst - float(found.numbers[3]) < 0.001
+
+
+def test_means_of_replicates_that_go_different_ways_are_refused():
+    tables = of_two_replicates("claims", estimator="all", part="meet, 25% noise", factor=-0.6)
+    assert tables.at("claims", claim="C5", estimator="all", part="meet, 25% noise").abs().min() > 0.1
+    assert not FINDINGS["apart"](tables).holds

@@ -96,7 +96,7 @@ def test_each_is_driven_to_failure():
     }
 
 
-@pytest.mark.parametrize(("made", "said"), [(1, "So far 1 of 5"), (5, "All 5 replicates")])
+@pytest.mark.parametrize(("made", "said"), [(1, "Finished so far: 1 of 5"), (5, "All 5 replicates")])
 def test_how_many_replicates_there_are(made, said):
     at = {"claim": "G1", "part": "dense, training", "value": 0.5}
     tables = Tables({"mystery": pd.DataFrame([{**at, "replicate": k} for k in range(made)])})

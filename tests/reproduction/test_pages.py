@@ -4,7 +4,16 @@ import pandas as pd
 import pytest
 
 from cgpipe.inference.verdicts import Observed, Part, tidy
-from cgpipe.reproduction.pages import NOTHING, fill, of_a_verdict, says, sentences, verdict_on
+from cgpipe.reproduction.pages import (
+    NOTHING,
+    at_least,
+    at_most,
+    fill,
+    of_a_verdict,
+    says,
+    sentences,
+    verdict_on,
+)
 from cgpipe.reproduction.tables import TableError, Tables
 
 TABLES = Tables({"figure1": pd.DataFrame({"replicate": [0], "value": [0.5]})})
@@ -113,3 +122,17 @@ def test_that_all_replicates_are_there_is_not_said_by_a_sentence_on_some():
 
     assert refused("All 5 replicates are finished.") == []
     assert len(refused("So far 2 of 5 replicates are finished.")) == 1
+
+
+@pytest.mark.parametrize(
+    ("digits", "least", "most"), [(1, "0.2", "1.0"), (2, "0.29", "0.95"), (3, "0.294", "0.950")]
+)
+def test_bounds_are_those_of_all_replicates_and_rounded_outward(digits, least, most):
+    values = [pd.Series([0.2941, 0.5]), pd.Series([0.7, 0.95])]
+    assert at_least(*values, digits=digits) == least
+    assert at_most(*values, digits=digits) == most
+
+
+def test_a_bound_on_a_difference_is_rounded_as_in_the_table():
+    assert at_most(pd.Series([0.3 - 0.1])) == "0.200"  # it is 0.19999999999999998
+    assert at_least(pd.Series([0.1 + 0.2])) == "0.300"  # 0.30000000000000004
