@@ -5,6 +5,7 @@ Imports nothing but Python, and Pillow where an image is opened, so that setting
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
@@ -44,7 +45,8 @@ class Listing(NamedTuple):
         Parameters
         ----------
         notes : Path, optional
-            A folder to note it in. It is read there while all files have the same size and time.
+            A folder to note it in. It is read there while all files have the same size and times, the time
+            of the last change of any kind among them, which no program can set.
 
         Raises
         ------
@@ -57,16 +59,22 @@ class Listing(NamedTuple):
             if notes:
                 notes.mkdir(exist_ok=True)
                 seen = ((path, path.stat()) for path in files)
-                times = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in seen)
+                times = "\n".join(
+                    f"{path} {of.st_size} {of.st_mtime_ns} {of.st_ctime_ns} {of.st_ino}" for path, of in seen
+                )
                 note = notes / hashlib.sha256(os.fsencode(times)).hexdigest()
-                if note.exists():
-                    return note.read_text(encoding="ascii")
+                if note.exists() and re.fullmatch(
+                    "[0-9a-f]{64}", noted := note.read_text("ascii", "replace")
+                ):
+                    return noted
         digest = hashlib.sha256()
         for path in files:
             digest.update(self.entry(path, content_of(path)))
         if note:
             with suppress(OSError):
-                note.write_text(digest.hexdigest(), encoding="ascii")
+                part = note.with_suffix(f".{os.getpid()}")
+                part.write_text(digest.hexdigest(), encoding="ascii")
+                part.replace(note)
         return digest.hexdigest()
 
     def entry(self, path: Path, content: bytes) -> bytes:

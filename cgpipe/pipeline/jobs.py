@@ -8,7 +8,7 @@ input of every job. Imports neither torch nor xarray.
 import shlex
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from snakemake.logging import logger
 
 from cgpipe.data.errors import DataError
 from cgpipe.pipeline.records import why_stale
+
+# Settings, as text, and code of a stage whose results a job reads, by its name and the wildcards of the job.
+Before = Callable[[str, Any], tuple[str, str]]
 
 # Names of files that no stage is given: `Planned` is for Snakemake, and a stage names its record itself.
 NO_OPTIONS = ("planned", "record")
@@ -57,11 +60,13 @@ class Planned:
         Where to write it; its folder is made.
     name : str
         Name of the config, for messages.
+    before : callable
+        What is planned of the stages that a job's inputs come from.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, before: Before) -> None:
         self.path = path
-        self._name = name
+        self._name, self._before = name, before
         self._reported: set[tuple[str, str]] = set()
         path.parent.mkdir(exist_ok=True)
         self._write()
@@ -83,7 +88,7 @@ class Planned:
         WorkflowError
             If results cannot be read, or are from the future.
         """
-        reasons = _why_stale(job, wildcards)
+        reasons = _why_stale(job, wildcards, self._before)
         for reason, path in reasons.items():
             if (rule, reason) not in self._reported:  # once for files that differ alike
                 logger.warning(
@@ -111,10 +116,10 @@ class Planned:
         self.path.write_text(uuid.uuid4().hex, encoding="ascii")
 
 
-def is_done(job: Any, wildcards: Any) -> bool:
-    """Whether the results of a job are there and as planned; arguments and errors as `Planned.outdates`."""
+def is_done(job: Any, wildcards: Any, before: Before) -> bool:
+    """Whether the results of a job are there and as planned; arguments and errors as of `Planned`."""
     there = all(path.exists() for path in _paths(job.output, wildcards))
-    return there and not _why_stale(job, wildcards)
+    return there and not _why_stale(job, wildcards, before)
 
 
 def _paths(names: Any, wildcards: Any) -> list[Path]:
@@ -128,7 +133,7 @@ def _paths(names: Any, wildcards: Any) -> list[Path]:
     return files
 
 
-def _why_stale(job: Any, wildcards: Any) -> dict[str, Path]:
+def _why_stale(job: Any, wildcards: Any, before: Before) -> dict[str, Path]:
     params = job.params
 
     def of_job(name: str) -> Any:
@@ -136,8 +141,9 @@ def _why_stale(job: Any, wildcards: Any) -> dict[str, Path]:
         return value(wildcards) if callable(value) else value
 
     try:
-        planned = {name: of_job(name) for name in ("stage", "spec", "code", "of_data")}
-        return why_stale(_paths(job.output, wildcards), _paths(job.input, wildcards), **planned)
+        planned = {name: of_job(name) for name in ("stage", "spec", "code")}
+        files = _paths(job.output, wildcards), _paths(job.input, wildcards)
+        return why_stale(*files, **planned, before=lambda stage: before(stage, wildcards))
     except DataError as error:
         raise WorkflowError(f"dataset: {error}") from None
     except OSError as error:

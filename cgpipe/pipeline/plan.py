@@ -44,7 +44,7 @@ SETTINGS = {
     "nullworlds": "noise nullworlds.count nullworlds.level nullworlds.shown replicate seed source",
     "difficulty": "",
     "runs": "",
-    "claims": "claims.seen",  # the criteria are part of the code
+    "claims": "claims.roles claims.seen",  # the criteria are part of the code
     "mystery": "mystery.roles",
 }
 
@@ -209,6 +209,9 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
         elif path == "experiment.start":
             before = start_of(config, RunPath(**{part: at[part] for part in RunPath._fields}))
             values[key] = before and f"{before.experiment}/noise-{before.noise}"  # where it lies, too
+        elif path == "claims.roles":
+            assert config.claims is not None
+            values[key] = config.claims.experiments()
         elif path == "mystery.roles":
             assert config.mystery is not None
             values[key] = config.mystery.roles()
@@ -221,6 +224,31 @@ def settings(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any
         else:
             values[key] = attrgetter(path)(config)
     return values
+
+
+def settings_before(config: Config, stage: str, at: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of a stage whose results a job reads, directly or through others.
+
+    Parameters
+    ----------
+    config : Config
+        The settings of the workflow.
+    stage : str
+        Its name; `start` is the training that a run begins from.
+    at : mapping from str to str
+        The parts of the job's path.
+
+    Returns
+    -------
+    dict from str
+        As of `settings`; empty where the run has no start.
+    """
+    if stage == "start":
+        start = start_of(config, RunPath(**{part: at[part] for part in RunPath._fields}))
+        return settings(config, "train", start._asdict()) if start else {}
+    if stage in ("data", "corrupt") and "experiment" in at:
+        at = labels_at(config, at)
+    return settings(config, stage, at)
 
 
 def datasets(config: Config) -> dict[str, Dataset]:

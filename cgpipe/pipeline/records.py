@@ -14,7 +14,7 @@ Only the ends of large files are read. Imports neither torch nor xarray.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -98,7 +98,7 @@ def why_stale(
     stage: str,
     spec: str,
     code: str,
-    of_data: str | None = None,
+    before: Callable[[str], tuple[str, str]] | None = None,
 ) -> dict[str, Path]:
     """Why the files of a job have to be made again; empty if they are what the plan asks for.
 
@@ -114,8 +114,9 @@ def why_stale(
         Its settings.
     code : str
         Fingerprint of the code of the stage.
-    of_data : str, optional
-        Settings of stage data, to be compared where its result is not there: as it is after a failure.
+    before : callable, optional
+        Settings and code of a stage whose results the outputs are made from, by its name. They are compared
+        where an input is not there, as after a failure: snakemake makes it only if this job has to run.
 
     Returns
     -------
@@ -151,10 +152,13 @@ def why_stale(
             reasons.setdefault("was made by other code", path)
         if complete and set(json.loads(record.get("input_sha256", "[]"))) != lying:
             reasons.setdefault("was made from other files than those that are there now", path)
-        if not complete and of_data:
-            noted = json.loads(record["inputs"]).get("data", {"spec": "{}"})
-            for difference in _differences(noted["spec"], of_data):
-                reasons.setdefault(f"was made from images with {difference}", path)
+        if not complete and before:
+            for earlier, noted in json.loads(record["inputs"]).items():
+                planned, its_code = before(earlier)
+                for difference in _differences(noted["spec"], planned):
+                    reasons.setdefault(f"was made from results of stage {earlier} with {difference}", path)
+                if noted["code"] != its_code:
+                    reasons.setdefault(f"was made from results of stage {earlier} by other code", path)
         # Of a run it is kept. What collects many may have to collect others, and these are not there yet.
         if not complete and record.get("inputs") == "{}":
             reasons.setdefault("is made from many files, and one of them is not there", path)
@@ -193,7 +197,7 @@ def _differences(noted: str, planned: str) -> list[str]:
 
 
 def _flat(settings: Any, path: str = "") -> dict[str, str]:
-    if not isinstance(settings, Mapping):
+    if not isinstance(settings, Mapping) or (path and not settings):  # `{lenet5: {}}` is a choice, too
         return {path: json.dumps(settings)}
     flat: dict[str, str] = {}
     for key, value in settings.items():

@@ -156,6 +156,28 @@ def test_a_note_spares_reading_until_a_file_is_another(folder, tmp_path, monkeyp
     assert listed(folder).checksum(tmp_path / "no/such") == changed
 
 
+def test_a_file_of_the_same_size_and_time_is_another(folder, tmp_path):
+    notes, image = tmp_path / "notes", folder / "train/class 0/0.png"
+    before, known = image.stat(), listed(folder).checksum(notes)
+    content = bytearray(image.read_bytes())
+    content[-20] ^= 1
+    replacement = tmp_path / "unpacked"
+    replacement.write_bytes(content)
+    os.utime(replacement, ns=(before.st_atime_ns, before.st_mtime_ns))
+    replacement.replace(image)  # as unzip, rsync -t and cp -p do
+    assert (image.stat().st_size, image.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert listed(folder).checksum(notes) == listed(folder).checksum() != known
+
+
+@pytest.mark.parametrize("damage", [b"", b"0123", b"\xff" * 64])
+def test_a_note_that_is_cut_short_or_damaged_is_not_believed(folder, tmp_path, damage):
+    known = listed(folder).checksum(tmp_path)
+    (note,) = tmp_path.glob("?" * 64)
+    note.write_bytes(damage)
+    assert listed(folder).checksum(tmp_path) == known
+    assert note.read_text() == known
+
+
 # --- as they should not be --------------------------------------------------------------------------
 
 

@@ -727,6 +727,10 @@ def test_an_experiment_that_cannot_be_begun_from_is_refused(before, told):
 
 
 def test_an_experiment_to_begin_from_is_another_that_there_is():
+    assert mistake(starting(init="official")) == (
+        "experiments.one.init: given 'official' (text); allowed: no init: the last weights of before are the "
+        "first of one"
+    )
     assert mistake(starting("befor")).endswith(
         "experiments.one.start: given 'befor' (text); allowed: one of one, before (did you mean before?)"
     )

@@ -55,7 +55,8 @@ class Jobs:
     """A folder with the results of two jobs of one rule."""
 
     def __init__(self, folder):
-        self.planned = Planned(folder / ".snakemake" / "planned", "demo")
+        path = folder / ".snakemake" / "planned"
+        self.planned = Planned(path, "demo", lambda stage, wildcards: ("{}", "c"))
         self.folder = folder
         for noise in ("025", "050"):
             write_record(self.result(noise), Provenance("runs", self.spec(noise), "c"))

@@ -456,7 +456,7 @@ ALL = {*STAGES, *ALL_FIGURES}
         ({"clipping": {"batches": 3}}, {"clipping"}),
         ({"heldout": {"examples": 31}}, {"heldout"}),
         ({"similarity": {"examples": 31}}, {"similarity"}),
-        ({"claims": {"winsorization": "noisy"}}, set()),
+        ({"claims": {"winsorization": "noisy"}}, {"claims"}),
         ({"claims": {"winsorization": "noisy", "seen": [0]}}, {"claims"}),
         ({"nullworlds": {"count": 77}}, {"nullworlds"}),
         ({"figures": {**base()["figures"], "style": {"dpi": 100}}}, set(ALL_FIGURES)),

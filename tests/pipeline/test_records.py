@@ -136,15 +136,51 @@ def test_inputs_that_are_not_there_are_left_to_snakemake(chain):
     assert stale(corrupted, data) == []
 
 
-def test_images_that_are_not_there_must_have_been_those_that_are_planned(chain):
+def test_inputs_that_are_not_there_must_have_been_those_that_are_planned(chain):
     data, corrupted = chain
+
+    def before(spec="{}", code="aaaa"):
+        return lambda stage: (spec, code) if stage == "data" else None
+
     other = '{"dataset":"mnist"}'
-    assert stale(corrupted, data, of_data=other) == []  # then its own record says so
+    assert stale(corrupted, data, before=before(other)) == []  # then its own record says so
     data.unlink()
-    assert stale(corrupted, data, of_data="{}") == []
-    assert stale(corrupted, data, of_data=other) == [
-        'was made from images with dataset = nothing, not "mnist"'
+    assert stale(corrupted, data, before=before()) == []
+    assert stale(corrupted, data, before=before(other)) == [
+        'was made from results of stage data with dataset = nothing, not "mnist"'
     ]
+    assert stale(corrupted, data, before=before(code="dddd")) == [
+        "was made from results of stage data by other code"
+    ]
+
+
+def test_inputs_of_inputs_that_are_not_there_must_have_been_those_that_are_planned(chain, tmp_path):
+    _, corrupted = chain
+    made = Provenance("train", "{}", "cccc").of(read_netcdf(corrupted, "corrupt"))
+    history = write(tmp_path / "history.nc", made)
+    for path in chain:
+        path.unlink()
+    planned = {"data": ("{}", "aaaa"), "corrupt": (SPEC.replace("0.5", "0.75"), "bbbb")}
+    why = stale(history, corrupted, stage="train", spec="{}", code="cccc", before=planned.__getitem__)
+    assert why == ["was made from results of stage corrupt with noise = 0.5, not 0.75"]
+
+
+@pytest.mark.parametrize(
+    ("noted", "planned"),
+    [
+        ({"network": {"lenet5": {}}}, {"network": {"vgg11": {}}}),
+        ({"network": {"module": "a:B", "args": {}}}, {"network": {"module": "a:B"}}),
+        ({"network": {"lenet5": {}}}, {"network": {}}),
+        ({"network": {}}, {}),
+        ({"marks": []}, {}),
+    ],
+)
+def test_settings_without_settings_of_their_own_differ_by_name(tmp_path, noted, planned):
+    path = write(tmp_path / "history.nc", Provenance("train", json.dumps(noted), "c"))
+    for spec, differs in ((planned, True), (noted, False)):
+        why = stale(path, stage="train", spec=json.dumps(spec), code="c")
+        assert bool(why) == differs
+        assert all(reason.startswith("was made with ") for reason in why)
 
 
 def test_what_is_made_from_many_files_is_made_again_if_one_is_not_there(chain, tmp_path):

@@ -329,9 +329,9 @@ FLIPS: dict[str, tuple[str | None, Any, Mapping[str, int]]] = {
             **CLAIMS,
         },
     ),
-    "claims.winsorization": ("claims.winsorization", "pair", {}),
+    "claims.winsorization": ("claims.winsorization", "pair", CLAIMS),
     "claims.full_batch": ("claims", {**SMALL["claims"], "full_batch": None, "minibatch": None}, CLAIMS),
-    "claims.minibatch": ("claims.minibatch", "pair", {}),
+    "claims.minibatch": ("claims.minibatch", "pair", CLAIMS),
     "claims.seen": ("claims.seen", [0], CLAIMS),
     "mystery.networks": playing(
         {"networks": ["played"]},
@@ -506,6 +506,28 @@ def test_a_deleted_figure_and_a_deleted_run_are_made_again(tree: Tree) -> None:
     assert tree.planned() == Counter({"figure1": 1, "train": 1, "runs": 1, **OF_WINSORIZATION})
 
 
+@pytest.mark.parametrize(
+    ("leaf", "gone"),
+    [
+        # As after jobs of the new settings that failed: Snakemake removed what was there.
+        ("gradients.examples", "label_noise/*/*/*/gradients.nc"),
+        ("corruption.selection", "corrupted/**/*.nc"),
+        # As after results were removed to save space.
+        ("figures.style.width", "label_noise/*/*/*/gradients.nc"),
+    ],
+)
+def test_what_was_made_from_files_that_are_gone_is_made_again_if_these_would_differ(
+    tree: Tree, leaf: str, gone: str
+) -> None:
+    path, value, expected = FLIPS[leaf]
+    removed = [file.unlink() for file in tree.results.glob(gone)]
+    assert removed
+    assert tree.planned() == Counter()
+    config = tree.folder / "config" / "small.yaml"
+    config.write_text(yaml.safe_dump(changed(path, value)), encoding="utf-8")
+    assert tree.planned() == Counter(expected)
+
+
 def test_what_reran_to_the_same_content_stops_there(tree: Tree) -> None:
     """The stage reruns for its new code, writes what it wrote, and a killed run leaves no stale figure."""
     module = tree.folder / "cgpipe" / "inference" / "nullworlds.py"
@@ -675,7 +697,7 @@ def test_a_figure_refuses_runs_that_do_not_belong_together(
 def test_the_claims_refuse_an_analysis_of_another_run(finished: Tree, tmp_path: Path) -> None:
     coherence = history(finished, "label_noise").with_name("coherence.nc")
     said = runs_stage(
-        *("claims", "--spec", '{"seen": []}', "--label-noise", str(history(finished, "pair"))),
+        *("claims", "--spec", '{"roles": {}, "seen": []}', "--label-noise", str(history(finished, "pair"))),
         *("--coherence", str(coherence)),
         *("--claims", str(tmp_path / "claims.nc"), "--table", str(tmp_path / "claims.csv")),
         *("--verdicts", str(tmp_path / "verdicts.csv")),

@@ -127,9 +127,18 @@ if GPUS_HERE and "gpu" not in workflow.global_resources:
 PACKED = any(of.runs_per_job > 1 for of in CONFIG.experiments.values())
 OF_JOBS = {RerunTrigger.PARAMS, RerunTrigger.INPUT}
 
+
+def made_before(stage, wildcards):
+    """Settings, as text, and code of a stage whose results a job reads, directly or not."""
+    if stage not in plan.SETTINGS and stage != "start":  # of an earlier cgpipe
+        return "{}", ""
+    planned = plan.settings_before(CONFIG, stage, dict(wildcards))
+    return canonical(planned), code_hash("train" if stage == "start" else stage)
+
+
 # Jobs on a cluster leave the question to the process that planned them.
 PLANNED = Path(".snakemake", "planned")
-AS_PLANNED = Planned(PLANNED, CONFIG.name) if workflow.is_main_process else None
+AS_PLANNED = Planned(PLANNED, CONFIG.name, made_before) if workflow.is_main_process else None
 
 
 wildcard_constraints:
@@ -196,11 +205,6 @@ def original_of(wildcards):
     return local(apply_wildcards(rules.train.output.snapshots, at | {"experiment": of}))
 
 
-def data_of(wildcards):
-    """Settings of stage data, of the dataset that a run trains on, as text."""
-    return canonical(plan.settings(CONFIG, "data", plan.labels_at(CONFIG, dict(wildcards))))
-
-
 def labels_of_each(pack):
     """Input of a rule, the labels that the runs of a pack train on."""
     return lambda wildcards: [labels_of(run._asdict()) for run in pack]
@@ -260,7 +264,7 @@ def packs(stages, experiment, is_needed=lambda run: True):
     def is_made(run, *stages):
         at, start = run._asdict(), plan.start_of(CONFIG, run)
         places = dict.fromkeys(("data", "corrupt"), plan.labels_at(CONFIG, at))
-        done = all(is_done(getattr(rules, stage), places.get(stage, at)) for stage in stages)
+        done = all(is_done(getattr(rules, stage), places.get(stage, at), made_before) for stage in stages)
         return done and (start is None or is_made(start, "data", "corrupt", "train"))
 
     def is_to_be_made(run):

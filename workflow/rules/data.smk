@@ -27,7 +27,6 @@ rule corrupt:
         f"{BENCHMARKS}/corrupt/{{dataset}}{{examples}}noise-{{noise}}/replicate-{{replicate}}.tsv"
     params:
         **of_stage("corrupt"),
-        of_data=settings("data"),
     shell:
         COMMAND
 

@@ -26,7 +26,6 @@ rule train:
         runtime=minutes(TRAINING_MINUTES),
     params:
         **of_stage("train", files=training_options),
-        of_data=data_of,
     shell:
         COMMAND
 

@@ -13,6 +13,9 @@ def mistakes_in_starts(experiments: Mapping[str, Experiment]) -> Iterator[Mistak
         if experiment.start in experiments:
             for allowed in _allowed(name, experiments):
                 yield Mistake((name, "start"), experiment.start, allowed)
+            if experiment.init != "xavier":
+                allowed = f"no init: the last weights of {experiment.start} are the first of {name}"
+                yield Mistake((name, "init"), experiment.init, allowed)
 
 
 def _allowed(name: str, experiments: Mapping[str, Experiment]) -> Iterator[str]:

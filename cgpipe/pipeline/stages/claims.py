@@ -31,6 +31,7 @@ ANALYSES = {
 class Spec:
     """The settings that this stage reads."""
 
+    roles: dict[str, str]  # experiments, by the key that names them: other roles are other verdicts
     seen: list[int]  # replicates that are shown and not counted
 
 

@@ -40,7 +40,7 @@ def run(folder, seen=(), **inputs):
     """Run the stage; its result, and its two tables."""
     paths = {"claims": "claims.nc", "table": "claims.csv", "verdicts": "verdicts.csv"}
     files = {name: folder / path for name, path in paths.items()}
-    claims.run(claims.Spec(list(seen)), Provenance("claims", "{}", ""), **files, **inputs)
+    claims.run(claims.Spec({}, list(seen)), Provenance("claims", "{}", ""), **files, **inputs)
     tables = [pd.read_csv(files[name]) for name in ("table", "verdicts")]
     return (read_netcdf(files["claims"], "claims"), *tables)
 
