@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cgpipe.figures.registry import FIGURES, entry_of
 from cgpipe.names import REMEMBERING
-from cgpipe.pipeline.config.datasets import Dataset, Folder, expanded, shape_of
+from cgpipe.pipeline.config.datasets import Dataset, Folder, shape_of
 from cgpipe.pipeline.config.experiments import Experiment, is_mixed
 from cgpipe.pipeline.config.figures import Figure
 from cgpipe.pipeline.config.models import Config
@@ -153,22 +153,19 @@ def mystery_runs(config: Config, kind: str) -> list[RunPath]:
     return list(found)
 
 
-def environment(config: Config) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Environment of the jobs.
 
-    Its variables are no settings of a stage, so that a folder that was moved reruns nothing. Jobs run
-    `"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE"`: the Python and the package that planned them, whatever stands
-    first on the PATH of a job's shell. By SBATCH_SIGNAL Slurm signals all processes of a job some time before
-    its time limit, for a training to save; an option of sbatch would take `slurm_extra` from the user.
+    Jobs run `"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE"`: the Python and the package that planned them, whatever
+    stands first on the PATH of a job's shell. By SBATCH_SIGNAL Slurm signals all processes of a job some time
+    before its time limit, for a training to save; an option of sbatch would take `slurm_extra` from the user.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    root = {"CGPIPE_DATA_ROOT": str(expanded(config.data_root))} if config.data_root else {}
     return {
         "PATH": path,
         "CGPIPE_PYTHON": sys.executable,
         "CGPIPE_PACKAGE": str(Path(__file__).parents[1]),
         "SBATCH_SIGNAL": os.environ.get("SBATCH_SIGNAL") or "USR1@120",  # seconds
-        **root,
     }
 
 

@@ -105,7 +105,7 @@ COMMAND = (
     '"$CGPIPE_PYTHON" -I "$CGPIPE_PACKAGE" {params.stage} --spec {params.spec:q} --code {params.code}'
     " {params.files} > {log:q} 2>&1"
 )
-os.environ.update(plan.environment(CONFIG))
+os.environ.update(plan.environment())
 
 # SIGUSR1, by which Slurm asks a training to save, is for the training alone: snakemake, the shells in between and
 # the other stages must outlive it.
@@ -237,10 +237,14 @@ def file_options(wildcards, input, output):
 
 
 def data_options(wildcards, output):
-    """The file that stage data writes, as an option, where it may download to, and a folder of images."""
+    """The file that stage data writes, as an option, and where it finds images: no setting, they have checksums."""
     dataset = plan.datasets(CONFIG)[wildcards.dataset]
-    folder = {} if isinstance(dataset, str) else {"folder": str(dataset.path)}
-    return as_options(output, {"downloads": str(Path(RESULTS).parent / "downloads"), **folder})
+    places = {"downloads": str(Path(RESULTS).parent / "downloads")}
+    if CONFIG.data_root:
+        places["data_root"] = CONFIG.data_root
+    if not isinstance(dataset, str):
+        places["folder"] = str(dataset.path)
+    return as_options(output, places)
 
 
 def of_stage(name, *, files=file_options, **more):
