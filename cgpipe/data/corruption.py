@@ -98,7 +98,7 @@ def corrupt_labels(
     """
     label_train, pristine, permutation = corruption(labels, noise, rng=rng, selection=selection)
     described = {
-        "label_true": (np.asarray(labels), "class of the image"),
+        "label_true": (np.array(labels), "class of the image"),
         "label_train": (label_train, "class to train on"),
         "pristine": (pristine, "whether the class to train on is the true one"),
         "permutation": (permutation, "example whose true class is this one's class to train on"),

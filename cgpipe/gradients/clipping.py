@@ -40,7 +40,7 @@ def measured_step(step: int) -> bool:
 class Clipped(NamedTuple):
     """The per-example values of some parameters of a minibatch, winsorized at several levels c."""
 
-    mean: torch.Tensor  # (c, ...), mean of the clipped values
+    mean: torch.Tensor  # (c, ...), mean of the clipped values, float64
     changed: Floats  # (c, k), values that clipping changes, of pristine and of corrupt examples
     zero: Floats  # (c,), parameters all of whose clipped values are 0
 
@@ -71,6 +71,7 @@ def clip(values: torch.Tensor, corrupt: torch.Tensor, levels: Sequence[int]) -> 
     >>> clipped.mean.flatten().tolist(), clipped.changed.tolist()
     ([2.0, 2.0], [[0.0, 0.0], [1.0, 1.0]])
     """
+    values = values.double()  # a mean is what is left of the sum without what was clipped, which may be all
     means = values.mean(-1).repeat(len(levels), *[1] * (values.ndim - 1))  # (c, ...)
     changed = np.zeros((len(levels), len(GROUPS)))
     all_zero = torch.ones_like(means, dtype=torch.bool)
@@ -133,9 +134,9 @@ def measure(
                 values = rows(tile.gradients)  # (b, parameter)
                 used = values.any(0)  # many pixels are 0 in all of the images, and so are the gradients
                 clipped = clip(values[:, used].T.contiguous(), corrupt[n], levels)
-                means = values.new_zeros(len(levels), len(used))
+                means = clipped.mean.new_zeros(len(levels), len(used))
                 means[:, used] = clipped.mean
-                of_batches.append(means.double())
+                of_batches.append(means)
                 changed[n] += clipped.changed
                 zero[n] += clipped.zero + int((~used).sum())
             of_batches.append(rows(of_groups[name][(slice(None), *index)]))

@@ -120,7 +120,7 @@ def mask(members: npt.ArrayLike, examples: int) -> npt.NDArray[np.bool_]:
     ValueError
         If there is not one, true or false, for each example.
     """
-    found = np.asarray(members)
+    found = np.array(members)  # a copy, as results hold it
     if found.dtype != np.bool_:
         raise TypeError(f"members of a group are {found.dtype}: give bool, whether each example is in it")
     if found.shape != (examples,):

@@ -151,6 +151,7 @@ def weighted_sum(
     return total
 
 
+@torch.no_grad()
 def displacement(window: Window, images: torch.Tensor, labels: torch.Tensor) -> Displacement:
     """What each example contributed to the way of a run through a window; its updates are made twice.
 
@@ -224,7 +225,7 @@ def measure_displacement(
     for window in windows:
         taken.append(window)
         found.append(displacement(window, images, labels))
-    kinds = {"contribution": np.float32, "squared_norm_sum": np.float32, "visits": np.int8}
+    kinds = {"contribution": np.float32, "squared_norm_sum": np.float32, "visits": np.int32}
     columns = zip(VARIABLES.items(), zip(*found, strict=True), strict=True)
     return xr.Dataset(
         {
@@ -233,7 +234,7 @@ def measure_displacement(
                 for (name, (dims, meaning)), values in columns
             },
             "pristine": ("example", pristine, {"long_name": "whether the class to train on is the true one"}),
-            "label": ("example", labels.cpu().numpy(), {"long_name": "class to train on"}),
+            "label": ("example", labels.numpy(force=True).copy(), {"long_name": "class to train on"}),
         },
         coords={
             "step": (

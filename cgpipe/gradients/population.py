@@ -322,7 +322,7 @@ def measure_contributions(
                 pristine,
                 {"long_name": "whether the class to train on is the true one"},
             ),
-            "label": ("example", labels.cpu().numpy(), {"long_name": "class to train on"}),
+            "label": ("example", labels.numpy(force=True).copy(), {"long_name": "class to train on"}),
         },
         coords={
             "step": ("step", steps, {"long_name": "updates made", "units": "1"}),

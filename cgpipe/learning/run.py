@@ -186,9 +186,9 @@ class TrainingRun:
             for name in Logged._fields
         }
         arrays["learned_first"], arrays["learned_last"] = learned_steps(steps, arrays["correct"])
-        arrays["label"] = self.training.labels.cpu().numpy()
+        arrays["label"] = self.training.labels.numpy(force=True).copy()
         if pristine is not None:
-            arrays["pristine"] = pristine
+            arrays["pristine"] = np.array(pristine)
         attrs: dict[str, Any] = {"classes": self.network.classes}
         if self.marks.levels:
             arrays["mark_step"] = np.array(self.marks.steps)

@@ -156,16 +156,19 @@ class Relus(TorchFunctionMode):
     ----------
     counts : dict of str to tensor of int64
         Shapes those of the units, in the order of the forward pass.
+    shapes : dict of str to tuple of int
+        Of what a ReLU gives, units and all. Where the first axis is not the examples, counts have no meaning.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, torch.Tensor] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self._running: list[tuple[str, nn.Module]] = []
 
     @classmethod
-    def of(cls, module: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The logits of some examples, without a graph, and `counts`."""
+    def of(cls, module: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, "Relus"]:
+        """The logits of some examples, without a graph, and what was counted."""
         modules = dict(module.named_modules())
         seen = cls()
 
@@ -177,7 +180,7 @@ class Relus(TorchFunctionMode):
 
         with torch.no_grad(), hooked(modules, left, entered), seen:
             logits = module(images)
-        return logits, seen.counts
+        return logits, seen
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -187,5 +190,6 @@ class Relus(TorchFunctionMode):
             own = isinstance(module, (nn.ReLU, nn.ReLU6))
             name = path if own and path else f"{path}.relu".lstrip(".")
             times = sum(known.rpartition(":")[0] == name or known == name for known in self.counts)
-            self.counts[f"{name}:{times + 1}" if times else name] = (output > 0).sum(0)
+            name = f"{name}:{times + 1}" if times else name
+            self.counts[name], self.shapes[name] = (output > 0).sum(0), tuple(output.shape)
         return output

@@ -29,6 +29,7 @@ class Found(NamedTuple):
     layers: dict[str, list[str]]  # by path, in the order of the forward pass: names of their parameters
     copied: list[str]  # paths of layers of which what enters is changed in place afterwards
     activations: tuple[str, ...]  # names of the ReLUs
+    uncounted: list[str]  # other ReLUs, whose first axis is not the examples
     classes: int
     width: int  # numbers that an example has where it has most
     by_mode: list[str]  # paths of what gives, or saves, something else in training mode than in eval mode
@@ -91,11 +92,15 @@ def found(module: nn.Module, shape: Sequence[int], classes: int | None) -> Found
         )
     single = {one.path for one in alone if one.layer and called[one.path] == 1}
     layers = trainable(module, [one.path for one in returned if one.layer and one.path in single])
-    copied = _require_sums(module, layers, images, logits.shape[1])
     _require_float64(module, images)
+    copied = _require_sums(module, layers, images, logits.shape[1])
     outputs = [value for one in returned for value in one.output if value.shape[:1] == (EXAMPLES,)]
     width = max(value.numel() // EXAMPLES for value in [images, *outputs])
-    return Found(layers, copied, tuple(Relus.of(module, images)[1]), logits.shape[1], width, by_mode)
+    relus, of_one = (Relus.of(module, some)[1].shapes for some in (images, images[:1]))
+    of_both = {name: (shape[:1], of_one.get(name, ())[:1]) for name, shape in relus.items()}
+    counted = tuple(name for name, first in of_both.items() if first == ((EXAMPLES,), (1,)))
+    uncounted = [name for name in relus if name not in counted]
+    return Found(layers, copied, counted, uncounted, logits.shape[1], width, by_mode)
 
 
 def duplicate(module: nn.Module) -> nn.Module:
@@ -128,14 +133,21 @@ class Twice(NamedTuple):
 
 
 def _twice(module: nn.Module, images: torch.Tensor, classes: int | None) -> Twice:
-    """Pass images through two copies of a module, in the mode that it is in; ValueError if they differ."""
-    one, other = duplicate(module), duplicate(module)
-    logits, first = _passed(one, images)
+    """Pass images through a copy of a module twice, in the mode that it is in; ValueError if that differs.
+
+    Its buffers are set back in between, as a checkpoint does. What it keeps elsewhere is lost in one.
+    """
+    copied = duplicate(module)
+    logits, first = _passed(copied, images)
     _require_logits(module, logits, classes)
-    if path := _first_difference(first, _passed(other, images)[1], 0):
+    after = dict(copied.named_buffers())
+    before = dict(duplicate(module).named_buffers())
+    changed = [name for name, old in before.items() if not _same(old, after[name])]
+    for name in changed:
+        holder = copied.get_submodule(name.rpartition(".")[0])
+        setattr(holder, name.rpartition(".")[2], before[name])
+    if path := _first_difference(first, _passed(copied, images)[1], 0):
         raise ValueError(_random(module, *path))
-    after = dict(one.named_buffers())
-    changed = [name for name, old in module.named_buffers() if not _same(old, after[name])]
     return Twice(first, list(dict.fromkeys(name.rpartition(".")[0] for name in changed)))
 
 
@@ -146,7 +158,7 @@ def _same(old: torch.Tensor, new: torch.Tensor) -> bool:
 def _random(module: nn.Module, path: str) -> str:
     return (
         f"{_named(module, path)} draws random numbers, or gives something else when it sees the same images "
-        "again: build the network without dropout, or with a rate of 0"
+        "again: build the network without dropout, or with a rate of 0, and keep what changes in buffers"
     )
 
 
@@ -274,8 +286,10 @@ def _require_sums(
 ) -> list[str]:
     """Raise ValueError if gradients of single examples do not add up to that of the loss; `Found.copied`.
 
-    Where weights that are 0 let a gradient be 0 everywhere, this is looked at with a little noise on them.
+    In float64, where gradients of any size are exact. Where weights that are 0 let a gradient be 0
+    everywhere, this is looked at with a little noise on them.
     """
+    module, images = duplicate(module).double(), images.double()
     copied, gradients = _compare_sums(module, layers, images, classes)
     if not all(gradient.any() for gradient in gradients.values()):
         noisy, generator = duplicate(module), torch.Generator().manual_seed(0)
@@ -308,7 +322,7 @@ def _compare_sums(
                 "to False"
             )
     expected = dict(zip(named, (g for g in whole if g is not None), strict=True))
-    least = 1e-5 * max(float(gradient.abs().max()) for gradient in expected.values())
+    least = 1e-12 * max(float(gradient.abs().max()) for gradient in expected.values())
     logits, calls = forward(module, seen, copied, images)
     δ = backward(logits, calls, labels)
     for path, layer in bound(module, layers).items():
@@ -320,8 +334,7 @@ def _compare_sums(
                 "Register closed forms for its class: cgpipe.networks.register"
             ) from error
         pairs = [(sums[n.replace(".", "/")], expected[f"{path}.{n}".lstrip(".")]) for n in layers[path]]
-        largest = max(float(gradient.abs().max()) for _, gradient in pairs)
-        if not all(torch.allclose(a, b, rtol=0, atol=CLOSE * largest + least) for a, b in pairs):
+        if not all(torch.allclose(a, b, rtol=0, atol=CLOSE * b.abs().max().item() + least) for a, b in pairs):
             raise ValueError(
                 f"{_named(module, path)}: gradients of single examples do not add up to that of the loss. "
                 "Its parameters are used outside its own call, too, or it changes what enters it: give each "

@@ -22,7 +22,16 @@ def network_of(given: NetworkLike, images: torch.Tensor) -> Network:
         network.
     images : tensor of float, shape (e, ...)
         What it is for.
+
+    Raises
+    ------
+    RuntimeError
+        Within `torch.autocast`, which would take losses and gradients in another type than the network's.
     """
+    if torch.is_autocast_enabled(images.device.type):
+        raise RuntimeError(
+            "torch.autocast is on: losses and gradients are taken in float32, so call without it"
+        )
     if isinstance(given, Network):
         return given
     if isinstance(given, torch.nn.Module):

@@ -83,6 +83,12 @@ class ModuleNetwork(Network):
                 "mode, and has another gradient (cosine_to_training)",
                 stacklevel=2,
             )
+        if seen.uncounted:
+            warnings.warn(
+                f"{seen.uncounted[0]}: the first axis of what it gives is not the examples, so its dead and "
+                "active units are not counted",
+                stacklevel=2,
+            )
         self.layers = tuple(path or type(module).__name__ for path in self._parameters)
         self.module.to(device)
         self._bind()
@@ -118,8 +124,8 @@ class ModuleNetwork(Network):
 
     def active(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The logits, and at each of `activations` how many of the examples activate each unit, int64."""
-        logits, counts = Relus.of(self.module, images)
-        return logits, [counts[name] for name in self.activations]
+        logits, seen = Relus.of(self.module, images)
+        return logits, [seen.counts[name] for name in self.activations]
 
     def pass_examples(self, images: torch.Tensor, labels: torch.Tensor, part: slice = slice(None)) -> Pass:
         """Take some examples forward and backward together; no gradient of a parameter is formed."""

@@ -51,6 +51,7 @@ def test_corrupt_labels_is_corruption_as_a_dataset(labels, noise, selection, see
     for name, values in expected._asdict().items():
         assert made[name].dtype == values.dtype
         assert np.array_equal(made[name], values)
+    assert not np.shares_memory(made["label_true"].values, labels)
 
 
 def test_the_default_selection_is_exact():

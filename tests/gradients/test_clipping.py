@@ -122,6 +122,16 @@ def test_float32_is_as_close_to_float64_as_it_can_be():
     np.testing.assert_allclose(found["changed"], exact["changed"], atol=2)
 
 
+@pytest.mark.parametrize("small", [1e-4, 1e-7, 1e-10])
+def test_what_is_clipped_leaves_no_trace_in_the_mean(small):
+    generator = torch.Generator().manual_seed(0)
+    values = small * torch.randn(50, 100, generator=generator)
+    values[:, :3] = torch.tensor([1.0, 0.7, -0.5])
+    nobody = torch.zeros(100, dtype=torch.bool)
+    found, exact = (clip(of, nobody, [0, 4]).mean[1].double() for of in (values, values.double()))
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=0)
+
+
 def test_the_squared_bias_is_free_of_the_variance_of_the_minibatches():
     """Of differences d without a mean its expectation is 0, of those with one that mean's square."""
     rng = np.random.default_rng(0)

@@ -107,6 +107,13 @@ def test_it_is_a_loop_over_the_visits_in_float64(widths, examples, data, half, c
     assert found.way == pytest.approx(total @ total, abs=1e-9)
 
 
+def test_many_visits_are_counted():
+    replay, images, labels = run_of([3, 2], 4, 4, 400)
+    made = measure_displacement([Window(0, 200, replay)], images, labels, np.arange(4) < 2)
+    assert (made["visits"] == 400).all()
+    assert not np.shares_memory(made["label"].values, labels.numpy())
+
+
 def test_many_updates_and_large_minibatches_are_summed_in_parts():
     """More examples than are summed at once, in one minibatch and in several."""
     for examples, batch_size, half in ((5_000, 4_999, 1), (3_000, 700, 2)):

@@ -327,6 +327,8 @@ def test_what_is_measured_over_a_run_is_what_is_summed_at_each_snapshot():
     )
     assert whole["step"].values.tolist() == [0, 7]
     assert np.array_equal(whole["pristine"], pristine)
+    for of_caller, name in ((pristine, "pristine"), (labels.numpy(), "label")):
+        assert not np.shares_memory(whole[name].values, of_caller)
     paired = np.sort(rng.choice(40, 9, replace=False))
     for step, kept in snapshots:
         here = whole.sel(step=step)

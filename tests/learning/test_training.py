@@ -148,6 +148,24 @@ def test_nothing_that_was_given_is_changed():
     assert all(np.array_equal(array, old) for array, old in zip(data, before, strict=True))
 
 
+def test_what_is_returned_is_left_as_it_is_when_what_was_given_changes():
+    data = examples()
+    pristine = data[1] > 0
+    history = train(*data, **SETTINGS, rng=0, pristine=pristine)
+    before = history.copy(deep=True)
+    for given in (*data, pristine):
+        given[:] = 0
+    assert history.identical(before)
+
+
+def test_autocast_is_refused():
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(RuntimeError, match=r"torch\.autocast is on.*call without it"),
+    ):
+        train(*examples(), **SETTINGS, rng=0)
+
+
 def test_a_seed_is_its_generator_and_batches_may_have_one_of_their_own():
     kept = [{}, {}, {}]
     seeded, generator, other = (

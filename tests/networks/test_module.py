@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -343,6 +344,38 @@ def test_active_units_of_any_relu():
     assert expected[0].max() > expected[3].max() > 0
 
 
+@pytest.mark.parametrize(
+    ("to", "back"),
+    [
+        (lambda x: x.reshape(-1, 8), lambda h: h.reshape(-1, 4, 8)),  # rows of all examples
+        (lambda x: x.reshape(-1, 4, 8).transpose(0, 1), lambda h: h.transpose(0, 1)),  # tokens first
+    ],
+)
+def test_relus_whose_first_axis_is_not_the_examples_are_not_counted(to, back):
+    def forward(net, x):
+        h = net.inner(to(x))
+        return net.out(net.last(back(h).flatten(1)))
+
+    inner = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+    module = Written(forward, inner=inner, last=nn.ReLU(), out=linear())
+    with pytest.warns(UserWarning, match=r"inner\.1: the first axis of what it gives is not the examples"):
+        network = ModuleNetwork(module, SHAPE, CLASSES)
+    assert network.activations == ("last",)
+    images, _ = problem(5, torch.float32)
+    (count,) = network.active(images)[1]
+    h = back(module.inner(to(images))).flatten(1)
+    assert torch.equal(count, (h > 0).sum(0))
+
+
+def test_a_layer_whose_weight_was_set_anew_has_its_bias_last():
+    module = sequence(nn.Conv2d(4, 4, 1), nn.ReLU())
+    for layer in (module[0], module[1], module[-1]):
+        prune.l1_unstructured(layer, "weight", 0.5)
+        prune.remove(layer, "weight")
+    assert [name for name, _ in module[-1].named_parameters()] == ["bias", "weight"]
+    assert [list(of) for of in agree(module).parameters()] == 3 * [["weight", "bias"]]
+
+
 # --- batch normalization --------------------------------------------------------------------------
 
 
@@ -467,6 +500,38 @@ def shared():
         a=linear(32, 32),
         out=linear(),
     )
+
+
+def gated():
+    """As `shared`, of a small part of the network."""
+
+    def forward(net, x):
+        h = x.flatten(1)
+        return net.out(h + 1e-6 * functional.linear(net.a(h).tanh(), net.a.weight))
+
+    return Written(forward, a=linear(32, 32), out=linear())
+
+
+def own_dropout():
+    rng = np.random.default_rng(0)
+
+    def forward(net, x):
+        kept = torch.from_numpy(net.rng.random(32) > 0.5) if net.training else 1
+        return net.a(x.flatten(1) * kept)
+
+    module = Written(forward, a=linear())
+    module.rng = rng
+    return module
+
+
+def annealing():
+    def forward(net, x):
+        net.warmth *= 0.9 if net.training else 1
+        return net.a(x.flatten(1)) / net.warmth
+
+    module = Written(forward, a=linear())
+    module.warmth = 1.0
+    return module
 
 
 def changing():
@@ -602,6 +667,15 @@ ERRORS = {
     "used outside its call, below weights of 0": (
         lambda: zeroed(shared(), "out"),
         r"layer a \(Linear\): gradients of single examples do not add up",
+    ),
+    "used outside its call, in a part that counts for little": (
+        gated,
+        r"layer a \(Linear\): gradients of single examples do not add up",
+    ),
+    "random numbers of its own in training": (own_dropout, r"layer a \(Linear\) draws random numbers"),
+    "something beside buffers that changes in training": (
+        annealing,
+        r"gives something else when it sees the same images again: .* keep what changes in buffers",
     ),
     "a hook on a gradient": (hooked_gradient, r"parameter a\.weight has a hook on its gradient"),
     "an activation that is kept": (keeping, r"the network \(Written\) keeps h, a tensor that was computed"),

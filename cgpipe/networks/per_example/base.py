@@ -234,9 +234,13 @@ class SmallLayerGradients(LayerGradients):
 
 
 def own_parameters(module: AnyLayer) -> dict[str, torch.Tensor]:
-    """A layer's own parameters by name, those of layers inside it left out."""
+    """A layer's own parameters by name, those of layers inside it left out; the bias last.
+
+    A module has them in the order in which they were set, and pruning, for one, sets a weight anew.
+    """
     named = module._asdict().items() if isinstance(module, Layer) else module.named_parameters(recurse=False)
-    return {name: parameter.detach() for name, parameter in named if parameter is not None}
+    own = {name: parameter.detach() for name, parameter in named if parameter is not None}
+    return {name: own[name] for name in sorted(own, key="bias".__eq__)}
 
 
 def has_weight_and_bias(module: AnyLayer) -> bool:
