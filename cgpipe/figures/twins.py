@@ -84,6 +84,8 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         Distances of the parameters of the network above, of its predictions below.
     """
     shown = summarise(numbers[numbers["layer"] == "network"])
+    # On a logarithmic axis from where all have parted.
+    shown = shown[~shown["quantity"].isin(("distance", "relative_distance")) | (shown["low"] > 0)]
     levels = sorted(shown["noise"].unique())
     figure = new_figure(style, 0.7)
     grid = figure.subplots(2, 2, sharex=True).ravel()
@@ -91,7 +93,7 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         for level, color in zip(levels, cycle(colors), strict=False):
             curve(axes, shown[(shown["quantity"] == quantity) & (shown["noise"] == level)], color)
         if quantity == "distance":
-            axes.set_yscale("log", nonpositive="mask")
+            axes.set_yscale("log")
         elif quantity == "relative_distance":
             log_ratios(axes, "y")
         else:
@@ -102,6 +104,6 @@ def draw(numbers: pd.DataFrame, style: Style, colors: list[Any]) -> Figure:
         axes.set_xlabel("step")
     legend(figure, [labels(level) for level in levels], colors)
     replaced = ", ".join(map(str, sorted(numbers["replaced"].unique())))
-    until = "Twins are the same until one is drawn."
+    until = "Twins are the same until one is drawn; (a), (b): from where all have parted."
     note(figure, f"{replicates_note(shown)} Training examples replaced: {replaced}. {until}")
     return figure

@@ -163,5 +163,13 @@ def test_twins_are_shown_as_a_whole_and_tabled_layer_by_layer() -> None:
     assert at["variation", "network", 0.0, 1] == pytest.approx(float(a["variation"].sel(step=1)))
     assert ("variation", "a", 0.0, 1) not in at.index
     assert [len(axes.lines) for axes in figure.axes] == [2] * 4
+    assert [list(axes.lines[0].get_xdata()) for axes in figure.axes] == [[1, 10]] * 2 + [[0, 1, 10]] * 2
     assert "replaced: 5" in figure.get_supxlabel()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["real labels", "random labels"]
+
+
+def test_twins_that_never_part_are_shown() -> None:
+    same = twin(0) * 0
+    _, figure = draw("twins", [Run(0.0, 0, 0, same.assign_attrs(replaced=5))])
+    figure.canvas.draw()
+    assert [len(axes.lines[0].get_xdata()) for axes in figure.axes] == [0, 0, 3, 3]
