@@ -76,7 +76,7 @@ def taken_over(tables: Tables) -> Conclusion:
     """Then corrupt ones, at each level of noise, before and while they are learned."""
     found = [_claimed(tables, *of, "displacement") for of in _of_levels("memorizing")]
     rows = tables.rows(WAY, row="data", group="pristine")
-    later = rows[rows["step"] >= 5600]
+    later = rows[rows["step"] >= 10_600]
     return says(all_hold(*(some < 0.5 for some in found), later["value"] < 0.5), *_two_digits(found))
 
 
@@ -93,7 +93,7 @@ def larger_gradients(tables: Tables) -> Conclusion:
     )
     steps, noise = (shares.index.get_level_values(level) for level in ("step", "noise"))
     taken_over = (high < 0.5)[(steps == 10_600) & (noise < MIXED[-1])]
-    return says(all_hold((shares > high)[steps <= 20_600], (shares < low)[steps == 60_600], taken_over))
+    return says(all_hold((shares > high)[steps <= 10_600], (shares < low)[steps == 60_600], taken_over))
 
 
 def crossing_at_75(tables: Tables) -> Conclusion:
@@ -109,14 +109,20 @@ def crossing_at_75(tables: Tables) -> Conclusion:
 
 
 def apart(tables: Tables) -> Conclusion:
-    """At the end they do not meet, whoever looks, and the same group is ahead in all replicates."""
-    found = [
-        _claimed(tables, "C5", f"meet, {noise} noise", of)
+    """At the end they do not meet, whoever looks, and the same group is ahead in all replicates.
+
+    In how many they do meet at 50 % noise, by all examples.
+    """
+    found = {
+        (of, noise): _claimed(tables, "C5", f"meet, {noise} noise", of)
         for of in ("displacement", "all", "sample")
         for noise in ("25%", "50%")
-    ]
-    ahead = [some * np.sign(some.mean()) for some in found]
-    return says(all_hold(*(some > 0.1 for some in ahead)), *_two_digits(found))
+    }
+    ahead = {of: some * np.sign(some.mean()) for of, some in found.items()}
+    meet = ahead.pop(("all", "50%")) <= 0.1
+    return says(
+        all_hold(*(some > 0.1 for some in ahead.values())), how_many(meet), *_two_digits(found.values())
+    )
 
 
 def null_worlds(tables: Tables) -> Conclusion:
@@ -177,7 +183,10 @@ def delayed(tables: Tables) -> Conclusion:
 
 
 def no_better(tables: Tables) -> Conclusion:
-    """Test accuracy of winsorized SGD: the best, and under noise at the training accuracy of plain SGD."""
+    """Test accuracy of winsorized SGD: the best, and under noise at the training accuracy of plain SGD.
+
+    The latter is lower at 50 and 75 % noise, and at 25 % at most 0.001 higher.
+    """
     levels = [(noise, c) for noise in (0, *MIXED) for c in CLIPPED]
     best = {
         (noise, c): tables.at("matched", quantity="best test accuracy", noise=noise, winsor=c)
@@ -192,7 +201,7 @@ def no_better(tables: Tables) -> Conclusion:
     return says(
         all_hold(
             *(best[noise, c] < best[noise, 0] for noise, c in levels),
-            *(some < 0 for some in matched.values()),
+            *(some < (0.001 if noise == 0.25 else 0) for (noise, _), some in matched.items()),
         ),
         *(fixed(best[0.5, c].mean()) for c in (1, 0)),
         at_least(*at_half),
