@@ -205,12 +205,13 @@ class ModuleNetwork(Network):
 
     def _mean_gradient(self, images: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Mean gradient by torch, in the mode that the module is in."""
-        trained = [p for layer in self._layers.values() for p in layer.parameters(recurse=False)]
+        named, layers = self.parameters(), self._layers.values()
+        trained = [layer.get_parameter(name) for layer, of in zip(layers, named, strict=True) for name in of]
         with torch.enable_grad():
             logits = self.module(images)
         δ = logit_gradients(logits.detach(), labels) / len(labels)
         gradients = iter(torch.autograd.grad(logits, trained, δ))
-        return [{name: next(gradients) for name in of} for of in self.parameters()]
+        return [{name: next(gradients) for name in of} for of in named]
 
     def _bind(self) -> None:
         """Let the layers be those of the module as it is."""

@@ -241,7 +241,7 @@ def test_windows_are_measured_one_after_the_other():
     assert made["half"].values.tolist() == [2, 3]
     assert np.array_equal(made["pristine"], pristine)
     assert np.array_equal(made["label"], labels)
-    assert made["visits"].dtype == np.int8
+    assert made["visits"].dtype == np.int32
     for window in windows:
         alone = displacement(window, images, labels)
         for name, values in alone._asdict().items():

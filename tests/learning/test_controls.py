@@ -197,7 +197,7 @@ def sum_of_norm_at_most(vectors, τ):
 
 @given(
     hnp.arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 4)), elements=SMALL.map(float)),
-    st.just(0.0) | st.floats(1e-300, 1.2),  # subnormal numbers have few digits
+    st.just(0.0) | st.floats(1e-140, 1.2),  # squares of smaller ones have few digits, or none
 )
 def test_the_common_norm_is_the_least_at_which_the_sum_has_the_norm_to_have(vectors, part):
     norms = np.linalg.norm(vectors, axis=1)

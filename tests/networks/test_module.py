@@ -373,7 +373,9 @@ def test_a_layer_whose_weight_was_set_anew_has_its_bias_last():
         prune.l1_unstructured(layer, "weight", 0.5)
         prune.remove(layer, "weight")
     assert [name for name, _ in module[-1].named_parameters()] == ["bias", "weight"]
-    assert [list(of) for of in agree(module).parameters()] == 3 * [["weight", "bias"]]
+    network = agree(module)
+    assert [list(of) for of in network.parameters()] == 3 * [["weight", "bias"]]
+    assert network.cosine_to_training(*problem()) == pytest.approx(1, abs=1e-12)
 
 
 # --- batch normalization --------------------------------------------------------------------------

@@ -35,7 +35,6 @@ def complete():
         "experiments": {
             "label_noise": {
                 "network": {"dense": [40, 32]},
-                "init": "official",
                 "learning_rate": 0.5,
                 "dataset": "digits",
                 "schedule": "cosine",
@@ -53,6 +52,7 @@ def complete():
             },
             "before": {
                 "network": {"dense": [40, 32]},
+                "init": "official",
                 "dataset": "digits",
                 "examples": 100,
                 "steps": 5,
