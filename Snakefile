@@ -18,6 +18,8 @@ rule all:
         [CLAIMS, f"{RESULTS}/claims.csv", f"{RESULTS}/verdicts.csv"] if CONFIG.claims else [],
         [MYSTERY, f"{RESULTS}/mystery.csv", f"{RESULTS}/mystery_verdicts.csv"] if CONFIG.mystery else [],
         [path for run in plan.all_runs(CONFIG) for path in training_files(run)],
+        # Labels that are chosen by it do not say which runs it was made from.
+        paths_of_difficulty(),
         RUNS,
     localrule: True
 

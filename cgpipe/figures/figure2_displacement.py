@@ -10,9 +10,9 @@ from cgpipe.figures.null_rows import added, stratified_band
 from cgpipe.runs import Run
 
 SOURCE = (
-    "All examples, all parameters; two epochs around each step. In the first epoch: from half the step to\n"
-    "one and a half times the step, and the first point from step 0 to 20. Hatched: 95 % of the null\n"
-    "worlds that permute only among examples of the same class and of gradients of like size."
+    "All examples, all parameters; two epochs around each step, and fewer steps in the first epoch.\n"
+    "Hatched: 95 % of the null worlds that permute only among examples of the same class and of gradients\n"
+    "of like size."
 )
 WAY = FRACTION._replace(label="share of the way $f$", source=SOURCE)
 draw = WAY.draw

@@ -144,8 +144,10 @@ def _twice(module: nn.Module, images: torch.Tensor, classes: int | None) -> Twic
     before = dict(duplicate(module).named_buffers())
     changed = [name for name, old in before.items() if not _same(old, after[name])]
     for name in changed:
-        holder = copied.get_submodule(name.rpartition(".")[0])
-        setattr(holder, name.rpartition(".")[2], before[name])
+        if after[name].shape == before[name].shape:
+            after[name].copy_(before[name])  # in place, for whatever else holds it
+        else:
+            setattr(copied.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], before[name])
     if path := _first_difference(first, _passed(copied, images)[1], 0):
         raise ValueError(_random(module, *path))
     return Twice(first, list(dict.fromkeys(name.rpartition(".")[0] for name in changed)))

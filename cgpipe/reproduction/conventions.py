@@ -54,14 +54,14 @@ def _beside(
     columns: Mapping[str, Any],
     at: Callable[[int, Any], dict[str, Any]],
 ) -> str:
-    """By the text, and the difference that the convention makes in each replicate that both have."""
+    """By the text, and the difference that the convention makes, in the replicates that both have."""
 
     def entry(row: int, column: tuple[bool, Any]) -> str:
         differs, of = column
         text = tables.at(f"{TEXT} {name}", **at(row, of))
-        if not differs:
-            return spread(text)
         difference = (tables.at(name, **at(row, of)) - text).dropna()
+        if not differs:
+            return spread(text[difference.index])
         return ", ".join(f"{value:+.3f}" for value in difference) or NONE
 
     both = [

@@ -119,10 +119,10 @@ def apart(tables: Tables) -> Conclusion:
         for noise in ("25%", "50%")
     }
     ahead = {of: some * np.sign(some.mean()) for of, some in found.items()}
-    meet = ahead.pop(("all", "50%")) <= 0.1
-    return says(
-        all_hold(*(some > 0.1 for some in ahead.values())), how_many(meet), *_two_digits(found.values())
-    )
+    some = ahead.pop(("all", "50%"))
+    meet = some.abs() <= 0.1
+    apart = all_hold(*(one > 0.1 for one in ahead.values()), some[~meet] > 0)
+    return says(apart, how_many(meet), *_two_digits(found.values()))
 
 
 def null_worlds(tables: Tables) -> Conclusion:

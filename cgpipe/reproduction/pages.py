@@ -7,6 +7,7 @@ tables; where they are neither those of the tables nor those of the tables befor
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -208,8 +209,10 @@ def at_most(*values: pd.Series, digits: int = 3) -> str:
 
 
 def _rounded(value: float, digits: int, way: str) -> str:
-    # Of the digits that a table has: a difference of two values may end in 0.0000000001.
-    return str(Decimal(f"{value:.7g}").quantize(Decimal(1).scaleb(-digits), rounding=way))
+    if math.isnan(value):
+        return NONE
+    # Of the digits that a table has: a difference of two values may end in 0.0000000001. No -0.
+    return str(Decimal(f"{value:.7g}").quantize(Decimal(1).scaleb(-digits), rounding=way) + Decimal(0))
 
 
 def fixed(value: float, digits: int = 3) -> str:

@@ -378,6 +378,32 @@ def test_a_layer_whose_weight_was_set_anew_has_its_bias_last():
     assert network.cosine_to_training(*problem()) == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize("kept_in", ["another layer", "a list"])
+def test_a_buffer_that_several_hold_may_change_in_training(kept_in):
+    """It is one of the batch-norm kind: accepted with their warning, and drawn from no random numbers."""
+
+    class Centre(nn.Module):
+        def __init__(self, mean=None):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(1) if mean is None else mean)
+
+        def forward(self, x):
+            if self.training:
+                self.mean.mul_(0.9).add_(0.1 * x.detach().mean())
+            return x - self.mean
+
+    first = Centre()
+    second = Centre(first.mean) if kept_in == "another layer" else nn.Identity()
+    module = Written(
+        lambda net, x: net.a(net.second(net.first(x)).flatten(1)), second=second, first=first, a=linear()
+    )
+    if kept_in == "a list":
+        module.held = [first.mean]
+        module.way = lambda net, x: net.a(net.first(x + net.held[0]).flatten(1))
+    with pytest.warns(UserWarning, match="taken in eval mode"):
+        ModuleNetwork(module, SHAPE, CLASSES)
+
+
 # --- batch normalization --------------------------------------------------------------------------
 
 

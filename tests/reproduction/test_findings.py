@@ -133,6 +133,14 @@ def test_bounds_are_not_softened_by_other_replicates():
 
 
 def test_means_of_replicates_that_go_different_ways_are_refused():
-    tables = of_two_replicates("claims", estimator="all", part="meet, 25% noise", factor=-0.6)
-    assert tables.at("claims", claim="C5", estimator="all", part="meet, 25% noise").abs().min() > 0.1
-    assert not FINDINGS["apart"](tables).holds
+    for noise in (25, 50):
+        part = f"meet, {noise}% noise"
+        tables = of_two_replicates("claims", estimator="all", part=part, factor=-0.6)
+        assert tables.at("claims", claim="C5", estimator="all", part=part).abs().min() > 0.1
+        assert not FINDINGS["apart"](tables).holds
+
+
+def test_the_other_group_ahead_is_not_counted_as_shares_that_meet():
+    tables = of_two_replicates("claims", estimator="all", part="meet, 50% noise", factor=0.1)
+    assert FINDINGS["apart"](tables)[:2] == (True, FINDINGS["apart"](tables).numbers)
+    assert FINDINGS["apart"](tables).numbers[0] == "1 of 2"

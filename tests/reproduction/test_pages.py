@@ -136,3 +136,5 @@ def test_bounds_are_those_of_all_replicates_and_rounded_outward(digits, least, m
 def test_a_bound_on_a_difference_is_rounded_as_in_the_table():
     assert at_most(pd.Series([0.3 - 0.1])) == "0.200"  # it is 0.19999999999999998
     assert at_least(pd.Series([0.1 + 0.2])) == "0.300"  # 0.30000000000000004
+    assert at_most(pd.Series([-0.0004])) == "0.000"
+    assert at_most(pd.Series([float("nan")])) == "–"

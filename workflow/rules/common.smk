@@ -188,6 +188,12 @@ def difficulty_of(wildcards):
     return [DIFFICULTY.format(experiment=made)] if made else []
 
 
+def paths_of_difficulty():
+    """Which examples are easy, of each experiment that others choose theirs by."""
+    named = {experiment.choose.of for experiment in CONFIG.experiments.values() if experiment.choose}
+    return [DIFFICULTY.format(experiment=name) for name in sorted(named)]
+
+
 def of_one_run(function):
     """Input of a rule, of an experiment whose runs have one set of labels: that of its first run."""
     return lambda wildcards: function(plan.runs(CONFIG, wildcards.experiment)[0]._asdict())
