@@ -129,7 +129,7 @@ class Experiment(Section):
         "xavier",
         description="Distribution of the initial weights of a `dense` network: normal, with variance "
         "2/(fan_in+fan_out) for `xavier` (the paper) and 4/(fan_in+fan_out) for `official` (its released "
-        "code). Biases start at 0",
+        "code). Biases start at 0. Not beside `start`",
     )
     learning_rate: float = Field(
         0.1, gt=0, le=1.0e38, description="Learning rate of SGD, for the mean gradient of a minibatch"
